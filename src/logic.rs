@@ -1,0 +1,210 @@
+//! Three-valued logic: what a walk knows, what it was told, and what it had to choose.
+//!
+//! A [`Fact`] is something that the ruleset asks for and that the input does not say (the client's source port, a
+//! packet mark, an opaque match). Its domain is the set of values it can still have. A test on a fact is
+//! answered from the domain when all remaining values agree, and is a [`Choice`] otherwise; the choice then narrows the
+//! domain, so that no path contradicts itself. Walking again with another script of choices gives the alternatives.
+
+use std::collections::HashMap;
+
+/// Inclusive ranges, sorted and disjoint.
+pub type Ranges = Vec<(u128, u128)>;
+
+/// Index of a fact in [`Knowledge`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FactId(pub u16);
+
+/// A value that is known, or a fact that stands for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Known<T> {
+    Value(T),
+    Fact(FactId),
+}
+
+impl<T: Copy> Known<T> {
+    /// The value when it is known.
+    pub fn value(self) -> Option<T> {
+        match self {
+            Known::Value(value) => Some(value),
+            Known::Fact(_) => None,
+        }
+    }
+}
+
+/// Where the answer to an open question came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Source {
+    /// Worked out from the ruleset itself.
+    Inferred,
+    /// The customary answer (a limit is not exceeded, TTL 64).
+    Default,
+    /// Said by the user.
+    Flag,
+    /// Nobody knows: one of several answers was tried.
+    Open,
+}
+
+/// Something that the input does not say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fact {
+    /// In words, without article: `source port`.
+    pub name: String,
+    /// What would settle it: `--flow with a source port`.
+    pub settle: String,
+    /// Values it can still have on this path.
+    pub domain: Ranges,
+}
+
+/// A question that the input left open, and the answer this path took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// The question as a statement: `source port is 5353`.
+    pub statement: String,
+    pub holds: bool,
+    /// Why it was asked and what would settle it.
+    pub because: String,
+    pub source: Source,
+}
+
+/// What one walk knows about open facts.
+#[derive(Debug, Clone, Default)]
+pub struct Knowledge {
+    facts: Vec<Fact>,
+    /// Answers to tests that do not narrow a domain, so that the same question gets the same answer.
+    answered: HashMap<String, bool>,
+    script: Vec<bool>,
+    /// Every choice made so far, in order.
+    pub choices: Vec<Choice>,
+}
+
+impl Knowledge {
+    /// Knowledge whose first choices are prescribed; later ones take their default.
+    pub fn with_script(script: Vec<bool>) -> Knowledge {
+        Knowledge { script, ..Knowledge::default() }
+    }
+
+    /// Adds a fact.
+    pub fn add(&mut self, name: impl Into<String>, settle: impl Into<String>, domain: Ranges) -> FactId {
+        let id = FactId(self.facts.len() as u16);
+        self.facts.push(Fact { name: name.into(), settle: settle.into(), domain });
+        id
+    }
+
+    pub fn fact(&self, id: FactId) -> &Fact {
+        &self.facts[id.0 as usize]
+    }
+
+    /// The fact's value when only one is left.
+    pub fn single(&self, id: FactId) -> Option<u128> {
+        match self.fact(id).domain.as_slice() {
+            [(lo, hi)] if lo == hi => Some(*lo),
+            _ => None,
+        }
+    }
+
+    /// Whether the fact lies in `ranges` (sorted, disjoint); a choice when the domain does not decide.
+    ///
+    /// `statement` words the question and is called only when it is one.
+    pub fn test(&mut self, id: FactId, ranges: &[(u128, u128)], statement: impl FnOnce() -> String) -> bool {
+        let inside = intersect(&self.fact(id).domain, ranges);
+        if inside.is_empty() {
+            return false;
+        }
+        let outside = subtract(&self.fact(id).domain, ranges);
+        if outside.is_empty() {
+            return true;
+        }
+        let because = self.fact(id).settle.clone();
+        let holds = self.choose(statement(), because, Source::Open, false);
+        self.facts[id.0 as usize].domain = if holds { inside } else { outside };
+        holds
+    }
+
+    /// A yes-or-no question that no domain decides; asked once, then answered the same.
+    ///
+    /// `usual` is the answer when no script says otherwise.
+    pub fn ask(&mut self, statement: String, because: impl Into<String>, source: Source, usual: bool) -> bool {
+        if let Some(&holds) = self.answered.get(&statement) {
+            return holds;
+        }
+        let holds = self.choose(statement.clone(), because.into(), source, usual);
+        self.answered.insert(statement, holds);
+        holds
+    }
+
+    fn choose(&mut self, statement: String, because: String, source: Source, usual: bool) -> bool {
+        let holds = self.script.get(self.choices.len()).copied().unwrap_or(usual);
+        self.choices.push(Choice { statement, holds, because, source });
+        holds
+    }
+}
+
+/// Values in both.
+pub fn intersect(a: &[(u128, u128)], b: &[(u128, u128)]) -> Ranges {
+    let mut out = Ranges::new();
+    let (mut i, mut j) = (0, 0);
+    while let (Some(x), Some(y)) = (a.get(i), b.get(j)) {
+        let lo = x.0.max(y.0);
+        let hi = x.1.min(y.1);
+        if lo <= hi {
+            out.push((lo, hi));
+        }
+        if x.1 < y.1 {
+            i += 1;
+        } else {
+            j += 1;
+        }
+    }
+    out
+}
+
+/// Values in `a` and not in `b`.
+pub fn subtract(a: &[(u128, u128)], b: &[(u128, u128)]) -> Ranges {
+    let mut out = Ranges::new();
+    for &(lo, hi) in a {
+        let mut from = Some(lo);
+        for &(blo, bhi) in b {
+            let Some(start) = from else { break };
+            if bhi < start || blo > hi {
+                continue;
+            }
+            if blo > start {
+                out.push((start, blo - 1));
+            }
+            from = bhi.checked_add(1).filter(|next| *next <= hi);
+        }
+        if let Some(start) = from {
+            out.push((start, hi));
+        }
+    }
+    out
+}
+
+/// The largest value of a width in bits.
+pub fn max_of(width: u32) -> u128 {
+    if width >= 128 { u128::MAX } else { (1u128 << width) - 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_choice_narrows_the_fact_so_that_a_path_never_contradicts_itself() {
+        let mut know = Knowledge::with_script(vec![true]);
+        let port = know.add("source port", "", vec![(1024, 65535)]);
+        assert!(!know.test(port, &[(53, 53)], || unreachable!()));
+        assert!(know.test(port, &[(2000, 3000)], || "source port is 2000-3000".into()));
+        assert!(!know.test(port, &[(4000, 4000)], || unreachable!()));
+        assert!(know.test(port, &[(1000, 5000)], || unreachable!()));
+        assert_eq!(know.choices.len(), 1);
+    }
+
+    #[test]
+    fn ranges_subtract_and_intersect_at_the_edges() {
+        assert_eq!(subtract(&[(0, u128::MAX)], &[(5, u128::MAX)]), vec![(0, 4)]);
+        assert_eq!(subtract(&[(0, 9)], &[(0, 0), (9, 9), (4, 5)][..2]), vec![(1, 8)]);
+        assert_eq!(subtract(&[(3, 3)], &[(3, 3)]), vec![]);
+        assert_eq!(intersect(&[(0, 5), (8, 9)], &[(5, 8)]), vec![(5, 5), (8, 8)]);
+    }
+}
