@@ -1,0 +1,1 @@
+//! Reading the JSON of iproute2's `ip` and `bridge`.
