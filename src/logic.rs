@@ -90,6 +90,14 @@ impl Knowledge {
         id
     }
 
+    /// The fact of this name, added when it is new.
+    pub fn named(&mut self, name: &str, settle: &str, domain: impl FnOnce() -> Ranges) -> FactId {
+        match self.facts.iter().position(|fact| fact.name == name) {
+            Some(at) => FactId(at as u16),
+            None => self.add(name, settle, domain()),
+        }
+    }
+
     pub fn fact(&self, id: FactId) -> &Fact {
         &self.facts[id.0 as usize]
     }

@@ -417,6 +417,8 @@ pub enum Reject {
 /// Something in the ruleset that this version gives no meaning to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unknown {
+    /// True for something that may hold or not; false for something that acts.
+    pub is_match: bool,
     /// The rule it stands in, when it stands in one.
     pub rule: Option<RuleId>,
     /// What it is, in words (`iptables match addrtype`).

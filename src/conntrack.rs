@@ -1,0 +1,145 @@
+//! The conntrack entry of the flow that is walked.
+//!
+//! Mirrors `nf_conntrack_in`, `resolve_normal_ct` and `nf_conntrack_alter_reply` for one conversation: a walk starts
+//! without an entry, the request makes one, the reply finds it. Timeouts and TCP windows are not modelled.
+
+use std::net::IpAddr;
+
+use crate::logic::Known;
+use crate::ruleset::Name;
+
+/// Bits of `ct state` as nft has them (`NF_CT_STATE_*`).
+pub mod state {
+    pub const INVALID: u32 = 1;
+    pub const ESTABLISHED: u32 = 2;
+    pub const RELATED: u32 = 4;
+    pub const NEW: u32 = 8;
+    pub const UNTRACKED: u32 = 64;
+}
+
+/// Bits of `ct status` (`enum ip_conntrack_status`).
+pub mod status {
+    pub const SEEN_REPLY: u32 = 1 << 1;
+    pub const ASSURED: u32 = 1 << 2;
+    pub const CONFIRMED: u32 = 1 << 3;
+    pub const SRC_NAT: u32 = 1 << 4;
+    pub const DST_NAT: u32 = 1 << 5;
+    pub const SRC_NAT_DONE: u32 = 1 << 7;
+    pub const DST_NAT_DONE: u32 = 1 << 8;
+}
+
+/// One direction of a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tuple {
+    pub src: Known<IpAddr>,
+    pub dst: Known<IpAddr>,
+    pub proto: u8,
+    /// Source port; for ICMP the identifier, which is not modelled.
+    pub sport: Known<u16>,
+    /// Destination port; for ICMP type and code.
+    pub dport: Known<u16>,
+}
+
+impl Tuple {
+    /// The tuple of an untranslated answer (`nf_ct_invert_tuple`).
+    pub fn inverse(&self) -> Tuple {
+        Tuple { src: self.dst, dst: self.src, sport: self.dport, dport: self.sport, ..*self }
+    }
+}
+
+/// Which translation, by what it writes (`enum nf_nat_manip_type`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Manip {
+    Src,
+    Dst,
+}
+
+/// A tracked conversation.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    pub original: Tuple,
+    /// What an answer looks like when it comes in.
+    pub reply: Tuple,
+    pub status: u32,
+    pub mark: u32,
+    pub label: u128,
+    pub zone: u16,
+    pub helper: Option<Name>,
+}
+
+impl Entry {
+    /// A new entry for a first packet.
+    pub fn new(original: Tuple, zone: u16) -> Entry {
+        Entry { original, reply: original.inverse(), status: 0, mark: 0, label: 0, zone, helper: None }
+    }
+
+    /// Whether the binding of this kind is made (`nf_nat_initialized`).
+    pub fn bound(&self, manip: Manip) -> bool {
+        let bit = match manip {
+            Manip::Src => status::SRC_NAT_DONE,
+            Manip::Dst => status::DST_NAT_DONE,
+        };
+        self.status & bit != 0
+    }
+
+    /// Makes the binding: answers will look like `reply`. Sets `snat`/`dnat` only when something changed
+    /// (`nf_nat_setup_info`).
+    pub fn bind(&mut self, manip: Manip, reply: Tuple) {
+        let changed = reply != self.reply;
+        self.reply = reply;
+        let (done, nat) = match manip {
+            Manip::Src => (status::SRC_NAT_DONE, status::SRC_NAT),
+            Manip::Dst => (status::DST_NAT_DONE, status::DST_NAT),
+        };
+        self.status |= done;
+        if changed {
+            self.status |= nat;
+        }
+    }
+}
+
+/// Where a packet stands in its conversation (`enum ip_conntrack_info`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CtInfo {
+    New,
+    Established,
+    EstablishedReply,
+    Related,
+    RelatedReply,
+}
+
+impl CtInfo {
+    /// True for packets in the direction of the answer.
+    pub fn is_reply(self) -> bool {
+        matches!(self, CtInfo::EstablishedReply | CtInfo::RelatedReply)
+    }
+
+    /// The bit of `ct state`.
+    pub fn state(self) -> u32 {
+        match self {
+            CtInfo::New => state::NEW,
+            CtInfo::Established | CtInfo::EstablishedReply => state::ESTABLISHED,
+            CtInfo::Related | CtInfo::RelatedReply => state::RELATED,
+        }
+    }
+
+    /// The word of `ct state`.
+    pub fn name(self) -> &'static str {
+        match self {
+            CtInfo::New => "new",
+            CtInfo::Established | CtInfo::EstablishedReply => "established",
+            CtInfo::Related | CtInfo::RelatedReply => "related",
+        }
+    }
+}
+
+/// What conntrack says of a packet (`skb->_nfct`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum CtRef {
+    /// Conntrack has not seen it, or took it for invalid: `ct state invalid`, every other key ends the rule.
+    #[default]
+    None,
+    Untracked,
+    /// It belongs to the entry of this walk.
+    Tracked(CtInfo),
+}

@@ -1,0 +1,647 @@
+//! Evaluation of one rule for one packet: the kernel's `nft_do_chain` inner loop, three-valued.
+//!
+//! Statements run in order; the first that does not hold ends the rule. What the input does not say is asked of
+//! [`Knowledge`], never taken for "does not match". Translations, rejects and the like are not carried out here; the
+//! walk does that with the stack's state ([`RuleEnd::Nat`], …).
+
+mod field;
+
+use crate::conntrack::{CtRef, Entry};
+use crate::host::{Host, Origin};
+use crate::logic::{FactId, Knowledge, Ranges, Source, max_of};
+use crate::packet::Packet;
+use crate::ruleset::datatype::DataType;
+use crate::ruleset::set::{MAX_KEY, NO_DATUM};
+use crate::ruleset::{
+    BitOp, ChainId, CtKey, Data, Expr, Field, Gate, GateKind, Hook, Match, MetaKey, Nat, Op, Operand, Reject,
+    RuleId, Ruleset, SetId, Stmt, Target, UnknownId, Verdict,
+};
+
+/// An interface: a link of the host, or one that the input does not tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Iface {
+    /// Position in [`Host::links`].
+    Link(u16),
+    Fact(FactId),
+}
+
+/// The protocol family whose hook runs (`nft_pf`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Pf {
+    Ip,
+    Ip6,
+    Bridge,
+    Arp,
+    Netdev,
+}
+
+/// A packet with its context (`struct sk_buff`).
+#[derive(Debug, Clone)]
+pub struct Skb {
+    pub packet: Packet,
+    pub iif: Option<Iface>,
+    pub oif: Option<Iface>,
+    /// The bridge port a frame came in by or leaves by, while it is in the bridge.
+    pub in_port: Option<Iface>,
+    pub out_port: Option<Iface>,
+    pub mark: u32,
+    pub priority: Option<u32>,
+    /// `host` 0, `broadcast` 1, `multicast` 2, `other` 3, `loopback` 5.
+    pub pkttype: u8,
+    pub ct: CtRef,
+    /// Position of its conversation among the walk's entries, when tracked.
+    pub entry: usize,
+    /// Made by a socket of this host.
+    pub local: bool,
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+    /// `ct zone set` before the look-up.
+    pub zone: u16,
+}
+
+/// What does not change during a walk.
+#[derive(Debug, Clone, Copy)]
+pub struct World<'a> {
+    pub ruleset: &'a Ruleset,
+    pub host: &'a Host,
+    /// The name of each of the host's links as a value, by position.
+    pub link_values: &'a [u128],
+}
+
+/// Everything a rule can look at.
+pub struct Env<'a, 'w> {
+    pub world: World<'w>,
+    pub know: &'a mut Knowledge,
+    pub skb: &'a mut Skb,
+    /// All conversations of this walk; [`Skb::entry`] is the packet's own.
+    pub entries: &'a mut Vec<Entry>,
+    pub hook: Hook,
+    pub pf: Pf,
+    /// The rule being evaluated, for the wording of questions.
+    pub rule: RuleId,
+}
+
+/// The value of an expression.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loaded {
+    Value(u128),
+    /// The kernel's NFT_BREAK: the rule does not match, whatever the operator.
+    Absent,
+    /// One fact, all of it.
+    Fact(FactId),
+    /// Something computed from what is not known.
+    Unknown,
+}
+
+/// What a failed statement saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Actual {
+    Value(u128),
+    Tuple(Vec<u128>),
+    /// There is no such header, entry or interface.
+    Absent,
+    /// A fact that was taken not to fit on this path.
+    Fact(FactId),
+    /// A choice of this path.
+    Chosen,
+}
+
+/// How the evaluation of a rule ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RuleEnd {
+    /// The statement at this position did not hold.
+    NoMatch { statement: usize, actual: Actual },
+    /// All statements held, without a verdict.
+    Continue,
+    Accept,
+    Drop,
+    Return,
+    Jump(ChainId),
+    Goto(ChainId),
+    /// A translation is to be made; it implies accept.
+    Nat { statement: usize },
+    Reject(Reject),
+    Queue { bypass: bool },
+    /// The packet is taken away (fwd, synproxy).
+    Stolen { statement: usize },
+    /// The rule does something that this version gives no meaning to.
+    Unknown(UnknownId),
+    /// Jump to a chain that the listing does not have.
+    Missing { statement: usize },
+}
+
+/// Told of everything that was not given and yet used.
+pub trait Observer {
+    /// A fact about the host was used that came from somewhere.
+    fn origin(&mut self, origin: Origin);
+    /// The rule used the customary value of something nobody gave.
+    fn assumed(&mut self, fact: &'static str, value: u128, data_type: DataType, settle: &'static str);
+}
+
+impl Env<'_, '_> {
+    /// Evaluates one rule.
+    pub fn rule<O: Observer>(&mut self, id: RuleId, observer: &mut O) -> RuleEnd {
+        self.rule = id;
+        let ruleset = self.world.ruleset;
+        for (position, statement) in ruleset.rule(id).statements.iter().enumerate() {
+            let end = match &statement.kind {
+                Stmt::Match(test) => match self.test(test, observer) {
+                    Ok(()) => continue,
+                    Err(actual) => RuleEnd::NoMatch { statement: position, actual },
+                },
+                Stmt::Verdict(verdict) => match self.verdict(verdict, position) {
+                    Some(end) => end,
+                    None => continue,
+                },
+                Stmt::Vmap { key, map } => match self.lookup(key, *map, observer) {
+                    Err(actual) => RuleEnd::NoMatch { statement: position, actual },
+                    Ok(Some(Data::Verdict(verdict))) => match self.verdict(verdict, position) {
+                        Some(end) => end,
+                        None => continue,
+                    },
+                    Ok(_) => match self.unreadable(*map) {
+                        Some(end) => end,
+                        None => continue,
+                    },
+                },
+                Stmt::ObjectMap { key, map } => match self.lookup(key, *map, observer) {
+                    Err(actual) => RuleEnd::NoMatch { statement: position, actual },
+                    Ok(_) => continue,
+                },
+                Stmt::Mangle { target, value } => match self.mangle(target, value, observer) {
+                    Ok(()) => continue,
+                    Err(actual) => RuleEnd::NoMatch { statement: position, actual },
+                },
+                Stmt::Gate(gate) => {
+                    if self.gate(gate) {
+                        continue;
+                    }
+                    RuleEnd::NoMatch { statement: position, actual: Actual::Chosen }
+                }
+                Stmt::Nat(_) => RuleEnd::Nat { statement: position },
+                Stmt::Reject(reject) => RuleEnd::Reject(*reject),
+                Stmt::Notrack => {
+                    // nft_notrack_eval: a packet that has an entry keeps it
+                    if self.skb.ct == CtRef::None {
+                        self.skb.ct = CtRef::Untracked;
+                    }
+                    continue;
+                }
+                Stmt::Queue { bypass } => RuleEnd::Queue { bypass: *bypass },
+                Stmt::Fwd | Stmt::Synproxy => RuleEnd::Stolen { statement: position },
+                Stmt::Tproxy { .. } => {
+                    let question = "a local socket takes the packet by tproxy".to_string();
+                    let because = "sockets are not part of a ruleset; see `ss -lntu` on the host";
+                    if self.know.ask(question, because, Source::Default, true) {
+                        continue;
+                    }
+                    RuleEnd::NoMatch { statement: position, actual: Actual::Chosen }
+                }
+                Stmt::SetUpdate { key, .. } => {
+                    let mut values = [0u128; MAX_KEY];
+                    match self.key(key, &mut values, observer) {
+                        Err(actual @ Actual::Absent) => RuleEnd::NoMatch { statement: position, actual },
+                        _ => continue,
+                    }
+                }
+                Stmt::Dup | Stmt::FlowOffload { .. } | Stmt::NoEffect(_) => continue,
+                Stmt::Unknown(unknown) => match self.unknown_statement(*unknown) {
+                    Some(true) => continue,
+                    Some(false) => RuleEnd::NoMatch { statement: position, actual: Actual::Chosen },
+                    None => RuleEnd::Unknown(*unknown),
+                },
+            };
+            return end;
+        }
+        RuleEnd::Continue
+    }
+
+    fn verdict(&self, verdict: &Verdict, statement: usize) -> Option<RuleEnd> {
+        Some(match verdict {
+            Verdict::Accept => RuleEnd::Accept,
+            Verdict::Drop => RuleEnd::Drop,
+            Verdict::Continue => return None,
+            Verdict::Return => RuleEnd::Return,
+            Verdict::Jump(Target::Chain(chain)) => RuleEnd::Jump(*chain),
+            Verdict::Goto(Target::Chain(chain)) => RuleEnd::Goto(*chain),
+            Verdict::Jump(Target::Missing(_)) | Verdict::Goto(Target::Missing(_)) => RuleEnd::Missing { statement },
+        })
+    }
+
+    /// A verdict map whose datum could not be read.
+    fn unreadable(&mut self, map: SetId) -> Option<RuleEnd> {
+        let found = self.world.ruleset.unknowns.iter().position(|u| u.rule == Some(self.rule));
+        let _ = map;
+        found.map(|at| RuleEnd::Unknown(UnknownId(at as u32)))
+    }
+
+    /// `Some` for a match that may or may not hold, `None` for a target.
+    fn unknown_statement(&mut self, id: UnknownId) -> Option<bool> {
+        let unknown = self.world.ruleset.unknown(id);
+        if !unknown.is_match {
+            return None;
+        }
+        let rule = self.world.ruleset.rule(self.rule);
+        let chain = &self.world.ruleset.chain(rule.chain).name;
+        let question = format!("{} holds in chain {chain} rule {}", unknown.what, rule.handle);
+        Some(self.know.ask(question, unknown.settle.clone(), Source::Open, false))
+    }
+
+    fn gate(&mut self, gate: &Gate) -> bool {
+        let rule = self.world.ruleset.rule(self.rule);
+        let chain = &self.world.ruleset.chain(rule.chain).name;
+        let what = match gate.kind {
+            GateKind::Limit => "the rate limit is not exceeded",
+            GateKind::Quota => "the quota is not used up",
+            GateKind::CtCount => "the connection count is not exceeded",
+        };
+        let question = format!("{what} (chain {chain} rule {})", rule.handle);
+        let because = "it depends on earlier traffic; say `--assume limit=over`, `quota=over` or `count=over` for the other case";
+        let within = self.know.ask(question, because, Source::Default, true);
+        within != gate.over
+    }
+
+    /// Evaluates a relational expression; `Err` tells what the packet had instead.
+    fn test<O: Observer>(&mut self, test: &Match, observer: &mut O) -> Result<(), Actual> {
+        if let Operand::Set(set) = test.right {
+            return self.member(&test.left, set, test.op == Op::Ne, observer);
+        }
+        let left = self.load(&test.left, observer);
+        let (lo, hi) = match &test.right {
+            Operand::Value(value) => (*value, *value),
+            Operand::Range(lo, hi) => (*lo, *hi),
+            Operand::Expr(expr) => match self.load(expr, observer) {
+                Loaded::Value(value) => (value, value),
+                Loaded::Absent => return Err(Actual::Absent),
+                Loaded::Fact(_) | Loaded::Unknown => return self.ask_match(test),
+            },
+            Operand::Set(_) => return Ok(()),
+        };
+        match left {
+            Loaded::Value(value) => {
+                if compare(test.op, value, lo, hi) {
+                    Ok(())
+                } else {
+                    Err(Actual::Value(value))
+                }
+            }
+            Loaded::Absent => Err(Actual::Absent),
+            Loaded::Fact(fact) => match ranges_of(test.op, lo, hi) {
+                Some(ranges) => {
+                    let data_type = test.data_type;
+                    let name = self.know.fact(fact).name.clone();
+                    let statement = || word_test(&name, test.op, lo, hi, data_type);
+                    if self.know.test(fact, &ranges, statement) { Ok(()) } else { Err(Actual::Fact(fact)) }
+                }
+                None => self.ask_match(test),
+            },
+            Loaded::Unknown => self.ask_match(test),
+        }
+    }
+
+    /// A test on something that is not known at all.
+    fn ask_match(&mut self, test: &Match) -> Result<(), Actual> {
+        let question = self.word_unknown(&test.left, &format!("{} its right side", word_op(test.op)));
+        self.ask_open(question)
+    }
+
+    fn ask_open(&mut self, question: String) -> Result<(), Actual> {
+        let because = "the input does not say it";
+        if self.know.ask(question, because, Source::Open, false) { Ok(()) } else { Err(Actual::Chosen) }
+    }
+
+    fn word_unknown(&self, left: &Expr, rest: &str) -> String {
+        let rule = self.world.ruleset.rule(self.rule);
+        let chain = self.world.ruleset.chain(rule.chain);
+        let table = self.world.ruleset.table(chain.table);
+        let left = describe(left);
+        format!("{left} {rest} in {} {} {} rule {}", table.family, table.name, chain.name, rule.handle)
+    }
+
+    /// Set membership (`nft_lookup_eval`).
+    fn member<O: Observer>(
+        &mut self,
+        left: &Expr,
+        id: SetId,
+        inverted: bool,
+        observer: &mut O,
+    ) -> Result<(), Actual> {
+        let set = self.world.ruleset.set(id);
+        let mut values = [0u128; MAX_KEY];
+        let len = match self.key(left, &mut values, observer) {
+            Ok(len) => len,
+            Err(Actual::Fact(fact)) => {
+                let ranges: Ranges = set.ranges().into_iter().map(|(lo, hi, _)| (lo, hi)).collect();
+                let name = self.know.fact(fact).name.clone();
+                let set_name = set.name.as_deref().map_or("the set of the rule".to_string(), |n| format!("@{n}"));
+                let inside = set.catch_all.is_some()
+                    || self.know.test(fact, &ranges, || format!("{name} is in {set_name}"));
+                return if inside != inverted { Ok(()) } else { Err(Actual::Fact(fact)) };
+            }
+            Err(Actual::Chosen) => {
+                let question = self.word_unknown(left, if inverted { "is not in its set" } else { "is in its set" });
+                return self.ask_open(question);
+            }
+            Err(actual) => return Err(actual),
+        };
+        let key = &values[..len];
+        let found = self.find(id, key)?.is_some();
+        if found != inverted { Ok(()) } else { Err(actual_of(key)) }
+    }
+
+    /// Looks a key up; asks about what a listing of a volatile set cannot say.
+    fn find(&mut self, id: SetId, key: &[u128]) -> Result<Option<u32>, Actual> {
+        let set = self.world.ruleset.set(id);
+        let found = set.find(key);
+        if found.is_none() && set.incomplete {
+            let name = set.name.as_deref().unwrap_or("anonymous");
+            let question = format!("one of the elements of set {name} that could not be read fits");
+            if self.know.ask(question, "see the list of unknown parts", Source::Open, false) {
+                return Err(Actual::Chosen);
+            }
+        }
+        if set.volatile {
+            let name = set.name.as_deref().unwrap_or("anonymous");
+            let (question, because) = if found.is_some() {
+                (
+                    format!("the element of set {name} is still there"),
+                    "its elements expire or change with traffic; the listing is a moment's picture",
+                )
+            } else {
+                (
+                    format!("set {name} has not got this element since the listing"),
+                    "packets or programs add to it; the listing is a moment's picture",
+                )
+            };
+            let as_listed = self.know.ask(question, because, Source::Default, true);
+            if !as_listed {
+                return Ok(if found.is_some() { None } else { Some(NO_DATUM) });
+            }
+        }
+        Ok(found)
+    }
+
+    /// Map look-up: the datum, or why there is none.
+    fn lookup<O: Observer>(&mut self, key: &Expr, id: SetId, observer: &mut O) -> Result<Option<&Data>, Actual> {
+        let mut values = [0u128; MAX_KEY];
+        let set = self.world.ruleset.set(id);
+        let len = match self.key(key, &mut values, observer) {
+            Ok(len) => len,
+            Err(Actual::Fact(fact)) => {
+                // one element after the other: the first that the fact is said to be in
+                for (lo, hi, datum) in set.ranges() {
+                    let name = self.know.fact(fact).name.clone();
+                    let data_type = set.key.first().map_or(DataType::Integer, |c| c.data_type);
+                    if self.know.test(fact, &[(lo, hi)], || word_test(&name, Op::Eq, lo, hi, data_type)) {
+                        return Ok(self.world.ruleset.set(id).datum(datum));
+                    }
+                }
+                return match set.catch_all {
+                    Some(datum) => Ok(self.world.ruleset.set(id).datum(datum)),
+                    None => Err(Actual::Fact(fact)),
+                };
+            }
+            Err(Actual::Chosen) => {
+                // the key is unknown: which element it hits is too
+                let question = self.word_unknown(key, "hits one of its map's elements");
+                self.ask_open(question)?;
+                return Err(Actual::Chosen);
+            }
+            Err(actual) => return Err(actual),
+        };
+        match self.find(id, &values[..len])? {
+            Some(datum) => Ok(self.world.ruleset.set(id).datum(datum)),
+            None => Err(actual_of(&values[..len])),
+        }
+    }
+
+    /// Loads a key of one or more components. `Err(Fact)` only for a single fact, `Err(Chosen)` for unknown parts.
+    fn key<O: Observer>(
+        &mut self,
+        expr: &Expr,
+        values: &mut [u128; MAX_KEY],
+        observer: &mut O,
+    ) -> Result<usize, Actual> {
+        let parts: &[Expr] = match expr {
+            Expr::Concat(parts) => parts,
+            single => std::slice::from_ref(single),
+        };
+        if parts.len() > MAX_KEY {
+            return Err(Actual::Chosen);
+        }
+        let mut unknown = None;
+        for (slot, part) in values.iter_mut().zip(parts) {
+            match self.load(part, observer) {
+                Loaded::Value(value) => *slot = value,
+                Loaded::Absent => return Err(Actual::Absent),
+                Loaded::Fact(fact) => match self.know.single(fact) {
+                    Some(value) => *slot = value,
+                    None if parts.len() == 1 => unknown = Some(Actual::Fact(fact)),
+                    None => unknown = Some(Actual::Chosen),
+                },
+                Loaded::Unknown => unknown = Some(Actual::Chosen),
+            }
+        }
+        match unknown {
+            Some(actual) => Err(actual),
+            None => Ok(parts.len()),
+        }
+    }
+
+    /// The value of an expression for this packet.
+    pub fn load<O: Observer>(&mut self, expr: &Expr, observer: &mut O) -> Loaded {
+        match expr {
+            Expr::Const(value) => Loaded::Value(*value),
+            Expr::Field(field) => self.field(field, observer),
+            Expr::Bitwise { of, mask, xor } => map_value(self.load(of, observer), |v| (v & mask) ^ xor),
+            Expr::Binary { op, left, right } => {
+                let (left, right) = (self.load(left, observer), self.load(right, observer));
+                match (left, right) {
+                    (Loaded::Absent, _) | (_, Loaded::Absent) => Loaded::Absent,
+                    (Loaded::Value(a), Loaded::Value(b)) => Loaded::Value(match op {
+                        BitOp::And => a & b,
+                        BitOp::Or => a | b,
+                        BitOp::Xor => a ^ b,
+                    }),
+                    _ => Loaded::Unknown,
+                }
+            }
+            Expr::Shift { of, left, by, width } => map_value(self.load(of, observer), |v| {
+                let by = (*by).min(127);
+                if *left { (v << by) & max_of(*width) } else { v >> by }
+            }),
+            Expr::Lookup { key, map } => match self.lookup(key, *map, observer) {
+                Ok(Some(Data::Value(value))) if value.len() == 1 => Loaded::Value(value[0]),
+                Ok(_) => Loaded::Unknown,
+                Err(Actual::Chosen) => Loaded::Unknown,
+                Err(_) => Loaded::Absent,
+            },
+            Expr::Numgen { modulus: 1, offset, .. } | Expr::Hash { modulus: 1, offset } => {
+                Loaded::Value(u128::from(*offset))
+            }
+            Expr::Numgen { .. } | Expr::Hash { .. } | Expr::Unknown(_) | Expr::Concat(_) => Loaded::Unknown,
+        }
+    }
+
+    /// The datum of a nat map, which may be several values.
+    pub fn load_data<O: Observer>(&mut self, expr: &Expr, observer: &mut O) -> Result<Data, Loaded> {
+        if let Expr::Lookup { key, map } = expr {
+            return match self.lookup(key, *map, observer) {
+                Ok(Some(data)) => Ok(data.clone()),
+                Ok(None) | Err(Actual::Chosen) => Err(Loaded::Unknown),
+                Err(_) => Err(Loaded::Absent),
+            };
+        }
+        if let Expr::Concat(parts) = expr {
+            let mut values = Vec::with_capacity(parts.len());
+            for part in parts.iter() {
+                match self.load(part, observer) {
+                    Loaded::Value(value) => values.push(value),
+                    other => return Err(other),
+                }
+            }
+            return Ok(Data::Value(values.into()));
+        }
+        match self.load(expr, observer) {
+            Loaded::Value(value) => Ok(Data::Value(Box::new([value]))),
+            other => Err(other),
+        }
+    }
+
+    fn mangle<O: Observer>(&mut self, target: &Field, value: &Expr, observer: &mut O) -> Result<(), Actual> {
+        let loaded = match self.load(value, observer) {
+            Loaded::Absent => return Err(Actual::Absent),
+            Loaded::Value(value) => Some(value),
+            Loaded::Fact(fact) => self.know.single(fact),
+            Loaded::Unknown => None,
+        };
+        self.store(target, loaded)
+    }
+
+    /// The translation at a statement of the current rule.
+    pub fn nat_at(&self, statement: usize) -> Option<&'static str> {
+        match &self.world.ruleset.rule(self.rule).statements.get(statement)?.kind {
+            Stmt::Nat(Nat { kind, .. }) => Some(kind.name()),
+            _ => None,
+        }
+    }
+}
+
+fn map_value(loaded: Loaded, f: impl FnOnce(u128) -> u128) -> Loaded {
+    match loaded {
+        Loaded::Value(value) => Loaded::Value(f(value)),
+        Loaded::Absent => Loaded::Absent,
+        Loaded::Fact(_) | Loaded::Unknown => Loaded::Unknown,
+    }
+}
+
+fn actual_of(key: &[u128]) -> Actual {
+    match key {
+        [one] => Actual::Value(*one),
+        many => Actual::Tuple(many.to_vec()),
+    }
+}
+
+/// Whether a known value satisfies an operator; for a range `Eq` means inside.
+pub fn compare(op: Op, value: u128, lo: u128, hi: u128) -> bool {
+    match op {
+        Op::Eq => lo <= value && value <= hi,
+        Op::Ne => value < lo || value > hi,
+        Op::Lt => value < lo,
+        Op::Gt => value > hi,
+        Op::Le => value <= hi,
+        Op::Ge => value >= lo,
+        Op::AnyBit => value & lo != 0,
+        Op::NoBit => value & lo == 0,
+    }
+}
+
+/// The values that satisfy an operator, when they are ranges.
+pub fn ranges_of(op: Op, lo: u128, hi: u128) -> Option<Ranges> {
+    let below = |end: u128| end.checked_sub(1).map(|end| (0, end));
+    let above = |start: u128| start.checked_add(1).map(|start| (start, u128::MAX));
+    Some(match op {
+        Op::Eq => vec![(lo, hi)],
+        Op::Ne => below(lo).into_iter().chain(above(hi)).collect(),
+        Op::Lt => below(lo).into_iter().collect(),
+        Op::Gt => above(hi).into_iter().collect(),
+        Op::Le => vec![(0, hi)],
+        Op::Ge => vec![(lo, u128::MAX)],
+        Op::AnyBit | Op::NoBit => return None,
+    })
+}
+
+fn word_op(op: Op) -> &'static str {
+    match op {
+        Op::Eq => "is",
+        Op::Ne => "is not",
+        Op::Lt => "is below",
+        Op::Gt => "is above",
+        Op::Le => "is at most",
+        Op::Ge => "is at least",
+        Op::AnyBit => "has a bit of",
+        Op::NoBit => "has no bit of",
+    }
+}
+
+fn word_test(name: &str, op: Op, lo: u128, hi: u128, data_type: DataType) -> String {
+    let value = if lo == hi {
+        data_type.display(lo)
+    } else {
+        format!("{}-{}", data_type.display(lo), data_type.display(hi))
+    };
+    format!("{name} {} {value}", word_op(op))
+}
+
+/// A field in words.
+pub fn describe(expr: &Expr) -> String {
+    match expr {
+        Expr::Field(Field::Meta(key)) => format!("meta {}", key.name()),
+        Expr::Field(Field::Ct { key, .. }) => format!("ct {}", ct_name(*key)),
+        Expr::Field(Field::Payload { .. }) => "a header field".into(),
+        Expr::Field(Field::Exthdr { .. }) => "an extension header".into(),
+        Expr::Field(Field::Option { .. }) => "a header option".into(),
+        Expr::Field(Field::Fib { .. }) => "the fib look-up".into(),
+        Expr::Field(Field::Rt(_)) => "the route's property".into(),
+        Expr::Field(Field::Socket(_)) => "the socket's property".into(),
+        Expr::Field(Field::Opaque(_)) => "a property that no dump has".into(),
+        Expr::Bitwise { of, .. } | Expr::Shift { of, .. } => describe(of),
+        Expr::Binary { left, .. } => describe(left),
+        Expr::Numgen { .. } => "numgen".into(),
+        Expr::Hash { .. } => "the hash".into(),
+        Expr::Concat(parts) => parts.iter().map(describe).collect::<Vec<_>>().join(" . "),
+        Expr::Lookup { .. } => "the looked-up value".into(),
+        Expr::Const(_) | Expr::Unknown(_) => "an expression".into(),
+    }
+}
+
+/// nft's name of a conntrack key.
+pub fn ct_name(key: CtKey) -> &'static str {
+    match key {
+        CtKey::State => "state",
+        CtKey::Direction => "direction",
+        CtKey::Status => "status",
+        CtKey::Mark => "mark",
+        CtKey::Expiration => "expiration",
+        CtKey::Helper => "helper",
+        CtKey::Label => "label",
+        CtKey::L3proto => "l3proto",
+        CtKey::Saddr { .. } => "saddr",
+        CtKey::Daddr { .. } => "daddr",
+        CtKey::Protocol => "protocol",
+        CtKey::ProtoSrc => "proto-src",
+        CtKey::ProtoDst => "proto-dst",
+        CtKey::Bytes => "bytes",
+        CtKey::Packets => "packets",
+        CtKey::Avgpkt => "avgpkt",
+        CtKey::Zone => "zone",
+        CtKey::Event => "event",
+        CtKey::Id => "id",
+        CtKey::Secmark => "secmark",
+    }
+}
+
+/// True for keys whose value never changes along a path and that only the packet's sender knows.
+pub fn is_sender_fact(key: MetaKey) -> bool {
+    matches!(key, MetaKey::Skuid | MetaKey::Skgid | MetaKey::Cgroup)
+}
