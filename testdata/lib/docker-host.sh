@@ -45,7 +45,8 @@ c1_warm() {
     sleep 0.5
 }
 
-# c1_flows TRACE-DIR SUFFIX SYSCTL-TEXT
+# c1_flows TRACE-DIR SUFFIX SYSCTL-TEXT: IF_radius and IF_proxy may name other
+# bridge ports
 c1_flows() {
     local dir=$1 suffix=$2 variant=$3
     t() {
@@ -57,13 +58,13 @@ c1_flows() {
         --title 'the headline: a RADIUS request to the published port'
     t client-proxy        client proxy  'tcp:10.254.10.105:40001->10.254.10.252:8080' ens192
     t client-syslog       client syslog 'udp:10.254.10.105:40002->10.254.10.252:514' ens192
-    t radius-client       radius client 'udp:172.20.0.4:40003->10.254.10.105:5140' vethradius \
+    t radius-client       radius client 'udp:172.20.0.4:40003->10.254.10.105:5140' "${IF_radius:-vethradius}" \
         --title 'a container to the world'
-    t proxy-radius        proxy  radius 'udp:172.20.0.2:40004->172.20.0.4:1812' vethproxy \
+    t proxy-radius        proxy  radius 'udp:172.20.0.2:40004->172.20.0.4:1812' "${IF_proxy:-vethproxy}" \
         --title 'a container to its neighbour on the same bridge'
-    t radius-itself       radius radius 'udp:172.20.0.4:40005->10.254.10.252:1812' vethradius \
+    t radius-itself       radius radius 'udp:172.20.0.4:40005->10.254.10.252:1812' "${IF_radius:-vethradius}" \
         --title 'a container to its own published port (hairpin)'
-    t proxy-published     proxy  radius 'udp:172.20.0.2:40006->10.254.10.252:1812' vethproxy \
+    t proxy-published     proxy  radius 'udp:172.20.0.2:40006->10.254.10.252:1812' "${IF_proxy:-vethproxy}" \
         --title "a container to its neighbour's published port"
     t client-ssh          client host   'tcp:10.254.10.105:40007->10.254.10.252:22' ens192 \
         --title 'the host itself: service ssh is allowed in zone public'
@@ -77,5 +78,5 @@ c1_flows() {
     t client-direct-other client radius 'udp:10.254.10.105:40012->172.20.0.4:1813' ens192 \
         --title 'round the published port, to a port that is not published'
     t client-ping         client host   'icmp:10.254.10.105->10.254.10.252' ens192
-    t radius-gateway-ping radius host   'icmp:172.20.0.4->172.20.0.1' vethradius
+    t radius-gateway-ping radius host   'icmp:172.20.0.4->172.20.0.1' "${IF_radius:-vethradius}"
 }
