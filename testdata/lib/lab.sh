@@ -103,19 +103,14 @@ lab_trace_on() {
             chain p { type filter hook prerouting priority -1000; ether type ip meta nftrace set 1; }
             chain o { type filter hook output priority -1000; ether type ip meta nftrace set 1; }
             }\n' ;;
+        netdev:*) printf 'table netdev nfpath_trace {
+            chain i { type filter hook ingress device "%s" priority -500; meta nftrace set 1; }
+            }\n' "${family#*:}" ;;
         *) printf 'table %s nfpath_trace {
             chain p { type filter hook prerouting priority -450; meta nftrace set 1; }
             chain o { type filter hook output priority -450; meta nftrace set 1; }
             }\n' "$family" ;;
         esac | ns "$name" nft -f -
-    done
-}
-
-lab_trace_off() {
-    local name=$1 family
-    shift
-    for family in "$@"; do
-        ns "$name" nft delete table "$family" nfpath_trace
     done
 }
 
