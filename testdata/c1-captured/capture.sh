@@ -122,3 +122,8 @@ rm -rf traces
 mkdir traces
 lab_trace_on host ip bridge
 c1_flows traces '' 'net.bridge.bridge-nf-call-iptables=1'
+
+# without br_netfilter the neighbour's answer is bridged past conntrack
+ns host sysctl -qw net.bridge.bridge-nf-call-iptables=0
+lab_flow host traces/proxy-published.nf0.txt proxy radius 'udp:172.20.0.2:40006->10.254.10.252:1812' "$IF_proxy" \
+    --title "a container to its neighbour's published port" --sysctl net.bridge.bridge-nf-call-iptables=0

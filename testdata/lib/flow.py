@@ -12,6 +12,7 @@ lines, unchanged, sorted into the packets they belong to:
     # request   the flow's first packet
     # reply     the receiver's first packet back
     # answer    what the traced host itself sent back (ICMP error, TCP reset)
+    # redirect  ICMP redirects it sent on the way
 
 Within a section the lines are in the order of time.
 """
@@ -29,7 +30,7 @@ import time
 REQUEST = b"request-" * 4          # 32 bytes: the request is 60 bytes of IP
 REPLY = b"the-reply-" * 4          # 40 bytes: the reply is 68 bytes of IP
 REQUEST_LENGTH, REPLY_LENGTH = 28 + len(REQUEST), 28 + len(REPLY)
-PATIENCE = 1.2
+PATIENCE = 0.7     # less than TCP waits before it sends again
 IP_PKTINFO, IP_RECVERR, IP_RECVTTL, IP_TTL = 8, 11, 12, 2
 
 
@@ -194,7 +195,7 @@ def send(args):
 # ---- the orchestra ---------------------------------------------------------
 
 def kind_of(line, flow):
-    """request, reply, answer or later: by the packet line nft printed."""
+    """request, reply, answer, redirect or later: by the packet line nft printed."""
     proto = flow[0]
     m = re.search(r" icmp type (\S+)", line)
     if m or " ip protocol 1 " in line or " ip protocol icmp " in line:
@@ -204,7 +205,10 @@ def kind_of(line, flow):
                 return "request"
             if kind in ("echo-reply", "0"):
                 return "reply"
-        return "answer"
+        if kind in ("redirect", "5"):
+            return "redirect"
+        # errors of other conversations are none of ours
+        return "answer" if f" ip daddr {flow[1]} " in line else "later"
     if proto == "udp" and " udp " in line:
         length = int(re.search(r" ip length (\d+)", line).group(1))
         return {REQUEST_LENGTH: "request", REPLY_LENGTH: "reply"}.get(length, "later")
@@ -222,7 +226,7 @@ def kind_of(line, flow):
 def sort_lines(lines, flow):
     """The lines of each packet. Every base chain a packet enters begins with
     a packet line of the same trace id, which says whose the next ones are."""
-    current, sections, done = {}, {"request": [], "reply": [], "answer": []}, set()
+    current, sections = {}, {"request": [], "reply": [], "answer": [], "redirect": []}
     for line in lines:
         m = re.match(r"trace id (\S+) ", line)
         if not m:
@@ -230,8 +234,6 @@ def sort_lines(lines, flow):
         if " packet: " in line:
             current[m.group(1)] = kind_of(line, flow)
         kind = current.get(m.group(1), "later")
-        if kind == "later":
-            done.add("later")
         if kind == "answer" and flow[0] == "tcp" and sections["reply"]:
             continue            # the reset that ends an answered connection
         if kind in sections:
@@ -268,8 +270,10 @@ def trace(args):
         in_ns(args.sender, sys.executable, me, "send", "--flow", args.flow, "--mark", str(args.mark)),
         stdout=subprocess.PIPE, text=True)
     sent = facts_of(sender)
-    seen = facts_of(receiver) if receiver else {}
     time.sleep(0.15)
+    if receiver:
+        receiver.terminate()
+    seen = facts_of(receiver) if receiver else {}
     conntrack = subprocess.run(in_ns(args.host, "conntrack", "-L", "-p", flow[0]), capture_output=True,
                                text=True, check=False).stdout.splitlines()
     monitor.terminate()
@@ -302,7 +306,7 @@ def trace(args):
             entry = re.sub(r"^(\S+\s+\d+) \d+", r"\1", entry)
             out.append("# conntrack: " + re.sub(r"\s+", " ", re.sub(r" use=\d+$", "", entry)))
     sections = sort_lines(lines, flow)
-    for name in ("request", "reply", "answer"):
+    for name in ("request", "reply", "answer", "redirect"):
         if sections[name] or name == "request":
             out.append(f"# {name}")
             out += sections[name]

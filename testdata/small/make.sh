@@ -229,19 +229,46 @@ table ip third {
 	chain c {
 		type filter hook forward priority 0; policy accept;
 	}
+}
+NFT
+flow forward client server "$CLIENT_SERVER" eth0
+
+ruleset equal-priority-nat 'nat chains of equal priority: the one registered last runs first; a filter chain at 100 beside them' <<'NFT'
+table ip first {
 	chain n1 {
 		type nat hook postrouting priority 100; policy accept;
 	}
 	chain n2 {
 		type nat hook postrouting priority 100; policy accept;
+		ip saddr 192.0.2.1 masquerade comment "only to have connections tracked"
 	}
 }
-table inet fourth {
+table inet second {
 	chain n3 {
 		type nat hook postrouting priority 100; policy accept;
 	}
 	chain at_hundred {
 		type filter hook postrouting priority 100; policy accept;
+		ip saddr 10.0.0.2 counter
+	}
+}
+NFT
+flow forward client server "$CLIENT_SERVER" eth0
+
+ruleset nat-chain-untracked 'a nat chain alone does not make the kernel track, and then no nat chain is passed' <<'NFT'
+table ip t {
+	chain pre {
+		type nat hook prerouting priority -100; policy accept;
+		counter
+		udp dport 5000 drop comment "never: nothing is tracked here"
+	}
+	chain post {
+		type nat hook postrouting priority 100; policy accept;
+		counter
+	}
+	chain forward {
+		type filter hook forward priority 0; policy accept;
+		counter
 	}
 }
 NFT
