@@ -108,11 +108,15 @@ pub struct Read<T> {
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// `ip -j [-d] addr`: the links, too.
-pub fn addresses(
-    source: &str,
-    text: &str,
-) -> Result<Read<(Vec<Link>, Vec<Address>)>, ListingError> {
+/// What `ip -j addr` lists.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LinksAndAddresses {
+    pub links: Vec<Link>,
+    pub addresses: Vec<Address>,
+}
+
+/// `ip -j [-d] addr`
+pub fn addresses(source: &str, text: &str) -> Result<Read<LinksAndAddresses>, ListingError> {
     let elements = elements(text, Listing::Addresses)?;
     let mut links = Vec::new();
     let mut addresses = Vec::new();
@@ -145,7 +149,7 @@ pub fn addresses(
         links.push(link);
     }
     Ok(Read {
-        value: (links, addresses),
+        value: LinksAndAddresses { links, addresses },
         diagnostics,
     })
 }
@@ -747,30 +751,25 @@ fn read_rule(element: &Element, family: IpFamily, tables: &mut TableNames) -> Sh
     rule.dport = ports(element, "dport", "dport_start", "dport_end")?;
     rule.suppress_prefixlength = number(element, "suppress_prefixlen")?;
     rule.suppress_ifgroup = element.get("suppress_ifgroup").map(text_of);
-    match element.get("tos").map(text_of) {
-        Some(text) => match parse_tos(&text) {
+    if let Some(text) = element.get("tos").map(text_of) {
+        match parse_tos(&text) {
             Some(tos) => rule.tos = tos,
             None => rule.unread.push(format_compact!("tos {text}")),
-        },
-        None => {}
+        }
     }
-    match element.get("dscp").map(text_of) {
+    if let Some(text) = element.get("dscp").map(text_of) {
         // The names are those of the whole byte; a number is the six bits.
-        Some(text) => match parse_number(&text)
-            .and_then(|dscp| u8::try_from(dscp).ok())
-            .or_else(|| parse_tos(&text).map(|tos| tos >> 2))
-        {
+        let bits = parse_number(&text).and_then(|bits| u8::try_from(bits).ok());
+        match bits.or_else(|| parse_tos(&text).map(|tos| tos >> 2)) {
             Some(dscp) => rule.dscp = Some(dscp),
             None => rule.unread.push(format_compact!("dscp {text}")),
-        },
-        None => {}
+        }
     }
-    match element.get("ipproto").map(text_of) {
-        Some(text) => match parse_protocol(&text) {
+    if let Some(text) = element.get("ipproto").map(text_of) {
+        match parse_protocol(&text) {
             Some(protocol) => rule.ipproto = Some(protocol),
             None => rule.unread.push(format_compact!("ipproto {text}")),
-        },
-        None => {}
+        }
     }
     const KNOWN: [&str; 36] = [
         "priority",
