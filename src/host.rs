@@ -105,6 +105,7 @@ pub struct Host {
     /// Key in dotted form (a dot within a device name is `/`, as sysctl(8) prints it), value as text.
     pub sysctls: BTreeMap<CompactString, CompactString>,
     pub inferences: Vec<Inference>,
+    pub tables: TableNames,
     pub complete: Complete,
 }
 
@@ -309,8 +310,54 @@ impl fmt::Display for TableId {
     }
 }
 
+/// The names of routing tables (`/etc/iproute2/rt_tables`), which listings print in place of numbers.
+///
+/// A listing does not say which number a name stands for; a name without a known number gets one that no real table of the
+/// host is likely to have, counted down from the top.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TableNames {
+    names: Vec<Name>,
+}
+
+impl TableNames {
+    const TOP: u32 = u32::MAX - 1;
+
+    /// The table of a name or a number in text.
+    pub fn id_of(&mut self, text: &str) -> TableId {
+        match text {
+            "local" => return TableId::LOCAL,
+            "main" => return TableId::MAIN,
+            "default" => return TableId::DEFAULT,
+            "unspec" => return TableId::UNSPEC,
+            _ => {}
+        }
+        if let Ok(number) = text.parse() {
+            return TableId(number);
+        }
+        let at = self
+            .names
+            .iter()
+            .position(|name| name == text)
+            .unwrap_or_else(|| {
+                self.names.push(text.into());
+                self.names.len() - 1
+            });
+        TableId(u32::try_from(at).map_or(0, |at| Self::TOP - at))
+    }
+
+    /// The name of a table, for people.
+    pub fn name_of(&self, table: TableId) -> CompactString {
+        let named = Self::TOP
+            .checked_sub(table.0)
+            .and_then(|at| self.names.get(at as usize));
+        named
+            .cloned()
+            .unwrap_or_else(|| compact_str::format_compact!("{table}"))
+    }
+}
+
 /// One way that a route can go.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct NextHop {
     pub dev: Option<Name>,
     pub via: Option<IpAddr>,
@@ -336,7 +383,7 @@ impl NextHop {
 }
 
 /// A route.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Route {
     pub kind: RouteType,
     pub prefix: IpNet,

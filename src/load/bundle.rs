@@ -1,9 +1,28 @@
 //! Snapshot bundles, and host facts put together from separate files and flags.
+//!
+//! A bundle is one JSON object: `schema`, `taken`, `hostname`, `kernel`, `tool`, and `parts`, in which each listing has its command, its
+//! `status` (`ok`, `failed` with `error`, or `absent`) and either `json` or `text`. Parts that are missing leave their lists incomplete.
+//! What the ruleset in it means is not looked at here.
 
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::ip_json::{self, ListingError};
+use super::sysctl;
 use crate::diagnostic::Diagnostic;
-use crate::host::Host;
+use crate::host::{
+    Address, Host, IpFamily, Link, LinkKind, NextHop, Origin, Route, RouteType, Scope, TableId,
+};
+
+/// The bundle's schema, without its version.
+pub const SCHEMA: &str = "nfpath.snapshot";
+/// The newest version of the schema that is read in full, and the one that is written.
+pub const SCHEMA_VERSION: u32 = 1;
 
 /// Which listing a text is. Address and link listings, and routes and rules of both families, are told apart by content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,52 +75,572 @@ pub struct Bundle {
 }
 
 /// Whether a text is a snapshot bundle, by content.
-pub fn is_bundle(_text: &str) -> bool {
-    false
+pub fn is_bundle(text: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Head<'a> {
+        #[serde(borrow)]
+        schema: Cow<'a, str>,
+    }
+    text.trim_start().starts_with('{')
+        && text.contains(SCHEMA)
+        && serde_json::from_str::<Head<'_>>(text)
+            .is_ok_and(|head| version_of(&head.schema).is_some())
 }
 
-/// Reads a snapshot bundle.
-pub fn read(_source: &str, _text: &str) -> Result<Bundle, HostError> {
-    Ok(Bundle::default())
+/// The version in `nfpath.snapshot/N`.
+fn version_of(schema: &str) -> Option<u32> {
+    schema.strip_prefix(SCHEMA)?.strip_prefix('/')?.parse().ok()
+}
+
+#[derive(Deserialize)]
+struct WireBundle<'a> {
+    #[serde(borrow)]
+    schema: Cow<'a, str>,
+    taken: Option<String>,
+    hostname: Option<String>,
+    kernel: Option<String>,
+    tool: Option<WireTool>,
+    #[serde(borrow, default)]
+    parts: BTreeMap<Cow<'a, str>, &'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct WireTool {
+    nfpath: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WirePart<'a> {
+    status: Option<Cow<'a, str>>,
+    error: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    json: Option<&'a RawValue>,
+    text: Option<String>,
+}
+
+/// The parts that hold host facts, the family that a part is about, and whether one without it is worth a word.
+const HOST_PARTS: [(&str, HostPart, Option<IpFamily>); 10] = [
+    ("links", HostPart::Links, None),
+    ("addresses", HostPart::Addresses, None),
+    ("routes", HostPart::Routes, Some(IpFamily::V4)),
+    ("routes6", HostPart::Routes, Some(IpFamily::V6)),
+    ("rules", HostPart::Rules, Some(IpFamily::V4)),
+    ("rules6", HostPart::Rules, Some(IpFamily::V6)),
+    ("neighbours", HostPart::Neighbours, None),
+    ("bridge-links", HostPart::BridgeLinks, None),
+    ("bridge-fdb", HostPart::BridgeFdb, None),
+    ("sysctls", HostPart::Sysctls, None),
+];
+
+/// Reads a snapshot bundle. A part that cannot be used is a diagnostic.
+pub fn read(source: &str, text: &str) -> Result<Bundle, HostError> {
+    let wire: WireBundle<'_> = serde_json::from_str(text)
+        .map_err(|error| refuse(source, format!("not a snapshot bundle: {error}")))?;
+    let Some(version) = version_of(&wire.schema) else {
+        return Err(refuse(
+            source,
+            format!(
+                "not a snapshot bundle: its schema is `{}`, not `{SCHEMA}/{SCHEMA_VERSION}`",
+                wire.schema
+            ),
+        ));
+    };
+    let mut bundle = Bundle {
+        taken: wire.taken,
+        hostname: wire.hostname,
+        kernel: wire.kernel,
+        nfpath: wire.tool.and_then(|tool| tool.nfpath),
+        ..Bundle::default()
+    };
+    if version > SCHEMA_VERSION {
+        bundle.diagnostics.push(Diagnostic::warning(
+            source,
+            format!("schema `{}` is newer than this program, which knows version {SCHEMA_VERSION}; what it adds is not read", wire.schema),
+        ));
+    }
+    let mut parts: BTreeMap<&str, WirePart<'_>> = BTreeMap::new();
+    for (name, raw) in &wire.parts {
+        let part_source = format!("{source}, part {name}");
+        match serde_json::from_str::<WirePart<'_>>(raw.get()) {
+            Ok(part) => {
+                if part.status.as_deref() == Some("failed") {
+                    let cause = part
+                        .error
+                        .as_deref()
+                        .unwrap_or("the snapshot does not say why");
+                    bundle.diagnostics.push(Diagnostic::warning(
+                        part_source,
+                        format!("could not be taken: {cause}"),
+                    ));
+                }
+                parts.insert(name, part);
+            }
+            Err(error) => bundle.diagnostics.push(Diagnostic::warning(
+                part_source,
+                format!("not understood: {error}"),
+            )),
+        }
+    }
+    for (name, part, family) in HOST_PARTS {
+        let Some(wire) = parts.get(name) else {
+            continue;
+        };
+        let Some(text) = wire.json.map(RawValue::get).or(wire.text.as_deref()) else {
+            continue;
+        };
+        let part_source = format!("{source}, part {name}");
+        match add(&mut bundle.host, part, family, &part_source, text) {
+            Ok(diagnostics) => bundle.diagnostics.extend(diagnostics),
+            Err(error) => bundle
+                .diagnostics
+                .push(Diagnostic::warning(error.source_name, error.message)),
+        }
+    }
+    bundle.ruleset_json = parts
+        .get("ruleset")
+        .and_then(|part| part.json)
+        .map(ToOwned::to_owned);
+    let mut text_of = |name: &str| {
+        parts
+            .get_mut(name)
+            .and_then(|part| part.text.take())
+            .filter(|text| !text.trim().is_empty())
+    };
+    bundle.ruleset_text = text_of("ruleset-text");
+    bundle.iptables_save = text_of("iptables-save");
+    bundle.ip6tables_save = text_of("ip6tables-save");
+    bundle.iptables_legacy_save = text_of("iptables-legacy-save");
+    bundle.ip6tables_legacy_save = text_of("ip6tables-legacy-save");
+    Ok(bundle)
 }
 
 /// Puts a host together from raw listings: which listing, what to call it in messages, its text.
 /// An input that cannot be used at all is a diagnostic here, and its list stays incomplete.
-pub fn assemble(_inputs: &[(HostPart, &str, &str)]) -> (Host, Vec<Diagnostic>) {
-    (Host::default(), Vec::new())
+pub fn assemble(inputs: &[(HostPart, &str, &str)]) -> (Host, Vec<Diagnostic>) {
+    let mut host = Host::default();
+    let mut diagnostics = Vec::new();
+    for &(part, source, text) in inputs {
+        match add_part(&mut host, part, source, text) {
+            Ok(more) => diagnostics.extend(more),
+            Err(error) => diagnostics.push(Diagnostic::warning(error.source_name, error.message)),
+        }
+    }
+    (host, diagnostics)
 }
 
 /// Adds one raw listing to a host.
 pub fn add_part(
-    _host: &mut Host,
-    _part: HostPart,
-    _source: &str,
-    _text: &str,
+    host: &mut Host,
+    part: HostPart,
+    source: &str,
+    text: &str,
 ) -> Result<Vec<Diagnostic>, HostError> {
-    Ok(Vec::new())
+    add(host, part, None, source, text)
 }
 
-/// `--local ADDR`: an address of this host, on which device is not said.
-pub fn apply_flag_local(_host: &mut Host, _value: &str) -> Result<(), HostError> {
+/// `family` is given when the listing is known to be the whole list of that family.
+fn add(
+    host: &mut Host,
+    part: HostPart,
+    family: Option<IpFamily>,
+    source: &str,
+    text: &str,
+) -> Result<Vec<Diagnostic>, HostError> {
+    let refused = |error: ListingError| refuse(source, error.to_string());
+    match part {
+        HostPart::Addresses => {
+            let read = ip_json::addresses(source, text).map_err(refused)?;
+            for link in read.value.links {
+                merge_link(host, link);
+            }
+            let listed: HashSet<(IpAddr, &str)> = read
+                .value
+                .addresses
+                .iter()
+                .map(|address| (address.ip, address.dev.as_str()))
+                .collect();
+            host.addresses
+                .retain(|known| !listed.contains(&(known.ip, known.dev.as_str())));
+            host.addresses.extend(read.value.addresses);
+            host.complete.addresses = true;
+            host.complete.links = true;
+            Ok(read.diagnostics)
+        }
+        HostPart::Links => {
+            let read = ip_json::links(source, text).map_err(refused)?;
+            for link in read.value {
+                merge_link(host, link);
+            }
+            host.complete.links = true;
+            Ok(read.diagnostics)
+        }
+        HostPart::BridgeLinks => {
+            let read = ip_json::bridge_links(source, text).map_err(refused)?;
+            for port in read.value {
+                if let Some(master) = port.master.clone() {
+                    merge_link(host, Link::named(master, LinkKind::Bridge, Origin::Given));
+                }
+                merge_link(host, port);
+            }
+            Ok(read.diagnostics)
+        }
+        HostPart::Routes => {
+            let read = ip_json::routes(source, text, &mut host.tables).map_err(refused)?;
+            let mut diagnostics = read.diagnostics;
+            let families = add_routes(host, read.value, family);
+            if family.is_none() && families.is_empty() {
+                diagnostics.push(Diagnostic::warning(
+                    source,
+                    "lists no local table, so it is taken for a part of the routes; give the output of `ip -j route show table all`",
+                ));
+            }
+            Ok(diagnostics)
+        }
+        HostPart::Rules => {
+            let read = ip_json::rules(source, text, family, &mut host.tables).map_err(refused)?;
+            if let Some(family) = family.or(read.value.first().map(|rule| rule.family)) {
+                match family {
+                    IpFamily::V4 => host.complete.rules4 = true,
+                    IpFamily::V6 => host.complete.rules6 = true,
+                }
+                host.rules.retain(|rule| rule.family != family);
+                host.rules.extend(read.value);
+                host.rules.sort_by_key(|rule| (rule.family, rule.priority));
+            }
+            Ok(read.diagnostics)
+        }
+        HostPart::Neighbours => {
+            let read = ip_json::neighbours(source, text).map_err(refused)?;
+            host.neighbours.extend(read.value);
+            Ok(read.diagnostics)
+        }
+        HostPart::BridgeFdb => {
+            let read = ip_json::bridge_fdb(source, text).map_err(refused)?;
+            host.fdb.extend(read.value);
+            Ok(read.diagnostics)
+        }
+        HostPart::Sysctls => {
+            if text.trim().is_empty() {
+                return Err(refuse(
+                    source,
+                    "the text is empty; give the output of `sysctl -a`",
+                ));
+            }
+            let (values, diagnostics) = sysctl::read(source, text);
+            if values.is_empty() {
+                return Err(refuse(
+                    source,
+                    "no line is of the form `key = value`; give the output of `sysctl -a`",
+                ));
+            }
+            host.sysctls.extend(values);
+            // An excerpt would hardly have the loopback device.
+            let whole = |key: &str| host.sysctls.contains_key(key);
+            if whole("net.ipv4.conf.lo.forwarding") && whole("net.ipv4.conf.all.forwarding") {
+                host.complete.sysctls = true;
+            }
+            Ok(diagnostics)
+        }
+    }
+}
+
+/// Adds routes that are not there yet; returns the families whose list is whole now. `ip route show table all` shows both families, and
+/// `ip -6 route show table all` the second again.
+fn add_routes(host: &mut Host, routes: Vec<Route>, family: Option<IpFamily>) -> Vec<IpFamily> {
+    let has_local_table = |family| {
+        routes
+            .iter()
+            .any(|route| route.table == TableId::LOCAL && IpFamily::of_net(route.prefix) == family)
+    };
+    let whole: Vec<IpFamily> = [IpFamily::V4, IpFamily::V6]
+        .into_iter()
+        .filter(|&each| family == Some(each) || has_local_table(each))
+        .collect();
+    for family in &whole {
+        match family {
+            IpFamily::V4 => host.complete.routes4 = true,
+            IpFamily::V6 => host.complete.routes6 = true,
+        }
+    }
+    let mut seen: HashSet<Route> = host.routes.iter().cloned().collect();
+    for route in routes {
+        if seen.insert(route.clone()) {
+            host.routes.push(route);
+        }
+    }
+    whole
+}
+
+/// Adds a link, or what is new about it: listings of links, addresses and bridge ports each know something of their own.
+fn merge_link(host: &mut Host, new: Link) {
+    let Some(known) = host.links.iter_mut().find(|link| link.name == new.name) else {
+        host.links.push(new);
+        return;
+    };
+    known.index = new.index.or(known.index);
+    if new.kind != LinkKind::Physical {
+        known.kind = new.kind;
+    }
+    known.master = new.master.or(known.master.take());
+    known.mac = new.mac.or(known.mac);
+    // Only a listing with an index has looked at the device itself.
+    if new.index.is_some() {
+        known.up = new.up;
+        known.carrier = new.carrier;
+        known.origin = new.origin;
+    }
+    known.mtu = new.mtu.or(known.mtu);
+    known.group = new.group.or(known.group.take());
+    known.hairpin = new.hairpin.or(known.hairpin);
+    known.isolated = new.isolated.or(known.isolated);
+    known.nf_call.ip |= new.nf_call.ip;
+    known.nf_call.ip6 |= new.nf_call.ip6;
+}
+
+fn refuse(source: &str, message: impl Into<String>) -> HostError {
+    HostError {
+        source_name: source.to_owned(),
+        message: message.into(),
+    }
+}
+
+/// `--local ADDR`: an address of this host. It goes to the device whose subnet it is in, else to the loopback device.
+pub fn apply_flag_local(host: &mut Host, value: &str) -> Result<(), HostError> {
+    let flag = "--local";
+    let text = value.trim();
+    let ip: IpAddr = text
+        .split('/')
+        .next()
+        .unwrap_or(text)
+        .parse()
+        .map_err(|_| refuse(flag, format!("`{value}` is not an IP address")))?;
+    if host.addresses.iter().any(|known| known.ip == ip) {
+        return Ok(());
+    }
+    let neighbour = host
+        .addresses
+        .iter()
+        .find(|known| known.subnet().is_some_and(|subnet| subnet.contains(&ip)));
+    let dev = neighbour.map_or_else(|| "lo".into(), |known| known.dev.clone());
+    let address = Address {
+        noprefixroute: true,
+        ..Address::of(ip, IpNet::from(ip).prefix_len(), dev, Origin::Flag)
+    };
+    host.addresses.push(address);
     Ok(())
 }
 
 /// `--iface NAME=ADDR/LEN[,ADDR/LEN]`: a device, its addresses and their connected routes.
-pub fn apply_iface(_host: &mut Host, _value: &str) -> Result<(), HostError> {
+pub fn apply_iface(host: &mut Host, value: &str) -> Result<(), HostError> {
+    let flag = "--iface";
+    let (name, addresses) = split_name(flag, value, "NAME=ADDR/LEN[,ADDR/LEN]")?;
+    let mut new = Vec::new();
+    for text in addresses {
+        let (ip, len) = text.split_once('/').ok_or_else(|| {
+            refuse(
+                flag,
+                format!("`{text}` has no prefix length; write it as in `{name}=192.0.2.1/24`"),
+            )
+        })?;
+        let ip: IpAddr = ip
+            .parse()
+            .map_err(|_| refuse(flag, format!("`{ip}` is not an IP address")))?;
+        let len: u8 = len
+            .parse()
+            .map_err(|_| refuse(flag, format!("`{len}` is not a prefix length")))?;
+        IpNet::new(ip, len).map_err(|_| {
+            refuse(
+                flag,
+                format!("`{text}` has a prefix length that is too long"),
+            )
+        })?;
+        new.push(Address::of(ip, len, name, Origin::Flag));
+    }
+    know_link(host, name);
+    for mut address in new {
+        if host
+            .addresses
+            .iter()
+            .any(|known| known.ip == address.ip && known.dev == address.dev)
+        {
+            continue;
+        }
+        // `__inet_insert_ifa`: an IPv4 address in the subnet of an earlier one is secondary.
+        address.secondary = address.ip.is_ipv4()
+            && host.addresses.iter().any(|known| {
+                known.dev == address.dev && !known.secondary && known.subnet() == address.subnet()
+            });
+        host.addresses.push(address);
+    }
     Ok(())
 }
 
-/// `--route PREFIX,dev=IF[,via=ADDR][,table=N][,metric=N]`; PREFIX may be `default`.
-pub fn apply_route(_host: &mut Host, _value: &str) -> Result<(), HostError> {
+/// `--route PREFIX,dev=IF[,via=ADDR][,table=N][,metric=N][,src=ADDR][,type=TYPE]`; PREFIX may be `default`.
+pub fn apply_route(host: &mut Host, value: &str) -> Result<(), HostError> {
+    let flag = "--route";
+    let form = "PREFIX,dev=IF[,via=ADDR][,table=N][,metric=N]";
+    let mut fields = value.split(',').map(str::trim);
+    let prefix_text = fields.next().unwrap_or_default();
+    let (mut dev, mut via, mut src, mut table, mut metric, mut kind) =
+        (None, None, None, TableId::MAIN, None, RouteType::Unicast);
+    for field in fields {
+        let (key, text) = field.split_once('=').ok_or_else(|| {
+            refuse(
+                flag,
+                format!("`{field}` is not `key=value`; the form is {form}"),
+            )
+        })?;
+        let address = || {
+            text.parse::<IpAddr>()
+                .map_err(|_| refuse(flag, format!("`{text}` is not an IP address")))
+        };
+        match key {
+            "dev" if !text.is_empty() => dev = Some(text),
+            "via" => via = Some(address()?),
+            "src" => src = Some(address()?),
+            "table" if !text.is_empty() => table = host.tables.id_of(text),
+            "metric" => {
+                metric = Some(
+                    text.parse()
+                        .map_err(|_| refuse(flag, format!("`{text}` is not a metric")))?,
+                )
+            }
+            "type" => {
+                kind = match text {
+                    "unicast" => RouteType::Unicast,
+                    "local" => RouteType::Local,
+                    "blackhole" => RouteType::Blackhole,
+                    "unreachable" => RouteType::Unreachable,
+                    "prohibit" => RouteType::Prohibit,
+                    "throw" => RouteType::Throw,
+                    _ => return Err(refuse(flag, format!("`{text}` is not a route type"))),
+                }
+            }
+            _ => {
+                return Err(refuse(
+                    flag,
+                    format!("`{field}` is not understood; the form is {form}"),
+                ));
+            }
+        }
+    }
+    let family = via.or(src).map(IpFamily::of);
+    let prefix = ip_json::parse_prefix(prefix_text, family).ok_or_else(|| {
+        refuse(
+            flag,
+            format!("`{prefix_text}` is not a prefix; the form is {form}"),
+        )
+    })?;
+    let family = IpFamily::of_net(prefix);
+    if via.is_some_and(|via| IpFamily::of(via) != family && family == IpFamily::V6)
+        || src.is_some_and(|src| IpFamily::of(src) != family)
+    {
+        return Err(refuse(flag, format!("`{value}` mixes IPv4 and IPv6")));
+    }
+    let leads_somewhere = matches!(kind, RouteType::Unicast | RouteType::Local);
+    if leads_somewhere && dev.is_none() {
+        return Err(refuse(
+            flag,
+            format!("`{value}` names no device; the form is {form}"),
+        ));
+    }
+    if let Some(dev) = dev {
+        know_link(host, dev);
+    }
+    let nexthops = dev
+        .map(|dev| NextHop {
+            via,
+            ..NextHop::dev(dev)
+        })
+        .into_iter()
+        .collect();
+    let scope = match (kind, via) {
+        (RouteType::Local, _) => Scope::HOST,
+        (RouteType::Unicast, None) => Scope::LINK,
+        (_, _) => Scope::GLOBAL,
+    };
+    let default_metric = match family {
+        IpFamily::V4 => 0,
+        IpFamily::V6 => 1024,
+    };
+    host.routes.push(Route {
+        kind,
+        prefix,
+        from: None,
+        table,
+        nexthops,
+        metric: metric.unwrap_or(default_metric),
+        prefsrc: src,
+        scope,
+        tos: 0,
+        origin: Origin::Flag,
+    });
     Ok(())
 }
 
 /// `--bridge NAME=PORT,PORT`: a bridge and its ports.
-pub fn apply_bridge(_host: &mut Host, _value: &str) -> Result<(), HostError> {
+pub fn apply_bridge(host: &mut Host, value: &str) -> Result<(), HostError> {
+    let (name, ports) = split_name("--bridge", value, "NAME=PORT,PORT")?;
+    if ports.contains(&name) {
+        return Err(refuse(
+            "--bridge",
+            format!("`{name}` cannot be a port of itself"),
+        ));
+    }
+    know_link(host, name).kind = LinkKind::Bridge;
+    for port in ports {
+        know_link(host, port).master = Some(name.into());
+    }
     Ok(())
 }
 
-/// `--sysctl KEY=VALUE`
-pub fn apply_sysctl(_host: &mut Host, _value: &str) -> Result<(), HostError> {
-    Ok(())
+/// `--sysctl KEY=VALUE`; takes the place of a value that is there already.
+pub fn apply_sysctl(host: &mut Host, value: &str) -> Result<(), HostError> {
+    match value.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => {
+            host.sysctls
+                .insert(sysctl::dotted(key), value.trim().into());
+            Ok(())
+        }
+        Some(_) | None => Err(refuse(
+            "--sysctl",
+            format!("`{value}` is not of the form KEY=VALUE"),
+        )),
+    }
+}
+
+/// `NAME=A,B`: the name and the list, which may be empty.
+fn split_name<'a>(
+    flag: &str,
+    value: &'a str,
+    form: &str,
+) -> Result<(&'a str, Vec<&'a str>), HostError> {
+    match value.split_once('=') {
+        Some((name, list)) if !name.trim().is_empty() => Ok((
+            name.trim(),
+            list.split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty())
+                .collect(),
+        )),
+        Some(_) | None => Err(refuse(flag, format!("`{value}` is not of the form {form}"))),
+    }
+}
+
+/// The link of this name, made known when it is not.
+fn know_link<'a>(host: &'a mut Host, name: &str) -> &'a mut Link {
+    let at = host
+        .links
+        .iter()
+        .position(|link| link.name == name)
+        .unwrap_or_else(|| {
+            let kind = if name == "lo" {
+                LinkKind::Loopback
+            } else {
+                LinkKind::Physical
+            };
+            host.links.push(Link::named(name, kind, Origin::Flag));
+            host.links.len() - 1
+        });
+    &mut host.links[at]
 }
