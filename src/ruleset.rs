@@ -1,0 +1,4 @@
+//! The ruleset as it is evaluated.
+
+pub mod datatype;
+pub mod protocol;
