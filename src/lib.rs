@@ -1,2 +1,3 @@
+pub mod flow;
 pub mod nft;
 pub mod ruleset;

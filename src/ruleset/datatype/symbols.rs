@@ -86,8 +86,6 @@ pub(super) const INET_PROTO: Symbols = &[
     ("hopopt", 0),
     ("icmpv6", 58),
     ("comp", 108),
-    ("mh", 135),
-    ("udp-lite", 136),
 ];
 
 pub(super) const ICMP_TYPE: Symbols = &[
@@ -455,10 +453,8 @@ pub(super) const INET_SERVICE: Symbols = &[
     ("nbd", 10809),
     ("hkp", 11371),
     ("csync2", 30865),
-    ("dns", 53),
     ("imap", 143),
     ("snmptrap", 162),
-    ("vxlan", 4789),
 ];
 
 /// The realm that `/etc/iproute2/rt_realms` always names.
