@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 
 use crate::logic::Known;
+use crate::packet::proto;
 use crate::ruleset::Name;
 
 /// Bits of `ct state` as nft has them (`NF_CT_STATE_*`).
@@ -43,7 +44,42 @@ pub struct Tuple {
 impl Tuple {
     /// The tuple of an untranslated answer (`nf_ct_invert_tuple`).
     pub fn inverse(&self) -> Tuple {
-        Tuple { src: self.dst, dst: self.src, sport: self.dport, dport: self.sport, ..*self }
+        let turned = Tuple { src: self.dst, dst: self.src, ..*self };
+        match (self.proto, self.dport) {
+            (proto::ICMP | proto::ICMPV6, Known::Value(port)) => {
+                let [kind, code] = port.to_be_bytes();
+                let kind = inverse_icmp(self.proto, kind).unwrap_or(kind);
+                Tuple { dport: Known::Value(u16::from_be_bytes([kind, code])), ..turned }
+            }
+            _ => Tuple { sport: self.dport, dport: self.sport, ..turned },
+        }
+    }
+}
+
+/// The ICMP type of the other direction (`invmap` of nf_conntrack_proto_icmp.c and _icmpv6.c).
+pub fn inverse_icmp(protocol: u8, kind: u8) -> Option<u8> {
+    const PAIRS: [(u8, u8, u8); 6] = [
+        (proto::ICMP, 8, 0),
+        (proto::ICMP, 13, 14),
+        (proto::ICMP, 15, 16),
+        (proto::ICMP, 17, 18),
+        (proto::ICMPV6, 128, 129),
+        (proto::ICMPV6, 139, 140),
+    ];
+    PAIRS.iter().find_map(|&(of, ask, answer)| match kind {
+        _ if of != protocol => None,
+        kind if kind == ask => Some(answer),
+        kind if kind == answer => Some(ask),
+        _ => None,
+    })
+}
+
+/// Whether an ICMP type asks for an answer, and so may begin a conversation.
+pub fn asks(protocol: u8, kind: u8) -> bool {
+    match protocol {
+        proto::ICMP => matches!(kind, 8 | 13 | 15 | 17),
+        proto::ICMPV6 => matches!(kind, 128 | 139),
+        _ => false,
     }
 }
 

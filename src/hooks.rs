@@ -114,7 +114,11 @@ impl Hooks {
                 entries.push((priority::CONFIRM, tracked, Work::Confirm));
             }
         }
-        if ip && hook != Hook::Forward && let Some(registered) = nat_since(ruleset, pf) {
+        if ip
+            && hook != Hook::Forward
+            && tracked.is_some()
+            && let Some(registered) = nat_since(ruleset, pf)
+        {
             nat.sort_by_key(|&(priority, registered, _)| (priority, std::cmp::Reverse(registered)));
             self.note_ties(ruleset, pf, hook, nat.iter().map(|(p, _, id)| (*p, *id)));
             let at = if destination { priority::NAT_DST } else { priority::NAT_SRC };
@@ -176,10 +180,10 @@ fn nat_since(ruleset: &Ruleset, pf: Pf) -> Option<u64> {
         .map(|(id, _)| registration(id) - 1)
 }
 
-/// When conntrack registers for a family: with the first nat chain, or after the chains of the first table with a rule
-/// that needs it (`nf_ct_netns_get`).
+/// When conntrack registers for a family: after the chains of the first table with a rule that needs it
+/// (`nf_ct_netns_get`). A nat chain alone does not need it, and without conntrack no nat chain is run.
 fn conntrack_since(ruleset: &Ruleset, pf: Pf) -> Option<u64> {
-    let by_rule = ruleset
+    ruleset
         .rules
         .iter()
         .filter(|rule| {
@@ -188,8 +192,7 @@ fn conntrack_since(ruleset: &Ruleset, pf: Pf) -> Option<u64> {
         })
         .filter_map(|rule| ruleset.table_of(rule.chain).chains.last())
         .map(|&chain| registration(chain) + 1)
-        .min();
-    by_rule.into_iter().chain(nat_since(ruleset, pf)).min()
+        .min()
 }
 
 fn needs_conntrack(ruleset: &Ruleset, stmt: &Stmt) -> bool {

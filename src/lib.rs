@@ -1,5 +1,13 @@
 pub mod capture;
+pub mod conntrack;
 pub mod diagnostic;
+pub mod eval;
+pub mod flow;
+pub mod hooks;
 pub mod host;
 pub mod load;
+pub mod logic;
 pub mod nft;
+pub mod packet;
+pub mod ruleset;
+pub mod walk;

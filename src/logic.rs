@@ -61,6 +61,8 @@ pub struct Choice {
     /// The question as a statement: `source port is 5353`.
     pub statement: String,
     pub holds: bool,
+    /// The answer when nothing says otherwise.
+    pub usual: bool,
     /// Why it was asked and what would settle it.
     pub because: String,
     pub source: Source,
@@ -81,6 +83,11 @@ impl Knowledge {
     /// Knowledge whose first choices are prescribed; later ones take their default.
     pub fn with_script(script: Vec<bool>) -> Knowledge {
         Knowledge { script, ..Knowledge::default() }
+    }
+
+    /// Prescribes the answers to the first choices.
+    pub fn prescribe(&mut self, script: Vec<bool>) {
+        self.script = script;
     }
 
     /// Adds a fact.
@@ -142,7 +149,7 @@ impl Knowledge {
 
     fn choose(&mut self, statement: String, because: String, source: Source, usual: bool) -> bool {
         let holds = self.script.get(self.choices.len()).copied().unwrap_or(usual);
-        self.choices.push(Choice { statement, holds, because, source });
+        self.choices.push(Choice { statement, holds, usual, because, source });
         holds
     }
 }

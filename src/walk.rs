@@ -1,0 +1,466 @@
+//! The way of a packet through the stack: hooks, conntrack, nat, routing and bridges in the kernel's order.
+//!
+//! A walk is deterministic: world, probe and a script of choices go in, steps come out. It cannot fail and does no I/O.
+//! [`explore`] repeats it with other choices where the input left something open.
+//!
+//! Left out on purpose: fragments, timeouts, the answer packet of `reject`, ICMP errors of the stack.
+
+mod bridge;
+mod chain;
+pub mod explore;
+mod ip;
+mod nat;
+pub mod step;
+mod track;
+
+use std::net::IpAddr;
+
+use crate::conntrack::{CtRef, Entry, Manip, asks, inverse_icmp};
+use crate::eval::{Env, Iface, Observer, Pf, Skb, World};
+use crate::hooks::{Hooks, Slot, Work};
+use crate::host::{Host, LinkKind, Origin};
+use crate::logic::{Knowledge, Known, max_of};
+use crate::packet::{self, Packet, proto};
+use crate::ruleset::datatype::{DataType, ifname_value};
+use crate::ruleset::{Hook, Ruleset};
+
+use step::{AssumedField, Disposition, PacketView, Path, Point, Step, StepKind, Walked};
+
+/// What a path that is over is told by: where it ended.
+type Ended = Disposition;
+
+/// Where the packet enters this host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entrance {
+    /// From outside, by this interface (a bridge: by one of its ports).
+    Iface(Iface),
+    /// Made by this host.
+    Local,
+}
+
+/// What conntrack is said to know of the packet already (`--ct-state`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GivenState {
+    New,
+    Established,
+    Related,
+    Invalid,
+    Untracked,
+}
+
+/// The packet that is walked.
+#[derive(Debug, Clone)]
+pub struct Probe {
+    pub spec: packet::Spec,
+    pub entrance: Entrance,
+    /// The port of the bridge it enters by, when said.
+    pub in_port: Option<Iface>,
+    /// For packets of this host: the device it is bound to, when said.
+    pub oif: Option<Iface>,
+    pub mark: u32,
+    pub state: GivenState,
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+}
+
+/// Sees what a walk does.
+pub trait Record: Observer {
+    /// A step; `make` is called only by recorders that keep steps.
+    fn step(&mut self, make: impl FnOnce() -> Step);
+}
+
+/// Keeps nothing: for callers that only want the verdict.
+#[derive(Debug, Default)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn origin(&mut self, _: Origin) {}
+    fn assumed(&mut self, _: &'static str, _: u128, _: DataType, _: &'static str) {}
+}
+
+impl Record for Silent {
+    fn step(&mut self, _: impl FnOnce() -> Step) {}
+}
+
+/// Keeps every step.
+#[derive(Debug, Default)]
+pub struct Trace {
+    steps: Vec<Step>,
+    assumed: Vec<AssumedField>,
+    inferred: Vec<u32>,
+}
+
+impl Observer for Trace {
+    fn origin(&mut self, origin: Origin) {
+        if let Origin::Inferred(id) = origin
+            && !self.inferred.contains(&id.0)
+        {
+            self.inferred.push(id.0);
+        }
+    }
+
+    fn assumed(&mut self, fact: &'static str, value: u128, data_type: DataType, settle: &'static str) {
+        if !self.assumed.iter().any(|a| a.fact == fact) {
+            self.assumed.push(AssumedField { fact, value, data_type, settle });
+        }
+    }
+}
+
+impl Record for Trace {
+    fn step(&mut self, make: impl FnOnce() -> Step) {
+        self.steps.push(make());
+    }
+}
+
+/// The names of a host's links as values, for [`World::link_values`].
+pub fn link_values(host: &Host) -> Vec<u128> {
+    host.links.iter().map(|link| ifname_value(&link.name).unwrap_or(0)).collect()
+}
+
+/// How many rules a walk looks at before it is taken for endless.
+const BUDGET: u32 = 4_000_000;
+
+pub(crate) struct Walker<'w, R> {
+    world: World<'w>,
+    hooks: &'w Hooks,
+    know: Knowledge,
+    entries: Vec<Entry>,
+    record: R,
+    budget: u32,
+    /// Which rules made bindings.
+    binders: Vec<(Manip, crate::ruleset::RuleId)>,
+    /// The gateway of the route in force, for masquerade.
+    next_hop: Option<IpAddr>,
+    /// What the user says conntrack makes of the next packet.
+    forced: Option<GivenState>,
+    /// Stack of chains to resume, kept to save allocations.
+    frames: Vec<(crate::ruleset::ChainId, usize)>,
+}
+
+impl<'w, R: Record> Walker<'w, R> {
+    fn new(world: World<'w>, hooks: &'w Hooks, know: Knowledge, record: R) -> Self {
+        Walker { world, hooks, know, entries: Vec::new(), record, budget: BUDGET,
+            binders: Vec::new(),
+            next_hop: None,
+            forced: None,
+            frames: Vec::new(),
+        }
+    }
+
+    fn host(&self) -> &'w Host {
+        self.world.host
+    }
+
+    fn ruleset(&self) -> &'w Ruleset {
+        self.world.ruleset
+    }
+
+    /// The name of an interface, when it is known.
+    fn name(&self, iface: Option<Iface>) -> Option<&'w str> {
+        match iface? {
+            Iface::Link(at) => Some(&self.world.host.links[at as usize].name),
+            Iface::Fact(fact) => {
+                let value = self.know.single(fact)?;
+                let at = self.world.link_values.iter().position(|v| *v == value)?;
+                Some(&self.world.host.links[at].name)
+            }
+        }
+    }
+
+    /// The interface of a name; one that no list has becomes a fact with that name as its only value.
+    fn iface(&mut self, name: &str) -> Iface {
+        match self.world.host.links.iter().position(|link| link.name == name) {
+            Some(at) => Iface::Link(at as u16),
+            None => {
+                let value = ifname_value(name).unwrap_or(0);
+                let name = format!("interface {name}");
+                Iface::Fact(self.know.named(&name, "", || vec![(value, value)]))
+            }
+        }
+    }
+
+    fn is_bridge(&self, iface: Option<Iface>) -> bool {
+        let link = self.name(iface).and_then(|name| self.host().link(name));
+        link.is_some_and(|link| link.kind == LinkKind::Bridge)
+    }
+
+    fn is_loopback(&self, iface: Option<Iface>) -> bool {
+        let link = self.name(iface).and_then(|name| self.host().link(name));
+        link.is_some_and(|link| link.kind == LinkKind::Loopback)
+    }
+
+    /// An interface that nothing is known of but what the question names.
+    fn unknown_iface(&mut self, question: &str, settle: &str) -> Iface {
+        Iface::Fact(self.know.named(question, settle, || vec![(1, max_of(128))]))
+    }
+
+    fn env<'a>(&'a mut self, skb: &'a mut Skb, pf: Pf, hook: Hook) -> (Env<'a, 'w>, &'a mut R) {
+        (
+            Env {
+                world: self.world,
+                know: &mut self.know,
+                skb,
+                entries: &mut self.entries,
+                hook,
+                pf,
+                rule: crate::ruleset::RuleId(0),
+            },
+            &mut self.record,
+        )
+    }
+
+    fn step(&mut self, skb: &Skb, pf: Pf, hook: Hook, kind: StepKind) {
+        self.record.step(|| Step { point: Point { pf, hook }, packet: view(skb), kind });
+    }
+
+    /// Runs what stands at a hook between two priorities (inclusive), as `nf_hook_slow` does.
+    fn run(&mut self, skb: &mut Skb, pf: Pf, hook: Hook, from: i32, to: i32) -> Result<(), Ended> {
+        let hooks = self.hooks;
+        for Slot { priority, work } in hooks.stage(pf, hook) {
+            if *priority < from || *priority > to {
+                continue;
+            }
+            match work {
+                Work::Defrag => {}
+                Work::Conntrack => self.conntrack_in(skb, pf, hook),
+                Work::Confirm => self.confirm(skb, pf, hook),
+                Work::Nat(chains) => self.dispatch_nat(skb, pf, hook, chains)?,
+                Work::Chain(id) => self.base_chain(skb, pf, hook, *id)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn run_all(&mut self, skb: &mut Skb, pf: Pf, hook: Hook) -> Result<(), Ended> {
+        self.run(skb, pf, hook, i32::MIN, i32::MAX)
+    }
+
+    /// A packet as it enters the host; runs it to its end.
+    fn send(&mut self, probe: &Probe) -> (Skb, Ended) {
+        let mut skb = Skb {
+            packet: Packet::new(&probe.spec),
+            iif: None,
+            oif: None,
+            in_port: None,
+            out_port: None,
+            mark: probe.mark,
+            priority: None,
+            pkttype: 0,
+            ct: CtRef::None,
+            entry: 0,
+            local: false,
+            uid: probe.uid,
+            gid: probe.gid,
+            zone: 0,
+        };
+        self.given_state(&mut skb, probe.state);
+        let ended = match probe.entrance {
+            Entrance::Local => {
+                skb.local = true;
+                skb.packet = skb.packet.without_link_header();
+                skb.oif = probe.oif;
+                self.output(&mut skb)
+            }
+            Entrance::Iface(iface) => self.receive_from_wire(&mut skb, iface, probe.in_port),
+        };
+        (skb, ended)
+    }
+
+    fn receive_from_wire(&mut self, skb: &mut Skb, iface: Iface, port: Option<Iface>) -> Ended {
+        let name = self.name(Some(iface));
+        if let Some(bridge) = name.and_then(|name| self.host().bridge_of(name)) {
+            let bridge = self.iface(bridge);
+            return self.bridge_in(skb, bridge, iface);
+        }
+        if self.is_bridge(Some(iface)) {
+            let port = match port {
+                Some(port) => port,
+                None => self.port_towards(iface, skb.packet.src().value()),
+            };
+            return self.bridge_in(skb, iface, port);
+        }
+        skb.iif = Some(iface);
+        if let Err(ended) = self.ingress(skb, iface) {
+            return ended;
+        }
+        self.ip_receive(skb)
+    }
+
+    /// The port of a bridge behind which an address lives, or a fact that stands for it.
+    fn port_towards(&mut self, bridge: Iface, ip: Option<IpAddr>) -> Iface {
+        let name = self.name(Some(bridge)).unwrap_or("the bridge");
+        match self.host().port_towards(name, ip, None) {
+            Some(port) => self.iface(port),
+            None => {
+                let whom = ip.map_or("the packet".to_string(), |ip| ip.to_string());
+                let question = format!("port of {name} towards {whom}");
+                let ports: Vec<u128> =
+                    self.host().ports(name).filter_map(|link| ifname_value(&link.name)).collect();
+                let mut ranges: Vec<(u128, u128)> = ports.iter().map(|v| (*v, *v)).collect();
+                ranges.sort_unstable();
+                let settle = "say it with `--in-port`, or give `bridge fdb` and neighbours with a snapshot";
+                Iface::Fact(self.know.named(&question, settle, || {
+                    if ranges.is_empty() { vec![(1, max_of(128))] } else { ranges }
+                }))
+            }
+        }
+    }
+
+    /// Ingress hooks of a device (`nf_ingress`), before anything else sees the packet.
+    fn ingress(&mut self, skb: &mut Skb, device: Iface) -> Result<(), Ended> {
+        self.device_hook(skb, Hook::Ingress, device)
+    }
+
+    /// netdev chains of a device.
+    fn device_hook(&mut self, skb: &mut Skb, hook: Hook, device: Iface) -> Result<(), Ended> {
+        let hooks = self.hooks;
+        for slot in hooks.stage(Pf::Netdev, hook) {
+            let Work::Chain(id) = slot.work else { continue };
+            let chain = self.ruleset().chain(id);
+            let Some(base) = &chain.base else { continue };
+            let name = self.name(Some(device));
+            let attached = match (&base.devices, name) {
+                (Some(devices), Some(name)) => devices.iter().any(|d| d == name),
+                _ => {
+                    let question = format!("chain {} is attached to {}", chain.name, name.unwrap_or("the interface"));
+                    let because = "nft 1.0.6 does not list the device; use a newer nft, or see `nft list chain`";
+                    self.know.ask(question, because, crate::logic::Source::Open, false)
+                }
+            };
+            if attached {
+                self.base_chain(skb, Pf::Netdev, hook, id)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn pf(skb: &Skb) -> Pf {
+        if skb.packet.v6 { Pf::Ip6 } else { Pf::Ip }
+    }
+}
+
+/// A packet's fields as they are now.
+pub(crate) fn view(skb: &Skb) -> PacketView {
+    PacketView {
+        src: skb.packet.src(),
+        dst: skb.packet.dst(),
+        proto: skb.packet.proto,
+        sport: skb.packet.sport(),
+        dport: skb.packet.dport(),
+        icmp: skb.packet.icmp(),
+        tcp_flags: skb.packet.tcp_flags(),
+        iif: skb.iif,
+        oif: skb.oif,
+        in_port: skb.in_port,
+        out_port: skb.out_port,
+        mark: skb.mark,
+        ttl: skb.packet.ttl(),
+        ct_state: match skb.ct {
+            CtRef::None => None,
+            CtRef::Untracked => Some("untracked"),
+            CtRef::Tracked(info) => Some(info.name()),
+        },
+    }
+}
+
+/// Walks a request and the reply it makes, keeping every step.
+pub fn walk(world: World<'_>, hooks: &Hooks, probe: &Probe, know: Knowledge) -> (Walked, Knowledge) {
+    let mut walker = Walker::new(world, hooks, know, Trace::default());
+    let (skb, disposition) = walker.send(probe);
+    let request = take_path(&mut walker, probe, &skb, disposition, 0);
+    let before = walker.know.choices.len();
+    let reply = answer(&skb, &request.disposition).map(|reply| {
+        let (skb, disposition) = walker.send(&reply);
+        take_path(&mut walker, &reply, &skb, disposition, before)
+    });
+    let walked = Walked {
+        request,
+        reply,
+        choices: walker.know.choices.clone(),
+        assumed: std::mem::take(&mut walker.record.assumed),
+        inferred: std::mem::take(&mut walker.record.inferred),
+    };
+    (walked, walker.know)
+}
+
+/// Only whether request and reply get through: no step is kept.
+pub fn verdict(world: World<'_>, hooks: &Hooks, probe: &Probe, know: Knowledge) -> (Disposition, Option<Disposition>) {
+    let mut walker = Walker::new(world, hooks, know, Silent);
+    let (skb, disposition) = walker.send(probe);
+    let reply = answer(&skb, &disposition).map(|reply| walker.send(&reply).1);
+    (disposition, reply)
+}
+
+fn take_path(walker: &mut Walker<'_, Trace>, probe: &Probe, skb: &Skb, disposition: Disposition, from: usize) -> Path {
+    let steps = std::mem::take(&mut walker.record.steps);
+    let output = view(skb);
+    let input = match steps.first() {
+        Some(first) => PacketView {
+            src: probe.spec.src,
+            dst: probe.spec.dst,
+            sport: proto::has_ports(probe.spec.proto).then_some(probe.spec.sport),
+            dport: proto::has_ports(probe.spec.proto).then_some(probe.spec.dport),
+            mark: probe.mark,
+            ct_state: None,
+            ..first.packet
+        },
+        None => output,
+    };
+    Path { input, output, steps, disposition, choices: (from, walker.know.choices.len()) }
+}
+
+/// The answer that the receiver of a delivered packet sends; `None` when none is to be expected.
+fn answer(skb: &Skb, disposition: &Disposition) -> Option<Probe> {
+    let entrance = match disposition {
+        Disposition::Local => Entrance::Local,
+        Disposition::Forwarded | Disposition::Transmitted | Disposition::Bridged => Entrance::Iface(skb.oif?),
+        Disposition::Dropped
+        | Disposition::Rejected
+        | Disposition::Queued
+        | Disposition::Stolen
+        | Disposition::Host(_)
+        | Disposition::Unknown { .. } => return None,
+    };
+    let packet = &skb.packet;
+    if let Known::Value(dst) = packet.dst()
+        && (dst.is_multicast() || matches!(dst, IpAddr::V4(v4) if v4.is_broadcast()))
+    {
+        return None;
+    }
+    let icmp = match packet.icmp() {
+        None => None,
+        Some((kind, code)) if asks(packet.proto, kind) => Some((inverse_icmp(packet.proto, kind)?, code)),
+        Some(_) => return None,
+    };
+    let in_port = match disposition {
+        Disposition::Local => None,
+        _ => skb.out_port,
+    };
+    Some(Probe {
+        spec: packet::Spec {
+            v6: packet.v6,
+            src: packet.dst(),
+            dst: packet.src(),
+            proto: packet.proto,
+            sport: packet.dport().unwrap_or(Known::Value(0)),
+            dport: packet.sport().unwrap_or(Known::Value(0)),
+            icmp,
+            tcp_flags: packet.tcp_flags().map(|flags| {
+                let flags = flags | packet::tcp::ACK;
+                flags & !packet::tcp::RST
+            }),
+            ttl: None,
+            tos: None,
+            length: None,
+            ether_src: None,
+            ether_dst: None,
+        },
+        entrance,
+        in_port,
+        oif: None,
+        mark: 0,
+        state: GivenState::New,
+        uid: None,
+        gid: None,
+    })
+}

@@ -1,0 +1,170 @@
+//! Base chains and the chains they call (`nft_do_chain`).
+
+use crate::eval::{Pf, RuleEnd, Skb};
+use crate::ruleset::{ChainId, Hook, Policy, RuleId};
+
+use super::step::{Disposition, RuleOutcome, RuleStep, StepKind, Taken};
+use super::{Ended, Record, Walker};
+
+/// How deep chains may call each other before the walk takes it for a circle; nft itself refuses more than 16.
+const MAX_DEPTH: usize = 64;
+
+impl<R: Record> Walker<'_, R> {
+    /// Runs a base chain to its verdict. `Ok` is accept: the next work of the hook goes on.
+    pub(super) fn base_chain(&mut self, skb: &mut Skb, pf: Pf, hook: Hook, id: ChainId) -> Result<(), Ended> {
+        self.step(skb, pf, hook, StepKind::Chain(id));
+        let mut frames = std::mem::take(&mut self.frames);
+        let base = frames.len();
+        let ended = self.rules(skb, pf, hook, id, &mut frames, base);
+        frames.truncate(base);
+        self.frames = frames;
+        match ended {
+            Some(ended) => ended,
+            None => {
+                let policy = self.ruleset().chain(id).base.as_ref().map_or(Policy::Accept, |b| b.policy);
+                self.step(skb, pf, hook, StepKind::Policy { chain: id, policy });
+                match policy {
+                    Policy::Accept => Ok(()),
+                    Policy::Drop => Err(Disposition::Dropped),
+                }
+            }
+        }
+    }
+
+    /// `None`: the end of the base chain was reached.
+    fn rules(
+        &mut self,
+        skb: &mut Skb,
+        pf: Pf,
+        hook: Hook,
+        id: ChainId,
+        frames: &mut Vec<(ChainId, usize)>,
+        base: usize,
+    ) -> Option<Result<(), Ended>> {
+        let ruleset = self.ruleset();
+        let mut chain = id;
+        let mut at = 0;
+        loop {
+            let Some(&rule) = ruleset.chain(chain).rules.get(at) else {
+                if frames.len() == base {
+                    return None;
+                }
+                (chain, at) = frames.pop()?;
+                continue;
+            };
+            at += 1;
+            let before = self.know.choices.len();
+            let (mut env, record) = self.env(skb, pf, hook);
+            let end = env.rule(rule, record);
+            if self.budget == 0 {
+                self.note(skb, pf, hook, rule, before, Taken::Loop);
+                return Some(Err(circle(&ruleset.chain(chain).name)));
+            }
+            self.budget -= 1;
+            let taken = match end {
+                RuleEnd::NoMatch { statement, actual } => {
+                    let after = self.know.choices.len();
+                    self.record.step(|| super::Step {
+                        point: super::Point { pf, hook },
+                        packet: super::view(skb),
+                        kind: StepKind::Rule(RuleStep {
+                            rule,
+                            outcome: RuleOutcome::NoMatch { statement, actual },
+                            choices: (before, after),
+                        }),
+                    });
+                    continue;
+                }
+                RuleEnd::Continue => Taken::Continue,
+                RuleEnd::Accept => Taken::Accept,
+                RuleEnd::Drop => Taken::Drop,
+                RuleEnd::Return => Taken::Return,
+                RuleEnd::Jump(target) => Taken::Jump(target),
+                RuleEnd::Goto(target) => Taken::Goto(target),
+                RuleEnd::Reject(_) => Taken::Reject,
+                RuleEnd::Queue { .. } => Taken::Queue,
+                RuleEnd::Stolen { .. } => Taken::Stolen,
+                RuleEnd::Unknown(unknown) => Taken::Unknown(unknown),
+                RuleEnd::Missing { .. } => Taken::Missing,
+                RuleEnd::Nat { statement } => match self.translate(skb, pf, hook, rule, statement) {
+                    Ok(kind) => Taken::Nat(kind),
+                    Err(Some(ended)) => {
+                        self.note(skb, pf, hook, rule, before, Taken::Drop);
+                        return Some(Err(ended));
+                    }
+                    // the address to take is looked up in a map that has none: the rule does not match
+                    Err(None) => {
+                        self.record.step(|| super::Step {
+                            point: super::Point { pf, hook },
+                            packet: super::view(skb),
+                            kind: StepKind::Rule(RuleStep {
+                                rule,
+                                outcome: RuleOutcome::NoMatch { statement, actual: crate::eval::Actual::Absent },
+                                choices: (before, before),
+                            }),
+                        });
+                        continue;
+                    }
+                },
+            };
+            self.note(skb, pf, hook, rule, before, taken);
+            match taken {
+                Taken::Continue => {}
+                Taken::Accept | Taken::Nat(_) => return Some(Ok(())),
+                Taken::Drop => return Some(Err(Disposition::Dropped)),
+                Taken::Reject => return Some(Err(Disposition::Rejected)),
+                Taken::Queue => return Some(Err(Disposition::Queued)),
+                Taken::Stolen => return Some(Err(Disposition::Stolen)),
+                Taken::Return => {
+                    if frames.len() == base {
+                        return None;
+                    }
+                    (chain, at) = frames.pop()?;
+                }
+                Taken::Jump(target) => {
+                    if frames.len() - base >= MAX_DEPTH {
+                        return Some(Err(circle(&ruleset.chain(chain).name)));
+                    }
+                    frames.push((chain, at));
+                    (chain, at) = (target, 0);
+                }
+                Taken::Goto(target) => (chain, at) = (target, 0),
+                Taken::Unknown(unknown) => {
+                    let unknown = ruleset.unknown(unknown);
+                    return Some(Err(Disposition::Unknown {
+                        because: format!(
+                            "{} in chain {} rule {} is not known",
+                            unknown.what,
+                            ruleset.chain(chain).name,
+                            ruleset.rule(rule).handle
+                        ),
+                        settle: unknown.settle.clone(),
+                    }));
+                }
+                Taken::Missing => {
+                    return Some(Err(Disposition::Unknown {
+                        because: format!(
+                            "rule {} of chain {} leads to a chain that the listing does not have",
+                            ruleset.rule(rule).handle,
+                            ruleset.chain(chain).name
+                        ),
+                        settle: "a complete listing: `nft -j list ruleset`".into(),
+                    }));
+                }
+                Taken::Loop => return Some(Err(circle(&ruleset.chain(chain).name))),
+            }
+        }
+    }
+
+    fn note(&mut self, skb: &Skb, pf: Pf, hook: Hook, rule: RuleId, before: usize, taken: Taken) {
+        let choices = (before, self.know.choices.len());
+        self.step(skb, pf, hook, StepKind::Rule(RuleStep { rule, outcome: RuleOutcome::Matched(taken), choices }));
+    }
+}
+
+fn circle(chain: &str) -> Disposition {
+    Disposition::Unknown {
+        because: format!("chain {chain} is part of a circle of jumps, which the kernel would not load"),
+        settle: "a listing made by nft itself: `nft -j list ruleset`".into(),
+    }
+}

@@ -1,0 +1,438 @@
+//! The IP stack between the hooks: `ip_rcv`, `ip_route_input`, `ip_forward`, `ip_local_deliver`, `ip_local_out`,
+//! `ip_output`, and the IPv6 pairs.
+
+use std::net::IpAddr;
+
+use crate::eval::{Iface, Pf, Skb};
+use crate::host::{FoundRoute, IpFamily, RouteAnswer, RouteQuery, RouteType};
+use crate::logic::{Known, Source, max_of};
+use crate::packet::proto;
+use crate::ruleset::{ChainType, Hook};
+
+use super::step::{BridgeStep, Disposition, HostDrop, RoutingDecision, RoutingStep, StepKind};
+use super::{Ended, Record, Walker};
+
+const LOCAL_ADDRESS: &str = "say `--local ADDR`, or give addresses and routes with a snapshot";
+
+/// What the routing decision of a received packet is.
+enum Decision {
+    Input,
+    Forward { oif: Iface, next_hop: Option<IpAddr> },
+}
+
+impl<R: Record> Walker<'_, R> {
+    /// A packet that the link layer hands up (`ip_rcv`).
+    pub(super) fn ip_receive(&mut self, skb: &mut Skb) -> Ended {
+        let pf = Self::pf(skb);
+        if let Err(ended) = self.run_all(skb, pf, Hook::Prerouting) {
+            return ended;
+        }
+        self.ip_routed(skb)
+    }
+
+    /// A packet that has passed prerouting.
+    pub(super) fn ip_routed(&mut self, skb: &mut Skb) -> Ended {
+        match self.route_input(skb) {
+            Err(ended) => ended,
+            Ok(Decision::Input) => self.deliver(skb),
+            Ok(Decision::Forward { oif, next_hop }) => self.forward(skb, oif, next_hop),
+        }
+    }
+
+    /// `ip_route_input_slow`, `ip6_route_input`
+    fn route_input(&mut self, skb: &mut Skb) -> Result<Decision, Ended> {
+        let pf = Self::pf(skb);
+        let Known::Value(dst) = skb.packet.dst() else {
+            return Err(Disposition::Unknown {
+                because: "the destination after translation is not known, so neither is its route".into(),
+                settle: "see the translation step".into(),
+            });
+        };
+        let src = skb.packet.src().value();
+        if self.is_loopback(skb.iif) {
+            // skb_valid_dst: a packet that loops back keeps its route
+            self.routed(skb, RoutingDecision::Local, Some("local, by the loopback device".into()), false);
+            return Ok(Decision::Input);
+        }
+        let dev = self.name(skb.iif);
+        let localnet = dev.and_then(|dev| self.host().route_localnet(dev)).unwrap_or(false);
+        if let Some(src) = src {
+            let bad = src.is_multicast()
+                || matches!(src, IpAddr::V4(v4) if v4.is_broadcast())
+                || src.is_loopback() && !(localnet && src.is_ipv4());
+            if bad {
+                return Err(self.host_drop(skb, pf, HostDrop::MartianSource));
+            }
+        }
+        if dst.is_loopback() && !(localnet && dst.is_ipv4()) {
+            return Err(self.host_drop(skb, pf, HostDrop::MartianDestination));
+        }
+        if let IpAddr::V4(v4) = dst
+            && v4.is_broadcast()
+        {
+            self.routed(skb, RoutingDecision::Broadcast, None, false);
+            return Ok(Decision::Input);
+        }
+        let query = RouteQuery {
+            src,
+            iif: dev,
+            mark: skb.mark,
+            tos: skb.packet.tos(),
+            proto: Some(skb.packet.proto),
+            sport: skb.packet.sport().and_then(Known::value),
+            dport: skb.packet.dport().and_then(Known::value),
+            ..RouteQuery::to(dst)
+        };
+        let route = match self.host().route(&query) {
+            RouteAnswer::Found(route) => route,
+            RouteAnswer::NoRoute => {
+                let forwarding = self.forwarding(skb);
+                let why = if forwarding { HostDrop::NoRoute } else { HostDrop::ForwardingOff };
+                return Err(self.host_drop(skb, pf, why));
+            }
+            RouteAnswer::Unknown { missing } => return self.route_unknown(skb, dst, &missing),
+        };
+        self.record.origin(route.origin);
+        let words = Some(route_words(&route));
+        match route.kind {
+            RouteType::Local | RouteType::Anycast => {
+                self.validate_source(skb, src, dst)?;
+                self.routed(skb, RoutingDecision::Local, words, false);
+                return Ok(Decision::Input);
+            }
+            RouteType::Broadcast => {
+                self.routed(skb, RoutingDecision::Broadcast, words, false);
+                return Ok(Decision::Input);
+            }
+            RouteType::Multicast => {
+                self.routed(skb, RoutingDecision::Multicast, words, false);
+                return Ok(Decision::Input);
+            }
+            RouteType::Blackhole => return Err(self.host_drop(skb, pf, HostDrop::Blackhole)),
+            RouteType::Unreachable => return Err(self.host_drop(skb, pf, HostDrop::Unreachable)),
+            RouteType::Prohibit => return Err(self.host_drop(skb, pf, HostDrop::Prohibit)),
+            RouteType::Unicast | RouteType::Throw | RouteType::Nat | RouteType::Other => {}
+        }
+        if !self.forwarding(skb) {
+            return Err(self.host_drop(skb, pf, HostDrop::ForwardingOff));
+        }
+        self.validate_source(skb, src, dst)?;
+        let (oif, next_hop) = self.out_of(&route, dst);
+        skb.oif = Some(oif);
+        self.routed(skb, RoutingDecision::Forward, words, false);
+        Ok(Decision::Forward { oif, next_hop })
+    }
+
+    /// The route cannot be known: is the destination this host's, or somebody else's?
+    fn route_unknown(&mut self, skb: &mut Skb, dst: IpAddr, missing: &str) -> Result<Decision, Ended> {
+        let question = format!("{dst} is an address of this host");
+        if self.know.ask(question, format!("{missing}; {LOCAL_ADDRESS}"), Source::Open, false) {
+            self.routed(skb, RoutingDecision::Local, None, false);
+            return Ok(Decision::Input);
+        }
+        if !self.forwarding(skb) {
+            let pf = Self::pf(skb);
+            return Err(self.host_drop(skb, pf, HostDrop::ForwardingOff));
+        }
+        let oif = self.unknown_out(dst);
+        skb.oif = Some(oif);
+        self.routed(skb, RoutingDecision::Forward, None, false);
+        Ok(Decision::Forward { oif, next_hop: None })
+    }
+
+    fn unknown_out(&mut self, dst: IpAddr) -> Iface {
+        let question = format!("interface towards {dst}");
+        self.unknown_iface(&question, "say it with `--route PREFIX,dev=IF`, or give the routes with a snapshot")
+    }
+
+    /// Device and gateway of a route; of several next hops the first.
+    fn out_of(&mut self, route: &FoundRoute, dst: IpAddr) -> (Iface, Option<IpAddr>) {
+        if route.nexthops.len() > 1 {
+            let question = format!("of {} next hops towards {dst} the first is taken", route.nexthops.len());
+            let because = "the kernel picks one by a hash of addresses and ports";
+            self.know.ask(question, because, Source::Default, true);
+        }
+        let hop = route.nexthops.first();
+        match hop.and_then(|hop| hop.dev.clone()) {
+            Some(dev) => (self.iface(&dev), hop.and_then(|hop| hop.via)),
+            None => (self.unknown_out(dst), None),
+        }
+    }
+
+    fn forwarding(&mut self, skb: &Skb) -> bool {
+        let family = if skb.packet.v6 { IpFamily::V6 } else { IpFamily::V4 };
+        let dev = self.name(skb.iif);
+        match self.host().ip_forward(family, dev) {
+            Some(on) => on,
+            None => {
+                let key = if skb.packet.v6 { "net.ipv6.conf.all.forwarding" } else { "net.ipv4.ip_forward" };
+                let because = format!("say `--sysctl {key}=0` when it is off");
+                self.know.ask(format!("this host forwards packets ({key} = 1)"), because, Source::Default, true)
+            }
+        }
+    }
+
+    /// Reverse path filter (`fib_validate_source`). IPv6 has none outside of rules.
+    fn validate_source(&mut self, skb: &Skb, src: Option<IpAddr>, dst: IpAddr) -> Result<(), Ended> {
+        let (Some(src @ IpAddr::V4(_)), Some(dev)) = (src, self.name(skb.iif)) else { return Ok(()) };
+        let strictness = self.host().rp_filter(dev);
+        let accept_local = self.host().accept_local(dev).unwrap_or(false);
+        let mark = if self.host().sysctl(&format!("net.ipv4.conf.{dev}.src_valid_mark")) == Some(1)
+            || self.host().sysctl("net.ipv4.conf.all.src_valid_mark") == Some(1)
+        {
+            skb.mark
+        } else {
+            0
+        };
+        let query = RouteQuery { src: Some(dst), iif: Some(dev), mark, tos: skb.packet.tos(), ..RouteQuery::to(src) };
+        let answer = self.host().route(&query);
+        match answer {
+            RouteAnswer::Unknown { .. } => Ok(()),
+            RouteAnswer::NoRoute => match strictness {
+                Some(1 | 2) => Err(self.host_drop(skb, Pf::Ip, HostDrop::RpFilter)),
+                _ => Ok(()),
+            },
+            RouteAnswer::Found(route) => match route.kind {
+                RouteType::Local if !accept_local && matches!(route.origin, crate::host::Origin::Given) => {
+                    Err(self.host_drop(skb, Pf::Ip, HostDrop::MartianSource))
+                }
+                RouteType::Unicast => {
+                    let back = route.nexthops.iter().any(|hop| hop.dev.as_deref() == Some(dev));
+                    match strictness {
+                        Some(1) if !back => Err(self.host_drop(skb, Pf::Ip, HostDrop::RpFilter)),
+                        None if !back => {
+                            let question = format!("the reverse path filter of {dev} is not strict");
+                            let because =
+                                format!("the way back to {src} is not by {dev}; say `--sysctl net.ipv4.conf.{dev}.rp_filter=1`");
+                            if self.know.ask(question, because, Source::Default, true) {
+                                Ok(())
+                            } else {
+                                Err(self.host_drop(skb, Pf::Ip, HostDrop::RpFilter))
+                            }
+                        }
+                        _ => Ok(()),
+                    }
+                }
+                RouteType::Local => Ok(()),
+                _ => Err(self.host_drop(skb, Pf::Ip, HostDrop::MartianSource)),
+            },
+        }
+    }
+
+    pub(super) fn host_drop(&mut self, skb: &Skb, pf: Pf, why: HostDrop) -> Ended {
+        self.step(skb, pf, Hook::Prerouting, StepKind::Drop(why));
+        Disposition::Host(why)
+    }
+
+    fn routed(&mut self, skb: &Skb, decision: RoutingDecision, route: Option<String>, again: bool) {
+        let pf = Self::pf(skb);
+        let hook = if skb.local { Hook::Output } else { Hook::Prerouting };
+        self.step(skb, pf, hook, StepKind::Routing(RoutingStep { decision, route, again }));
+    }
+
+    /// `ip_local_deliver`
+    fn deliver(&mut self, skb: &mut Skb) -> Ended {
+        let pf = Self::pf(skb);
+        skb.oif = None;
+        if let Err(ended) = self.run_all(skb, pf, Hook::Input) {
+            return ended;
+        }
+        self.step(skb, pf, Hook::Input, StepKind::Local);
+        Disposition::Local
+    }
+
+    /// `ip_forward`
+    fn forward(&mut self, skb: &mut Skb, oif: Iface, next_hop: Option<IpAddr>) -> Ended {
+        let pf = Self::pf(skb);
+        let before = skb.packet.ttl();
+        if before <= 1 {
+            return self.host_drop(skb, pf, HostDrop::TtlExceeded);
+        }
+        skb.packet.decrease_ttl();
+        self.step(skb, pf, Hook::Forward, StepKind::Ttl { before, after: before - 1 });
+        skb.oif = Some(oif);
+        self.next_hop = next_hop;
+        if let Err(ended) = self.run_all(skb, pf, Hook::Forward) {
+            return ended;
+        }
+        if let Err(ended) = self.run_all(skb, pf, Hook::Postrouting) {
+            return ended;
+        }
+        self.transmit(skb, Disposition::Forwarded)
+    }
+
+    /// A packet of this host (`ip_queue_xmit`, `ip_local_out`).
+    pub(super) fn output(&mut self, skb: &mut Skb) -> Ended {
+        let pf = Self::pf(skb);
+        if let Err(ended) = self.route_output(skb, false) {
+            return ended;
+        }
+        let dst = skb.packet.dst();
+        if let Err(ended) = self.output_hooks(skb, pf, dst) {
+            return ended;
+        }
+        if let Err(ended) = self.run_all(skb, pf, Hook::Postrouting) {
+            return ended;
+        }
+        self.transmit(skb, Disposition::Transmitted)
+    }
+
+    /// The output hook; what changes the route takes effect behind it, its later chains still see the old device.
+    fn output_hooks(&mut self, skb: &mut Skb, pf: Pf, dst: Known<IpAddr>) -> Result<(), Ended> {
+        let (mark, tos, src) = (skb.mark, skb.packet.tos(), skb.packet.src());
+        self.run_all(skb, pf, Hook::Output)?;
+        let routed_by_chain = self.hooks.stage(pf, Hook::Output).iter().any(|slot| match slot.work {
+            crate::hooks::Work::Chain(id) => {
+                self.ruleset().chain(id).base.as_ref().is_some_and(|b| b.kind == ChainType::Route)
+            }
+            _ => false,
+        });
+        let changed = skb.packet.dst() != dst
+            || routed_by_chain && (skb.mark != mark || skb.packet.tos() != tos || skb.packet.src() != src);
+        if changed {
+            self.route_output(skb, true)?;
+        }
+        Ok(())
+    }
+
+    /// `ip_route_output_flow`, and `ip_route_me_harder` when `again`.
+    fn route_output(&mut self, skb: &mut Skb, again: bool) -> Result<(), Ended> {
+        let pf = Self::pf(skb);
+        let Known::Value(dst) = skb.packet.dst() else {
+            return Err(Disposition::Unknown {
+                because: "the destination after translation is not known, so neither is its route".into(),
+                settle: "see the translation step".into(),
+            });
+        };
+        let bound = if again { None } else { self.name(skb.oif) };
+        let src = skb.packet.src().value().filter(|ip| !ip.is_unspecified());
+        let query = RouteQuery {
+            src,
+            oif: bound,
+            mark: skb.mark,
+            tos: skb.packet.tos(),
+            proto: Some(skb.packet.proto),
+            sport: skb.packet.sport().and_then(Known::value),
+            dport: skb.packet.dport().and_then(Known::value),
+            uid: skb.uid,
+            ..RouteQuery::to(dst)
+        };
+        let answer = self.host().route(&query);
+        match answer {
+            RouteAnswer::NoRoute => Err(self.host_drop(skb, pf, HostDrop::NoRoute)),
+            RouteAnswer::Unknown { missing } => {
+                let question = format!("{dst} is an address of this host");
+                let local = self.know.ask(question, format!("{missing}; {LOCAL_ADDRESS}"), Source::Open, false);
+                let oif = if local { self.iface("lo") } else { self.unknown_out(dst) };
+                skb.oif = Some(oif);
+                self.routed(skb, RoutingDecision::Output, None, again);
+                Ok(())
+            }
+            RouteAnswer::Found(route) => {
+                self.record.origin(route.origin);
+                let words = Some(route_words(&route));
+                match route.kind {
+                    RouteType::Blackhole => return Err(self.host_drop(skb, pf, HostDrop::Blackhole)),
+                    RouteType::Unreachable => return Err(self.host_drop(skb, pf, HostDrop::Unreachable)),
+                    RouteType::Prohibit => return Err(self.host_drop(skb, pf, HostDrop::Prohibit)),
+                    RouteType::Local | RouteType::Anycast => {
+                        let lo = self.iface("lo");
+                        skb.oif = Some(lo);
+                        self.next_hop = None;
+                    }
+                    _ => {
+                        let (oif, next_hop) = self.out_of(&route, dst);
+                        skb.oif = Some(oif);
+                        self.next_hop = next_hop;
+                    }
+                }
+                if src.is_none() && !again {
+                    self.choose_source(skb, &route, dst);
+                }
+                self.routed(skb, RoutingDecision::Output, words, again);
+                Ok(())
+            }
+        }
+    }
+
+    /// The source address of a packet whose sender chose none.
+    fn choose_source(&mut self, skb: &mut Skb, route: &FoundRoute, dst: IpAddr) {
+        let family = if skb.packet.v6 { IpFamily::V6 } else { IpFamily::V4 };
+        if route.kind == RouteType::Local {
+            skb.packet.set_src(Known::Value(route.prefsrc.unwrap_or(dst)));
+            return;
+        }
+        if let Some(src) = route.prefsrc {
+            skb.packet.set_src(Known::Value(src));
+            return;
+        }
+        let towards = self.next_hop.unwrap_or(dst);
+        let dev = self.name(skb.oif);
+        match dev.and_then(|dev| self.host().source_address(dev, Some(towards), family)) {
+            Some((ip, origin)) => {
+                self.record.origin(origin);
+                skb.packet.set_src(Known::Value(ip));
+            }
+            None => {
+                let fact = format!("address of {}", dev.unwrap_or("the outgoing interface"));
+                let settle = "say it with `--iface NAME=ADDR/LEN`, or give a snapshot";
+                let fact = self.know.named(&fact, settle, || vec![(0, max_of(128))]);
+                skb.packet.set_src(Known::Fact(fact));
+            }
+        }
+    }
+
+    /// Hands the packet to its device (`dev_queue_xmit`).
+    fn transmit(&mut self, skb: &mut Skb, disposition: Disposition) -> Ended {
+        let pf = Self::pf(skb);
+        let Some(oif) = skb.oif else { return disposition };
+        if self.is_loopback(Some(oif)) {
+            self.step(skb, pf, Hook::Postrouting, StepKind::Loopback);
+            skb.iif = Some(oif);
+            skb.oif = None;
+            skb.local = false;
+            if let Err(ended) = self.ingress(skb, oif) {
+                return ended;
+            }
+            return self.ip_receive(skb);
+        }
+        if let Err(ended) = self.device_hook(skb, Hook::Egress, oif) {
+            return ended;
+        }
+        if self.is_bridge(Some(oif)) {
+            self.step(skb, pf, Hook::Postrouting, StepKind::Bridge(BridgeStep::Down { bridge: oif }));
+            if let Err(ended) = self.bridge_out(skb, oif) {
+                return ended;
+            }
+        }
+        self.step(skb, pf, Hook::Postrouting, StepKind::Leaves);
+        disposition
+    }
+
+}
+
+/// A route in a few words.
+fn route_words(route: &FoundRoute) -> String {
+    let prefix = match route.prefix {
+        net if net.prefix_len() == 0 => "default".to_string(),
+        net => net.to_string(),
+    };
+    let mut words = match route.kind {
+        RouteType::Local => format!("local {prefix}"),
+        RouteType::Broadcast => format!("broadcast {prefix}"),
+        RouteType::Multicast => format!("multicast {prefix}"),
+        _ => prefix,
+    };
+    if let Some(hop) = route.nexthops.first() {
+        if let Some(via) = hop.via {
+            words.push_str(&format!(" via {via}"));
+        }
+        if let Some(dev) = &hop.dev {
+            words.push_str(&format!(" dev {dev}"));
+        }
+    }
+    if !matches!(route.table, crate::host::TableId::MAIN | crate::host::TableId::LOCAL | crate::host::TableId::UNSPEC) {
+        words.push_str(&format!(" table {}", route.table));
+    }
+    words
+}

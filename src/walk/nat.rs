@@ -1,0 +1,329 @@
+//! Translation: the dispatcher of each hook (`nf_nat_inet_fn`), the bindings that rules make (`nf_nat_setup_info`), and
+//! their application to packets (`nf_nat_packet`).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::conntrack::{CtInfo, CtRef, Manip, Tuple, status};
+use crate::eval::{Loaded, Pf, Skb};
+use crate::host::IpFamily;
+use crate::logic::Known;
+use crate::packet::proto;
+use crate::ruleset::{ChainId, Data, Expr, Hook, Nat, NatKind, NatRange, RuleId, Stmt};
+
+use super::step::{Disposition, HostDrop, NatStep, StepKind};
+use super::{Ended, Record, Walker, view};
+
+impl<R: Record> Walker<'_, R> {
+    /// Runs the nat chains when the binding of this direction is not made yet, then applies the binding.
+    pub(super) fn dispatch_nat(&mut self, skb: &mut Skb, pf: Pf, hook: Hook, chains: &[ChainId]) -> Result<(), Ended> {
+        let CtRef::Tracked(info) = skb.ct else { return Ok(()) };
+        let manip = manip_of(hook);
+        let at = skb.entry;
+        let fresh = matches!(info, CtInfo::New | CtInfo::Related | CtInfo::RelatedReply);
+        if fresh && !self.entries.get(at).is_none_or(|entry| entry.bound(manip)) {
+            for &chain in chains {
+                self.base_chain(skb, pf, hook, chain)?;
+                if self.entries.get(at).is_some_and(|entry| entry.bound(manip)) {
+                    break;
+                }
+            }
+            if let Some(entry) = self.entries.get_mut(at)
+                && !entry.bound(manip)
+            {
+                let same = entry.reply;
+                entry.bind(manip, same);
+            }
+        }
+        self.apply(skb, pf, hook, manip, info);
+        Ok(())
+    }
+
+    /// Rewrites the packet by its conversation's binding.
+    fn apply(&mut self, skb: &mut Skb, pf: Pf, hook: Hook, manip: Manip, info: CtInfo) {
+        let Some(entry) = self.entries.get(skb.entry) else { return };
+        let reply = info.is_reply();
+        let bit = match (manip, reply) {
+            (Manip::Src, false) | (Manip::Dst, true) => status::SRC_NAT,
+            (Manip::Dst, false) | (Manip::Src, true) => status::DST_NAT,
+        };
+        if entry.status & bit == 0 {
+            return;
+        }
+        let target = invert(if reply { &entry.original } else { &entry.reply });
+        let before = view(skb);
+        match manip {
+            Manip::Src => {
+                skb.packet.set_src(target.src);
+                skb.packet.set_sport(target.sport);
+            }
+            Manip::Dst => {
+                skb.packet.set_dst(target.dst);
+                skb.packet.set_dport(target.dport);
+            }
+        }
+        let after = view(skb);
+        let same = before.src == after.src
+            && before.dst == after.dst
+            && before.sport == after.sport
+            && before.dport == after.dport;
+        if same {
+            return;
+        }
+        let by = if reply { None } else { self.binder(manip) };
+        let kind = by.and_then(|rule| self.nat_of(rule)).map(|nat| nat.kind);
+        self.step(skb, pf, hook, StepKind::Nat(NatStep { manip, before, by, kind, reply }));
+    }
+
+    fn binder(&self, manip: Manip) -> Option<RuleId> {
+        self.binders.iter().rev().find(|(m, _)| *m == manip).map(|(_, rule)| *rule)
+    }
+
+    fn nat_of(&self, rule: RuleId) -> Option<&Nat> {
+        self.world.ruleset.rule(rule).statements.iter().find_map(|s| match &s.kind {
+            Stmt::Nat(nat) => Some(nat),
+            _ => None,
+        })
+    }
+
+    /// Makes the binding that a rule asks for. `Err(None)`: the rule does not match after all.
+    pub(super) fn translate(
+        &mut self,
+        skb: &mut Skb,
+        pf: Pf,
+        hook: Hook,
+        rule: RuleId,
+        statement: usize,
+    ) -> Result<NatKind, Option<Ended>> {
+        let ruleset = self.world.ruleset;
+        let Stmt::Nat(nat) = &ruleset.rule(rule).statements[statement].kind else { return Err(None) };
+        let manip = match nat.kind {
+            NatKind::Snat | NatKind::Masquerade => Manip::Src,
+            NatKind::Dnat | NatKind::Redirect => Manip::Dst,
+        };
+        let CtRef::Tracked(_) = skb.ct else { return Ok(nat.kind) };
+        let Some(entry) = self.entries.get(skb.entry) else { return Ok(nat.kind) };
+        let now = invert(&entry.reply);
+        let (old_addr, old_port) = match manip {
+            Manip::Src => (now.src, now.sport),
+            Manip::Dst => (now.dst, now.dport),
+        };
+        let (addr, port) = match nat.kind {
+            NatKind::Masquerade => {
+                let Some(addr) = self.masquerade_address(skb) else {
+                    return Err(Some(Disposition::Host(HostDrop::NoAddress)));
+                };
+                (addr, self.nat_port(skb, pf, hook, rule, nat, old_port)?)
+            }
+            NatKind::Redirect => {
+                let Some(addr) = self.redirect_address(skb, hook) else {
+                    return Err(Some(Disposition::Host(HostDrop::NoAddress)));
+                };
+                (addr, self.nat_port(skb, pf, hook, rule, nat, old_port)?)
+            }
+            NatKind::Snat | NatKind::Dnat => {
+                let (addr, joined) = self.nat_address(skb, pf, hook, rule, nat, old_addr)?;
+                let port = match joined {
+                    Some(port) => port,
+                    None => self.nat_port(skb, pf, hook, rule, nat, old_port)?,
+                };
+                (addr, port)
+            }
+        };
+        let mut new = now;
+        match manip {
+            Manip::Src => (new.src, new.sport) = (addr, port),
+            Manip::Dst => (new.dst, new.dport) = (addr, port),
+        }
+        if let Some(entry) = self.entries.get_mut(skb.entry) {
+            entry.bind(manip, invert(&new));
+        }
+        self.binders.push((manip, rule));
+        Ok(nat.kind)
+    }
+
+    /// The first address of the outgoing device in the next hop's subnet (`nf_nat_masquerade_ipv4`, `_ipv6`).
+    fn masquerade_address(&mut self, skb: &Skb) -> Option<Known<IpAddr>> {
+        let family = if skb.packet.v6 { IpFamily::V6 } else { IpFamily::V4 };
+        let towards = self.next_hop.or(skb.packet.dst().value());
+        let found = self
+            .name(skb.oif)
+            .and_then(|dev| self.host().source_address(dev, towards, family).map(|found| (dev, found)));
+        match found {
+            Some((_, (ip, origin))) => {
+                self.record.origin(origin);
+                Some(Known::Value(ip))
+            }
+            None => {
+                let complete = self.host().complete.addresses;
+                let dev = self.name(skb.oif);
+                if complete && dev.is_some() {
+                    return None;
+                }
+                let of = dev.unwrap_or("the outgoing interface");
+                let fact = format!("address of {of}");
+                let settle = "say it with `--iface NAME=ADDR/LEN`, or give a snapshot";
+                Some(Known::Fact(self.know.named(&fact, settle, || vec![(0, u128::MAX)])))
+            }
+        }
+    }
+
+    fn redirect_address(&mut self, skb: &Skb, hook: Hook) -> Option<Known<IpAddr>> {
+        if hook == Hook::Output {
+            return Some(Known::Value(if skb.packet.v6 {
+                IpAddr::V6(Ipv6Addr::LOCALHOST)
+            } else {
+                IpAddr::V4(Ipv4Addr::LOCALHOST)
+            }));
+        }
+        let dst = skb.packet.dst().value()?;
+        let dev = self.name(skb.iif);
+        match dev.and_then(|dev| self.host().redirect_address(dev, dst)) {
+            Some((ip, origin)) => {
+                self.record.origin(origin);
+                Some(Known::Value(ip))
+            }
+            None if self.host().complete.addresses && dev.is_some() => None,
+            None => {
+                let of = dev.unwrap_or("the incoming interface");
+                let fact = format!("address of {of}");
+                let settle = "say it with `--iface NAME=ADDR/LEN`, or give a snapshot";
+                Some(Known::Fact(self.know.named(&fact, settle, || vec![(0, u128::MAX)])))
+            }
+        }
+    }
+
+    fn datum(&mut self, skb: &mut Skb, pf: Pf, hook: Hook, rule: RuleId, expr: &Expr) -> Result<Option<Data>, Option<Ended>> {
+        let (mut env, record) = self.env(skb, pf, hook);
+        env.rule = rule;
+        match env.load_data(expr, record) {
+            Ok(data) => Ok(Some(data)),
+            Err(Loaded::Absent) => Err(None),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// The address to take, and the port when the datum carries both.
+    fn nat_address(
+        &mut self,
+        skb: &mut Skb,
+        pf: Pf,
+        hook: Hook,
+        rule: RuleId,
+        nat: &Nat,
+        old: Known<IpAddr>,
+    ) -> Result<(Known<IpAddr>, Option<Known<u16>>), Option<Ended>> {
+        let v6 = skb.packet.v6;
+        match &nat.addr {
+            NatRange::None | NatRange::InAddress => Ok((old, None)),
+            NatRange::One(expr) => match self.datum(skb, pf, hook, rule, expr)? {
+                Some(Data::Value(values)) => {
+                    let addr = values.first().map_or(old, |v| Known::Value(address(*v, v6)));
+                    let port = values.get(1).map(|v| Known::Value(*v as u16));
+                    Ok((addr, port))
+                }
+                Some(Data::Range(ranges)) => {
+                    let addr = match ranges.first() {
+                        Some(&(lo, hi)) => self.among(skb, rule, lo, hi, nat.prefix, old),
+                        None => old,
+                    };
+                    let port = ranges.get(1).map(|&(lo, hi)| self.port_among(rule, lo, hi));
+                    Ok((addr, port))
+                }
+                _ => {
+                    let handle = self.ruleset().rule(rule).handle;
+                    let fact = format!("address that rule {handle} translates to");
+                    let settle = "it is chosen by chance or by what a dump does not have";
+                    Ok((Known::Fact(self.know.named(&fact, settle, || vec![(0, u128::MAX)])), None))
+                }
+            },
+            NatRange::Range(Expr::Const(lo), Expr::Const(hi)) => {
+                Ok((self.among(skb, rule, *lo, *hi, nat.prefix, old), None))
+            }
+            NatRange::Range(..) => Ok((old, None)),
+        }
+    }
+
+    /// One of a range of addresses: the same host part for a prefix (netmap), else one that the kernel's hash picks.
+    fn among(&mut self, skb: &Skb, rule: RuleId, lo: u128, hi: u128, prefix: bool, old: Known<IpAddr>) -> Known<IpAddr> {
+        let v6 = skb.packet.v6;
+        if lo == hi {
+            return Known::Value(address(lo, v6));
+        }
+        if prefix && let Known::Value(old) = old {
+            let host = hi ^ lo;
+            let bits = match old {
+                IpAddr::V4(ip) => u128::from(ip.to_bits()),
+                IpAddr::V6(ip) => ip.to_bits(),
+            };
+            return Known::Value(address(lo | bits & host, v6));
+        }
+        let handle = self.ruleset().rule(rule).handle;
+        let fact = format!("address that rule {handle} translates to");
+        let settle = "the kernel picks one of the range by a hash of the addresses";
+        Known::Fact(self.know.named(&fact, settle, || vec![(lo, hi)]))
+    }
+
+    fn port_among(&mut self, rule: RuleId, lo: u128, hi: u128) -> Known<u16> {
+        if lo == hi {
+            return Known::Value(lo as u16);
+        }
+        let handle = self.ruleset().rule(rule).handle;
+        let fact = format!("port that rule {handle} translates to");
+        Known::Fact(self.know.named(&fact, "the kernel picks a free one of the range", || vec![(lo, hi)]))
+    }
+
+    fn nat_port(
+        &mut self,
+        skb: &mut Skb,
+        pf: Pf,
+        hook: Hook,
+        rule: RuleId,
+        nat: &Nat,
+        old: Known<u16>,
+    ) -> Result<Known<u16>, Option<Ended>> {
+        if !proto::has_ports(skb.packet.proto) {
+            return Ok(old);
+        }
+        let (lo, hi) = match &nat.port {
+            NatRange::None | NatRange::InAddress => {
+                if nat.random && matches!(nat.kind, NatKind::Snat | NatKind::Masquerade) {
+                    return Ok(self.port_among(rule, 1024, 65535));
+                }
+                return Ok(old);
+            }
+            NatRange::One(expr) => match self.datum(skb, pf, hook, rule, expr)? {
+                Some(Data::Value(values)) => (values.first().copied().unwrap_or(0), values.first().copied().unwrap_or(0)),
+                Some(Data::Range(ranges)) => ranges.first().copied().unwrap_or((0, 0)),
+                _ => (0, 65535),
+            },
+            NatRange::Range(Expr::Const(lo), Expr::Const(hi)) => (*lo, *hi),
+            NatRange::Range(..) => (0, 65535),
+        };
+        // a source port that already lies in the range is kept when it is free (`nf_nat_l4proto_unique_tuple`)
+        if let Known::Value(port) = old
+            && !nat.random
+            && lo <= u128::from(port)
+            && u128::from(port) <= hi
+            && lo != hi
+        {
+            return Ok(old);
+        }
+        Ok(self.port_among(rule, lo, hi))
+    }
+}
+
+fn manip_of(hook: Hook) -> Manip {
+    match hook {
+        Hook::Prerouting | Hook::Output | Hook::Ingress => Manip::Dst,
+        Hook::Input | Hook::Postrouting | Hook::Forward | Hook::Egress => Manip::Src,
+    }
+}
+
+/// `nf_ct_invert_tuple`
+fn invert(tuple: &Tuple) -> Tuple {
+    tuple.inverse()
+}
+
+fn address(value: u128, v6: bool) -> IpAddr {
+    if v6 { IpAddr::V6(Ipv6Addr::from_bits(value)) } else { IpAddr::V4(Ipv4Addr::from_bits(value as u32)) }
+}
