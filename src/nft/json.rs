@@ -17,8 +17,8 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use super::ast::{Document, Extra, Object, Str};
-use node::Key;
+use super::ast::{Document, Expr, Extra, Object, Stmt, Str};
+use node::{How, Key, Node};
 
 /// The deepest nesting of arrays and objects that is read; nft's own listings stay below 20.
 pub const MAX_DEPTH: usize = 128;
@@ -142,6 +142,20 @@ pub fn read(text: &str) -> Result<(Document, Vec<ReadNote>), ReadError> {
     };
     let notes = notes::of(&document);
     Ok((document, notes))
+}
+
+/// The statement on an element of a set, which the tree keeps by key and raw value.
+pub fn element_stmt(key: &str, value: &Value) -> Option<Stmt> {
+    let mut object = serde_json::Map::new();
+    object.insert(key.to_owned(), value.clone());
+    Stmt::read(&Value::Object(object), How::Strict).ok()
+}
+
+/// An expression that the tree keeps raw; `None` when it is of no known shape.
+pub fn expression(value: &Value) -> Option<Expr> {
+    Expr::read(value, How::Strict)
+        .ok()
+        .filter(|expr| !matches!(expr, Expr::Unknown(_)))
 }
 
 /// The top level of the text while it is being read.

@@ -1,0 +1,528 @@
+//! Tables, chains, sets and named objects of a whole document.
+
+use std::collections::HashSet;
+
+use indexmap::IndexMap;
+use serde_json::Value;
+
+use super::Printer;
+use super::expr::Kind;
+use crate::nft::ast::*;
+
+/// A priority as nft words it: `filter`, `srcnat + 5`, or the number where no name fits.
+///
+/// The names hold for up to ten above or below, and some only at one hook; the bridge family has its own.
+pub fn priority_words(family: &str, hook: &str, prio: i64) -> String {
+    const NAMES: &[(&str, i64)] = &[
+        ("raw", -300),
+        ("mangle", -150),
+        ("dstnat", -100),
+        ("filter", 0),
+        ("security", 50),
+        ("srcnat", 100),
+    ];
+    const BRIDGE: &[(&str, i64)] = &[
+        ("dstnat", -300),
+        ("filter", -200),
+        ("out", 100),
+        ("srcnat", 300),
+    ];
+    let bridge = family == "bridge";
+    let names = if bridge { BRIDGE } else { NAMES };
+    let near = names
+        .iter()
+        .find(|(_, number)| prio.abs_diff(*number) <= 10);
+    let Some((name, number)) = near else {
+        return prio.to_string();
+    };
+    let ip = matches!(family, "inet" | "ip" | "ip6");
+    let fits = match *name {
+        "filter" => bridge || ip || matches!(family, "arp" | "netdev"),
+        "dstnat" => (bridge || ip) && hook == "prerouting",
+        "srcnat" => (bridge || ip) && hook == "postrouting",
+        "out" => hook == "output",
+        _ => ip,
+    };
+    match prio - number {
+        _ if !fits => prio.to_string(),
+        0 => (*name).to_owned(),
+        above @ 1.. => format!("{name} + {above}"),
+        below => format!("{name} - {}", -below),
+    }
+}
+
+/// What belongs to one table, in document order.
+#[derive(Default)]
+struct Contents<'a> {
+    table: Option<&'a Table>,
+    objects: Vec<&'a Stateful>,
+    sets: Vec<(&'a Set, bool)>,
+    flowtables: Vec<&'a Flowtable>,
+    chains: IndexMap<&'a str, (Option<&'a Chain>, Vec<&'a Rule>)>,
+    unknown: Vec<&'a Object>,
+    /// Sets that rules write to; old listings do not say that they are dynamic.
+    written: HashSet<&'a str>,
+}
+
+/// The sets that a statement writes to.
+fn written<'a>(stmt: &'a Stmt, found: &mut HashSet<&'a str>) {
+    let name: &str = match stmt {
+        Stmt::SetUpdate(update) => &update.set,
+        Stmt::Text(text) => match text.split_once(" @") {
+            Some(("add" | "update" | "delete", rest)) => rest.split(' ').next().unwrap_or_default(),
+            _ => return,
+        },
+        _ => return,
+    };
+    found.insert(name.strip_prefix('@').unwrap_or(name));
+}
+
+impl Printer {
+    pub(super) fn document(&mut self, document: &Document) {
+        let mut tables: IndexMap<(&str, &str), Contents<'_>> = IndexMap::new();
+        let mut strays = Vec::new();
+        for object in &document.objects {
+            match object {
+                Object::Metainfo(_) => {}
+                Object::Table(it) => {
+                    tables.entry((&it.family, &it.name)).or_default().table = Some(it)
+                }
+                Object::Chain(it) => {
+                    let contents = tables.entry((&it.family, &it.table)).or_default();
+                    contents.chains.entry(&it.name).or_default().0 = Some(it);
+                }
+                Object::Rule(it) => {
+                    let contents = tables.entry((&it.family, &it.table)).or_default();
+                    contents.chains.entry(&it.chain).or_default().1.push(it);
+                    it.expr
+                        .iter()
+                        .flatten()
+                        .for_each(|stmt| written(stmt, &mut contents.written));
+                }
+                Object::Set(it) => tables
+                    .entry((&it.family, &it.table))
+                    .or_default()
+                    .sets
+                    .push((it, false)),
+                Object::Map(it) => tables
+                    .entry((&it.family, &it.table))
+                    .or_default()
+                    .sets
+                    .push((it, true)),
+                Object::Flowtable(it) => tables
+                    .entry((&it.family, &it.table))
+                    .or_default()
+                    .flowtables
+                    .push(it),
+                Object::Stateful(it) => tables
+                    .entry((&it.family, &it.table))
+                    .or_default()
+                    .objects
+                    .push(it),
+                Object::Unknown { value, .. } => {
+                    let name = |key: &str| value.get(key).and_then(Value::as_str);
+                    match (name("family"), name("table")) {
+                        (Some(family), Some(table)) if tables.contains_key(&(family, table)) => {
+                            tables
+                                .entry((family, table))
+                                .or_default()
+                                .unknown
+                                .push(object);
+                        }
+                        _ => strays.push(object),
+                    }
+                }
+            }
+        }
+        for object in strays {
+            self.comment_out(object, "");
+        }
+        for ((family, name), contents) in &tables {
+            if !self.out.is_empty() {
+                self.push("\n");
+            }
+            self.table(family, name, contents);
+        }
+    }
+
+    /// Something unknown as a comment of one line.
+    fn comment_out(&mut self, object: &Object, indent: &str) {
+        let json = serde_json::to_string(object).unwrap_or_default();
+        self.put(format_args!(
+            "{indent}# not known to this version: {json}\n"
+        ));
+    }
+
+    fn table(&mut self, family: &str, name: &str, contents: &Contents<'_>) {
+        self.push("table ");
+        self.word(family);
+        self.push(" ");
+        self.name(name);
+        self.push(" {\n");
+        if let Some(table) = contents.table {
+            if let Some(comment) = &table.comment {
+                self.push("\tcomment ");
+                self.quoted(comment);
+                self.push("\n");
+            }
+            // nft 1.0.6 lists flags that are none.
+            let known = |flag: &&Str| matches!(flag.as_str(), "dormant" | "owner" | "persist");
+            let flags: Vec<&Str> = table
+                .flags
+                .iter()
+                .flat_map(OneOrMany::as_slice)
+                .filter(known)
+                .collect();
+            if !flags.is_empty() {
+                self.push("\tflags ");
+                self.list(flags, ",", |printer, flag| printer.word(flag));
+                self.push("\n");
+            }
+        }
+        for object in &contents.unknown {
+            self.comment_out(object, "\t");
+        }
+        for object in &contents.objects {
+            self.stateful(object);
+        }
+        for (set, is_map) in &contents.sets {
+            self.set_block(set, *is_map, contents.written.contains(set.name.as_str()));
+        }
+        for flowtable in &contents.flowtables {
+            self.flowtable(flowtable);
+        }
+        for (name, (chain, rules)) in &contents.chains {
+            self.chain(family, name, *chain, rules);
+        }
+        self.push("}\n");
+    }
+
+    fn chain(&mut self, family: &str, name: &str, chain: Option<&Chain>, rules: &[&Rule]) {
+        self.push("\tchain ");
+        self.name(name);
+        self.push(" {\n");
+        if let Some(chain) = chain {
+            if let Some(comment) = &chain.comment {
+                self.push("\t\tcomment ");
+                self.quoted(comment);
+                self.push("\n");
+            }
+            if let Some(hook) = &chain.hook {
+                self.push("\t\ttype ");
+                self.word(chain.kind.as_deref().unwrap_or("filter"));
+                self.push(" hook ");
+                self.word(hook);
+                self.devices(&chain.dev);
+                self.push(" priority ");
+                self.priority(family, hook, &chain.prio);
+                self.push(";");
+                if let Some(policy) = &chain.policy {
+                    self.push(" policy ");
+                    self.word(policy);
+                    self.push(";");
+                }
+                self.push("\n");
+            }
+            for flag in chain.flags.iter().flat_map(OneOrMany::as_slice) {
+                self.push("\t\tflags ");
+                self.word(flag);
+                self.push(";\n");
+            }
+        }
+        for rule in rules {
+            let start = self.out.len();
+            self.unknown = false;
+            self.push("\t\t");
+            self.rule(rule);
+            if self.unknown {
+                self.out
+                    .insert_str(start + 2, "# not known to this version: ");
+                self.unknown = false;
+            }
+            self.push("\n");
+        }
+        self.push("\t}\n");
+    }
+
+    fn devices(&mut self, devices: &Option<OneOrMany<Str>>) {
+        match devices.as_ref().map(OneOrMany::as_slice) {
+            None | Some([]) => {}
+            Some([device]) => {
+                self.push(" device ");
+                self.quoted(device);
+            }
+            Some(devices) => {
+                self.push(" devices = { ");
+                self.list(devices, ", ", |printer, device| printer.quoted(device));
+                self.push(" }");
+            }
+        }
+    }
+
+    fn priority(&mut self, family: &str, hook: &str, priority: &Option<Priority>) {
+        match priority {
+            Some(Priority::Number(number)) => self.push(&priority_words(family, hook, *number)),
+            Some(Priority::Name(name))
+                if name
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || " +-".contains(c)) =>
+            {
+                self.push(name);
+            }
+            Some(Priority::Name(name)) => self.quoted(name),
+            None => self.push("0"),
+        }
+    }
+
+    fn set_block(&mut self, set: &Set, is_map: bool, written: bool) {
+        self.push(if is_map { "\tmap " } else { "\tset " });
+        self.name(&set.name);
+        self.push(" {\n");
+        if let Some(key) = &set.key_type {
+            let by_expr = has_typeof(key) || set.data_type.as_ref().is_some_and(has_typeof);
+            self.push(if by_expr { "\t\ttypeof " } else { "\t\ttype " });
+            self.type_spec(key);
+            if let Some(data) = &set.data_type {
+                self.push(" : ");
+                self.type_spec(data);
+            }
+            self.push("\n");
+        }
+        if let Some(policy) = &set.policy {
+            self.push("\t\tpolicy ");
+            self.word(policy);
+            self.push("\n");
+        }
+        let mut flags: Vec<&str> = set
+            .flags
+            .iter()
+            .flat_map(OneOrMany::as_slice)
+            .map(Str::as_str)
+            .collect();
+        if written && !flags.contains(&"dynamic") {
+            flags.push("dynamic");
+        }
+        if !flags.is_empty() {
+            self.push("\t\tflags ");
+            self.list(flags, ",", |printer, flag| printer.word(flag));
+            self.push("\n");
+        }
+        if let Some(size) = set.size {
+            self.put(format_args!("\t\tsize {size}\n"));
+        }
+        if let Some(timeout) = set.timeout {
+            self.push("\t\ttimeout ");
+            self.time(timeout);
+            self.push("\n");
+        }
+        if let Some(interval) = set.gc_interval {
+            self.push("\t\tgc-interval ");
+            self.time(interval);
+            self.push("\n");
+        }
+        if set.auto_merge == Some(true) {
+            self.push("\t\tauto-merge\n");
+        }
+        if let Some(stmts) = set.stmt.as_ref().filter(|stmts| !stmts.is_empty()) {
+            self.push("\t\t");
+            self.list(stmts, " ", |printer, stmt| printer.stmt(stmt));
+            self.push("\n");
+        }
+        if let Some(comment) = &set.comment {
+            self.push("\t\tcomment ");
+            self.quoted(comment);
+            self.push("\n");
+        }
+        for (key, value) in set.extra.iter() {
+            let json = serde_json::json!({ key.as_str(): value });
+            self.put(format_args!("\t\t# not known to this version: {json}\n"));
+        }
+        if let Some(elements) = set.elem.as_ref().filter(|elements| !elements.is_empty()) {
+            let key = set.key_type.as_ref().map_or(Kind::Any, Kind::of_type);
+            let data = set.data_type.as_ref().map_or(Kind::Any, Kind::of_type);
+            self.push("\t\telements = { ");
+            self.list(elements, ",\n\t\t\t     ", |printer, element| {
+                printer.element(element, &key, &data)
+            });
+            self.push(" }\n");
+        }
+        self.push("\t}\n");
+    }
+
+    fn type_spec(&mut self, spec: &TypeSpec) {
+        match spec {
+            TypeSpec::Name(name) => self.word(name),
+            TypeSpec::List(parts) => {
+                self.list(parts, " . ", |printer, part| printer.type_spec(part))
+            }
+            TypeSpec::Typeof(expr) => self.expr(expr, &Kind::Any),
+        }
+    }
+
+    fn flowtable(&mut self, flowtable: &Flowtable) {
+        self.push("\tflowtable ");
+        self.name(&flowtable.name);
+        self.push(" {\n");
+        if let Some(hook) = &flowtable.hook {
+            self.push("\t\thook ");
+            self.word(hook);
+            self.push(" priority ");
+            self.priority(&flowtable.family, hook, &flowtable.prio);
+            self.push("\n");
+        }
+        let devices = flowtable
+            .dev
+            .as_ref()
+            .map(OneOrMany::as_slice)
+            .unwrap_or_default();
+        if !devices.is_empty() {
+            self.push("\t\tdevices = { ");
+            self.list(devices, ", ", |printer, device| printer.quoted(device));
+            self.push(" }\n");
+        }
+        for flag in flowtable.flags.iter().flat_map(OneOrMany::as_slice) {
+            self.push(if flag == "counter" {
+                "\t\t"
+            } else {
+                "\t\tflags "
+            });
+            self.word(flag);
+            self.push("\n");
+        }
+        self.push("\t}\n");
+    }
+
+    fn stateful(&mut self, object: &Stateful) {
+        let fields: serde_json::Map<String, Value> = object
+            .fields
+            .iter()
+            .map(|(key, value)| (key.to_string(), value.clone()))
+            .collect();
+        let number = |key: &str| fields.get(key).and_then(Value::as_u64);
+        let text = |key: &str| fields.get(key).and_then(Value::as_str);
+        self.put(format_args!("\t{} ", object.kind.key()));
+        self.name(&object.name);
+        self.push(" {\n");
+        if let Some(comment) = &object.comment {
+            self.push("\t\tcomment ");
+            self.quoted(comment);
+            self.push("\n");
+        }
+        self.push("\t\t");
+        match object.kind {
+            StatefulKind::Counter => {
+                let [packets, bytes] =
+                    ["packets", "bytes"].map(|key| number(key).unwrap_or_default());
+                self.put(format_args!("packets {packets} bytes {bytes}"));
+            }
+            StatefulKind::Quota => {
+                let over = fields
+                    .get("inv")
+                    .and_then(Value::as_bool)
+                    .unwrap_or_default();
+                self.push(if over { "over " } else { "" });
+                self.put(format_args!(
+                    "{} bytes",
+                    number("bytes").unwrap_or_default()
+                ));
+                if let Some(used) = number("used").filter(|used| *used > 0) {
+                    self.put(format_args!(" used {used} bytes"));
+                }
+            }
+            StatefulKind::Limit => {
+                let start = self.out.len();
+                self.limit(&Fields(Value::Object(fields.clone())));
+                // The statement has a space in front.
+                self.out.remove(start);
+            }
+            StatefulKind::CtHelper => {
+                self.push("type ");
+                self.quoted(text("type").unwrap_or_default());
+                self.push(" protocol ");
+                self.word(text("protocol").unwrap_or("tcp"));
+                self.line("l3proto", text("l3proto"));
+            }
+            StatefulKind::CtTimeout => {
+                self.push("protocol ");
+                self.word(text("protocol").unwrap_or("tcp"));
+                self.line("l3proto", text("l3proto"));
+                if let Some(policy) = fields.get("policy").and_then(Value::as_object) {
+                    self.push("\n\t\tpolicy = { ");
+                    self.list(policy, ", ", |printer, (state, seconds)| {
+                        printer.word(state);
+                        printer.push(" : ");
+                        printer.time(seconds.as_u64().unwrap_or_default());
+                    });
+                    self.push(" }");
+                }
+            }
+            StatefulKind::CtExpectation => {
+                self.push("protocol ");
+                self.word(text("protocol").unwrap_or("tcp"));
+                self.put(format_args!(
+                    "\n\t\tdport {}",
+                    number("dport").unwrap_or_default()
+                ));
+                self.push("\n\t\ttimeout ");
+                self.time(number("timeout").unwrap_or_default() / 1000);
+                self.put(format_args!(
+                    "\n\t\tsize {}",
+                    number("size").unwrap_or_default()
+                ));
+                self.line("l3proto", text("l3proto"));
+            }
+            StatefulKind::Secmark => self.quoted(text("context").unwrap_or_default()),
+            StatefulKind::Synproxy => {
+                let [mss, wscale] = ["mss", "wscale"].map(|key| number(key).unwrap_or_default());
+                self.put(format_args!("mss {mss}\n\t\twscale {wscale}\n\t\t"));
+                let flags = fields
+                    .get("flags")
+                    .and_then(Value::as_array)
+                    .into_iter()
+                    .flatten();
+                self.list(flags.filter_map(Value::as_str), " ", |printer, flag| {
+                    printer.word(flag)
+                });
+            }
+            StatefulKind::Tunnel => {
+                let names = [
+                    ("id", "id"),
+                    ("src-ipv4", "ip saddr"),
+                    ("dst-ipv4", "ip daddr"),
+                    ("src-ipv6", "ip6 saddr"),
+                    ("dst-ipv6", "ip6 daddr"),
+                    ("sport", "sport"),
+                    ("dport", "dport"),
+                    ("tos", "tos"),
+                    ("ttl", "ttl"),
+                ];
+                let known = names
+                    .iter()
+                    .filter_map(|(key, word)| fields.get(*key).map(|value| (word, value)));
+                self.list(known, "\n\t\t", |printer, (word, value)| {
+                    printer.put(format_args!("{word} "));
+                    match value {
+                        Value::String(text) => printer.expr(&Expr::String(text.into()), &Kind::Any),
+                        other => printer.put(format_args!("{other}")),
+                    }
+                });
+            }
+        }
+        self.push("\n\t}\n");
+    }
+
+    fn line(&mut self, word: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.put(format_args!("\n\t\t{word} "));
+            self.word(value);
+        }
+    }
+}
+
+fn has_typeof(spec: &TypeSpec) -> bool {
+    match spec {
+        TypeSpec::Name(_) => false,
+        TypeSpec::List(parts) => parts.iter().any(has_typeof),
+        TypeSpec::Typeof(_) => true,
+    }
+}
