@@ -8,6 +8,7 @@
 mod expr;
 mod object;
 mod stmt;
+mod types;
 
 use std::fmt::Write;
 
@@ -143,13 +144,19 @@ impl Printer {
 
     /// A time as nft writes it: `1d2h3m4s`.
     fn time(&mut self, seconds: u64) {
+        self.milliseconds(seconds.saturating_mul(1000));
+    }
+
+    fn milliseconds(&mut self, milliseconds: u64) {
+        let seconds = milliseconds / 1000;
         let parts = [
             (seconds / 86_400, "d"),
             (seconds / 3_600 % 24, "h"),
             (seconds / 60 % 60, "m"),
             (seconds % 60, "s"),
+            (milliseconds % 1000, "ms"),
         ];
-        if seconds == 0 {
+        if milliseconds == 0 {
             self.push("0s");
         }
         for (count, unit) in parts {

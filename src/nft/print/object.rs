@@ -1,12 +1,13 @@
 //! Tables, chains, sets and named objects of a whole document.
 
-use std::collections::HashSet;
+use std::borrow::Cow;
 
 use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::Printer;
 use super::expr::Kind;
+use super::types::Usages;
 use crate::nft::ast::*;
 
 /// A priority as nft words it: `filter`, `srcnat + 5`, or the number where no name fits.
@@ -60,21 +61,7 @@ struct Contents<'a> {
     flowtables: Vec<&'a Flowtable>,
     chains: IndexMap<&'a str, (Option<&'a Chain>, Vec<&'a Rule>)>,
     unknown: Vec<&'a Object>,
-    /// Sets that rules write to; old listings do not say that they are dynamic.
-    written: HashSet<&'a str>,
-}
-
-/// The sets that a statement writes to.
-fn written<'a>(stmt: &'a Stmt, found: &mut HashSet<&'a str>) {
-    let name: &str = match stmt {
-        Stmt::SetUpdate(update) => &update.set,
-        Stmt::Text(text) => match text.split_once(" @") {
-            Some(("add" | "update" | "delete", rest)) => rest.split(' ').next().unwrap_or_default(),
-            _ => return,
-        },
-        _ => return,
-    };
-    found.insert(name.strip_prefix('@').unwrap_or(name));
+    usages: Usages<'a>,
 }
 
 impl Printer {
@@ -97,7 +84,7 @@ impl Printer {
                     it.expr
                         .iter()
                         .flatten()
-                        .for_each(|stmt| written(stmt, &mut contents.written));
+                        .for_each(|stmt| contents.usages.note(stmt));
                 }
                 Object::Set(it) => tables
                     .entry((&it.family, &it.table))
@@ -186,7 +173,7 @@ impl Printer {
             self.stateful(object);
         }
         for (set, is_map) in &contents.sets {
-            self.set_block(set, *is_map, contents.written.contains(set.name.as_str()));
+            self.set_block(set, *is_map, &contents.usages);
         }
         for flowtable in &contents.flowtables {
             self.flowtable(flowtable);
@@ -274,18 +261,17 @@ impl Printer {
         }
     }
 
-    fn set_block(&mut self, set: &Set, is_map: bool, written: bool) {
+    fn set_block(&mut self, set: &Set, is_map: bool, usages: &Usages<'_>) {
         self.push(if is_map { "\tmap " } else { "\tset " });
         self.name(&set.name);
         self.push(" {\n");
-        if let Some(key) = &set.key_type {
-            let by_expr = has_typeof(key) || set.data_type.as_ref().is_some_and(has_typeof);
-            self.push(if by_expr { "\t\ttypeof " } else { "\t\ttype " });
-            self.type_spec(key);
-            if let Some(data) = &set.data_type {
-                self.push(" : ");
-                self.type_spec(data);
-            }
+        let types = usages.types(set);
+        if let Some(types) = &types {
+            self.push("\t\t");
+            self.types(
+                types,
+                is_map && set.elem.iter().flatten().any(spans_addresses),
+            );
             self.push("\n");
         }
         if let Some(policy) = &set.policy {
@@ -299,7 +285,7 @@ impl Printer {
             .flat_map(OneOrMany::as_slice)
             .map(Str::as_str)
             .collect();
-        if written && !flags.contains(&"dynamic") {
+        if (usages.written(&set.name) || must_be_dynamic(set)) && !flags.contains(&"dynamic") {
             flags.push("dynamic");
         }
         if !flags.is_empty() {
@@ -338,25 +324,16 @@ impl Printer {
             self.put(format_args!("\t\t# not known to this version: {json}\n"));
         }
         if let Some(elements) = set.elem.as_ref().filter(|elements| !elements.is_empty()) {
-            let key = set.key_type.as_ref().map_or(Kind::Any, Kind::of_type);
-            let data = set.data_type.as_ref().map_or(Kind::Any, Kind::of_type);
+            let key = types.as_ref().map_or(Kind::Any, |types| types.key_kind());
+            let data = types.as_ref().map_or(Kind::Any, |types| types.data_kind());
+            let stmts = set.stmt.as_deref().unwrap_or_default();
             self.push("\t\telements = { ");
             self.list(elements, ",\n\t\t\t     ", |printer, element| {
-                printer.element(element, &key, &data)
+                printer.element(&with_all_stmts(element, stmts), &key, &data)
             });
             self.push(" }\n");
         }
         self.push("\t}\n");
-    }
-
-    fn type_spec(&mut self, spec: &TypeSpec) {
-        match spec {
-            TypeSpec::Name(name) => self.word(name),
-            TypeSpec::List(parts) => {
-                self.list(parts, " . ", |printer, part| printer.type_spec(part))
-            }
-            TypeSpec::Typeof(expr) => self.expr(expr, &Kind::Any),
-        }
     }
 
     fn flowtable(&mut self, flowtable: &Flowtable) {
@@ -464,7 +441,7 @@ impl Printer {
                     number("dport").unwrap_or_default()
                 ));
                 self.push("\n\t\ttimeout ");
-                self.time(number("timeout").unwrap_or_default() / 1000);
+                self.milliseconds(number("timeout").unwrap_or_default());
                 self.put(format_args!(
                     "\n\t\tsize {}",
                     number("size").unwrap_or_default()
@@ -519,10 +496,71 @@ impl Printer {
     }
 }
 
-fn has_typeof(spec: &TypeSpec) -> bool {
-    match spec {
-        TypeSpec::Name(_) => false,
-        TypeSpec::List(parts) => parts.iter().any(has_typeof),
-        TypeSpec::Typeof(_) => true,
+/// Whether the data of a map's element is a range or a prefix of addresses.
+fn spans_addresses(element: &Expr) -> bool {
+    fn spans(data: &Expr) -> bool {
+        match data {
+            Expr::Range(_) | Expr::Prefix(_) => true,
+            Expr::Concat(parts) => parts.iter().any(spans),
+            _ => false,
+        }
     }
+    match element {
+        Expr::Pair(pair) => spans(&pair.1),
+        Expr::Elem(elem) => spans_addresses(&elem.val),
+        _ => false,
+    }
+}
+
+/// The element as such, without what stands around it.
+fn options(element: &Expr) -> Option<&Elem> {
+    match element {
+        Expr::Elem(elem) => Some(elem),
+        Expr::Pair(pair) => options(&pair.0),
+        _ => None,
+    }
+}
+
+/// Whether only a dynamic set can be like that; nft before 1.0.9 does not list the flag.
+fn must_be_dynamic(set: &Set) -> bool {
+    match set.stmt.as_deref() {
+        Some(stmts) => stmts.iter().any(|stmt| matches!(stmt, Stmt::CtCount(_))),
+        None => set
+            .elem
+            .iter()
+            .flatten()
+            .filter_map(options)
+            .any(|elem| !elem.stmts.is_empty()),
+    }
+}
+
+/// Adds the statements that nft before 1.1.0 leaves out of an element: it lists only one of them.
+fn with_all_stmts<'a>(element: &'a Expr, stmts: &[Stmt]) -> Cow<'a, Expr> {
+    let listed = options(element).map_or(0, |elem| elem.stmts.len());
+    if listed == 0 || listed >= stmts.len() {
+        return Cow::Borrowed(element);
+    }
+    let mut whole = element.clone();
+    let elem = match &mut whole {
+        Expr::Elem(elem) => Some(elem),
+        Expr::Pair(pair) => match &mut pair.0 {
+            Expr::Elem(elem) => Some(elem),
+            _ => None,
+        },
+        _ => None,
+    };
+    if let Some(elem) = elem {
+        let listed = std::mem::take(&mut elem.stmts);
+        for stmt in stmts {
+            let Ok(Value::Object(map)) = serde_json::to_value(stmt) else {
+                continue;
+            };
+            for (key, value) in map {
+                let key = Str::from(key);
+                let own = listed.iter().find(|(of, _)| *of == key).cloned();
+                elem.stmts.push(own.unwrap_or((key, value)));
+            }
+        }
+    }
+    Cow::Owned(whole)
 }

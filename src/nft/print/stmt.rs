@@ -77,7 +77,7 @@ impl Printer {
                     .filter(|_| self.style.state)
                 {
                     self.push(" used ");
-                    self.time(milliseconds / 1000);
+                    self.milliseconds(milliseconds);
                 }
             }
             Stmt::Log(it) => self.log(it),
@@ -163,7 +163,7 @@ impl Printer {
     fn text(&mut self, text: &str) {
         let mut before = "";
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-            if before.ends_with(['{', ',']) || (line == "}" && !before.is_empty()) {
+            if before.ends_with(['{', ',']) {
                 self.push(" ");
             } else if !before.is_empty() {
                 self.push("; ");
