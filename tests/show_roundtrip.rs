@@ -14,7 +14,7 @@ use serde_json::Value;
 /// Loads a file of nft text into a fresh network namespace and lists it; nft's complaint when it does not load.
 fn load(text: &Path) -> Result<Value, String> {
     // Devices that the captured rulesets name; a ruleset that needs others does not load with its own text either.
-    let script = "for d in d0 d1 eth0 eth1; do ip link add $d type dummy 2>/dev/null; done; \
+    let script = "for d in d0 d1 eth0 eth1 bond0 bond1; do ip link add $d type dummy 2>/dev/null; done; \
                   nft -f \"$1\" && exec nft -j list ruleset";
     let output = Command::new("unshare")
         .args(["-n", "sh", "-c", script, "sh"])
@@ -105,6 +105,24 @@ fn incomplete(document: &Document) -> Option<&'static str> {
     })
 }
 
+/// Listings in which nft 1.0.6 says something wrong, so that the text cannot load.
+const WRONG: &[(&str, &str)] = &[(
+    "typeof_maps_concat_update_0.json",
+    "lists one key type for a concatenation that only its text shows",
+)];
+
+/// Rules that nft 1.0.6 lists wrongly, so that its own text of them does not mean the same either.
+const WRONG_RULES: &[(&str, &str)] = &[
+    (
+        "@ih,58,6 set 0 @ih,86,6 set 0 @ih,170,22 set 0",
+        "the masks are listed inverted",
+    ),
+    (
+        "meta nfproto ipv4 ct original saddr 1.2.3.4",
+        "the family is not listed",
+    ),
+];
+
 struct Case {
     listing: PathBuf,
     /// The same ruleset as nft's own text.
@@ -146,7 +164,11 @@ fn check(case: &Case, scratch: &Path) -> Outcome {
         Ok((document, _)) => document,
         Err(error) => return Outcome::Failed(error.to_string()),
     };
-    if let Some(reason) = incomplete(&document) {
+    let wrong = WRONG
+        .iter()
+        .find(|(name, _)| case.listing.ends_with(name))
+        .map(|(_, reason)| *reason);
+    if let Some(reason) = wrong.or_else(|| incomplete(&document)) {
         return Outcome::Skipped(reason.to_owned());
     }
     let text = print::document(&document);
@@ -231,4 +253,163 @@ fn text_loads_again_as_the_same_ruleset() {
         failed.len(),
         failed.join("\n")
     );
+}
+
+/// Rules of one group of samples: what they are and what nft lists for them.
+fn samples(group: &Value) -> Vec<(String, Vec<Value>)> {
+    let mut by_family: Vec<(String, Vec<Value>)> = Vec::new();
+    for sample in group.as_array().into_iter().flatten() {
+        let family = sample["family"].as_str().unwrap_or_default();
+        // Rules about named sets and objects do not load without these.
+        let expr = &sample["expr"];
+        let refers = [
+            "\"@",
+            "\"ct helper\"",
+            "\"ct timeout\"",
+            "\"ct expectation\"",
+            "\"jump\"",
+            "\"goto\"",
+        ];
+        if WRONG_RULES.iter().any(|(rule, _)| sample["rule"] == *rule) {
+            continue;
+        }
+        if refers.iter().any(|word| expr.to_string().contains(word)) {
+            continue;
+        }
+        match by_family.iter_mut().find(|(of, _)| of == family) {
+            Some((_, rules)) => rules.push(sample.clone()),
+            None => by_family.push((family.to_owned(), vec![sample.clone()])),
+        }
+    }
+    by_family
+}
+
+/// Loads rules into one chain, leaving out those that nft complains about; gives the lines listed again.
+fn load_rules(family: &str, lines: &[String], scratch: &Path) -> Vec<Option<Value>> {
+    let mut kept: Vec<usize> = (0..lines.len()).collect();
+    while !kept.is_empty() {
+        let mut text = format!("table {family} t {{ chain c {{\n");
+        for index in &kept {
+            text.push_str(&lines[*index]);
+            text.push('\n');
+        }
+        text.push_str("}\n}\n");
+        std::fs::write(scratch, text).unwrap();
+        match load(scratch) {
+            Ok(listing) => {
+                let mut listed = vec![None; lines.len()];
+                let rules = listing["nftables"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|object| object.get("rule"));
+                for (index, rule) in kept.iter().zip(rules) {
+                    let mut expr = rule["expr"].clone();
+                    normalise(&mut expr, true);
+                    listed[*index] = Some(expr);
+                }
+                return listed;
+            }
+            Err(complaint) => {
+                let mut wrong: Vec<usize> = complaint
+                    .lines()
+                    .filter_map(|line| {
+                        line.strip_prefix(scratch.to_str()?)?
+                            .split(':')
+                            .nth(1)?
+                            .parse::<usize>()
+                            .ok()
+                    })
+                    .filter_map(|line| line.checked_sub(2))
+                    .filter(|line| *line < kept.len())
+                    .collect();
+                wrong.sort_unstable();
+                wrong.dedup();
+                assert!(!wrong.is_empty(), "{complaint}");
+                for line in wrong.into_iter().rev() {
+                    kept.remove(line);
+                }
+            }
+        }
+    }
+    vec![None; lines.len()]
+}
+
+#[test]
+fn rule_samples_load_again_as_the_same_rule() {
+    const NAME: &str = "rule_samples_load_again_as_the_same_rule";
+    let Some(shared) = support::shared_or_skip(NAME) else {
+        return;
+    };
+    if !support::kernel_or_skip(NAME) {
+        return;
+    }
+    let files = support::files_below(&shared.join("nft-corpus/local-nft-1.0.6/py"), ".json");
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new((0, 0, Vec::new()));
+    std::thread::scope(|scope| {
+        for worker in 0..2 {
+            let (files, next, results) = (&files, &next, &results);
+            scope.spawn(move || {
+                let scratch = std::env::temp_dir()
+                    .join(format!("nfpath-rules-{}-{worker}.nft", std::process::id()));
+                while let Some(path) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let groups: Value =
+                        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+                    for (family, rules) in groups.as_object().unwrap().values().flat_map(samples) {
+                        let printed: Vec<String> = rules.iter().map(|rule| printed(rule)).collect();
+                        let own: Vec<String> = rules
+                            .iter()
+                            .map(|rule| rule["rule"].as_str().unwrap().to_owned())
+                            .collect();
+                        let ours = load_rules(&family, &printed, &scratch);
+                        let theirs = load_rules(&family, &own, &scratch);
+                        let mut results = results.lock().unwrap();
+                        for (index, rule) in rules.iter().enumerate() {
+                            let mut expected = rule["expr"].clone();
+                            normalise(&mut expected, true);
+                            match (&ours[index], &theirs[index]) {
+                                (Some(listed), _) if *listed == expected => results.0 += 1,
+                                (None, None) => results.1 += 1,
+                                (ours, theirs) if ours == theirs => results.0 += 1,
+                                (listed, _) => results.2.push(format!(
+                                    "{family}: {}\n  printed {}\n  was {expected}\n  is  {}",
+                                    own[index],
+                                    printed[index],
+                                    listed
+                                        .as_ref()
+                                        .map_or("not loaded".to_owned(), Value::to_string)
+                                )),
+                            }
+                        }
+                    }
+                }
+                let _ = std::fs::remove_file(scratch);
+            });
+        }
+    });
+    let (same, neither, failed) = results.into_inner().unwrap();
+    eprintln!("{same} rules came back the same, {neither} do not load here in either text");
+    assert!(
+        failed.is_empty(),
+        "{} failed:\n{}",
+        failed.len(),
+        failed.join("\n")
+    );
+}
+
+fn printed(sample: &Value) -> String {
+    let rule =
+        serde_json::json!({ "family": "ip", "table": "t", "chain": "c", "expr": sample["expr"] });
+    let text = serde_json::json!({ "nftables": [{ "rule": rule }] }).to_string();
+    match json::read(&text).unwrap().0.objects.as_slice() {
+        [Object::Rule(rule)] => print::rule_with(
+            rule,
+            print::Style {
+                state: true,
+                comment: true,
+            },
+        ),
+        other => panic!("{other:?}"),
+    }
 }

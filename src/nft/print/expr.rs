@@ -104,7 +104,16 @@ fn is_bitmask(left: &Expr) -> bool {
 impl Printer {
     pub(super) fn match_stmt(&mut self, it: &Match) {
         let kind = Kind::of(&it.left);
-        self.expr(&it.left, &Kind::Any);
+        match (&it.left, &it.right) {
+            // Whether an option by number is there: its first byte, in the listing.
+            (Expr::TcpOption(option), Expr::Bool(_)) if option.name.is_none() => {
+                self.put(format_args!(
+                    "tcp option {}",
+                    option.base.unwrap_or_default()
+                ));
+            }
+            (left, _) => self.expr(left, &Kind::Any),
+        }
         self.push(" ");
         let in_place = matches!(it.right, Expr::Set(_) | Expr::Bool(_));
         match &it.op {
@@ -390,7 +399,10 @@ impl Printer {
                 self.push(" ");
                 self.word(field);
             }
-        } else if let Some(kind) = option.kind {
+        } else if let Some(kind) = option
+            .kind
+            .or(option.base.filter(|_| option.len == Some(0)))
+        {
             self.put(format_args!("{kind}"));
         } else {
             let [base, offset, len] =

@@ -34,7 +34,11 @@ impl Printer {
             Stmt::Mangle(it) => {
                 self.expr(&it.key, &Kind::Any);
                 self.push(" set ");
-                self.expr(&it.value, &Kind::of(&it.key));
+                match &it.value {
+                    // Keywords of nft's grammar that it takes as a value to match, but not to set.
+                    Expr::String(word) if is_protocol(word) => self.quoted(word),
+                    value => self.expr(value, &Kind::of(&it.key)),
+                }
                 self.extra(&it.extra);
             }
             Stmt::Counter(it) => {
@@ -412,6 +416,14 @@ impl Printer {
         }
         self.extra(&it.extra);
     }
+}
+
+fn is_protocol(word: &str) -> bool {
+    const WORDS: &[&str] = &[
+        "tcp", "udp", "udplite", "esp", "ah", "icmp", "icmpv6", "igmp", "gre", "comp", "dccp",
+        "sctp", "redirect",
+    ];
+    WORDS.contains(&word)
 }
 
 fn is_true(fields: &Fields, key: &str) -> bool {
