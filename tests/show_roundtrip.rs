@@ -357,7 +357,7 @@ fn rule_samples_load_again_as_the_same_rule() {
                     let groups: Value =
                         serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
                     for (family, rules) in groups.as_object().unwrap().values().flat_map(samples) {
-                        let printed: Vec<String> = rules.iter().map(|rule| printed(rule)).collect();
+                        let printed: Vec<String> = rules.iter().map(printed).collect();
                         let own: Vec<String> = rules
                             .iter()
                             .map(|rule| rule["rule"].as_str().unwrap().to_owned())
