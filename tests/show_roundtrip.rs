@@ -14,8 +14,10 @@ use serde_json::Value;
 /// Loads a file of nft text into a fresh network namespace and lists it; nft's complaint when it does not load.
 fn load(text: &Path) -> Result<Value, String> {
     // Devices that the captured rulesets name; a ruleset that needs others does not load with its own text either.
-    let script = "for d in d0 d1 eth0 eth1 bond0 bond1; do ip link add $d type dummy 2>/dev/null; done; \
-                  nft -f \"$1\" && exec nft -j list ruleset";
+    let script = "for d in d0 d1 eth0 eth1 bond0 bond1; do
+            ip link add $d type dummy 2>/dev/null || ip link add $d type bridge 2>/dev/null
+        done
+        nft -f \"$1\" && exec nft -j list ruleset";
     let output = Command::new("unshare")
         .args(["-n", "sh", "-c", script, "sh"])
         .arg(text)

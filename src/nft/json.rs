@@ -44,7 +44,7 @@ pub enum ReadError {
         column: usize,
         what: String,
     },
-    #[error("JSON, but no ruleset: {what}; save the output of `nft -j list ruleset`")]
+    #[error("this is JSON, but no ruleset: {what}; save the output of `nft -j list ruleset`")]
     OtherJson { what: String },
     #[error(
         "text after the end of the ruleset at line {line} column {column}: is this two files in one? keep one \

@@ -428,7 +428,7 @@ impl Printer {
                     self.list(policy, ", ", |printer, (state, seconds)| {
                         printer.word(state);
                         printer.push(" : ");
-                        printer.time(seconds.as_u64().unwrap_or_default());
+                        printer.put(format_args!("{}", seconds.as_u64().unwrap_or_default()));
                     });
                     self.push(" }");
                 }
