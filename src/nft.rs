@@ -3,3 +3,5 @@
 //! Nothing in here decides what a rule means; see `load::lower` for that.
 
 pub mod ast;
+pub mod json;
+pub mod print;
