@@ -138,7 +138,7 @@ pub trait Observer {
     fn assumed(&mut self, fact: &'static str, value: u128, data_type: DataType, settle: &'static str);
 }
 
-impl Env<'_, '_> {
+impl<'w> Env<'_, 'w> {
     /// Evaluates one rule.
     pub fn rule<O: Observer>(&mut self, id: RuleId, observer: &mut O) -> RuleEnd {
         self.rule = id;
@@ -382,9 +382,10 @@ impl Env<'_, '_> {
     }
 
     /// Map look-up: the datum, or why there is none.
-    fn lookup<O: Observer>(&mut self, key: &Expr, id: SetId, observer: &mut O) -> Result<Option<&Data>, Actual> {
+    fn lookup<O: Observer>(&mut self, key: &Expr, id: SetId, observer: &mut O) -> Result<Option<&'w Data>, Actual> {
         let mut values = [0u128; MAX_KEY];
-        let set = self.world.ruleset.set(id);
+        let ruleset: &'w Ruleset = self.world.ruleset;
+        let set = ruleset.set(id);
         let len = match self.key(key, &mut values, observer) {
             Ok(len) => len,
             Err(Actual::Fact(fact)) => {
@@ -393,11 +394,11 @@ impl Env<'_, '_> {
                     let name = self.know.fact(fact).name.clone();
                     let data_type = set.key.first().map_or(DataType::Integer, |c| c.data_type);
                     if self.know.test(fact, &[(lo, hi)], || word_test(&name, Op::Eq, lo, hi, data_type)) {
-                        return Ok(self.world.ruleset.set(id).datum(datum));
+                        return Ok(set.datum(datum));
                     }
                 }
                 return match set.catch_all {
-                    Some(datum) => Ok(self.world.ruleset.set(id).datum(datum)),
+                    Some(datum) => Ok(set.datum(datum)),
                     None => Err(Actual::Fact(fact)),
                 };
             }
@@ -410,7 +411,7 @@ impl Env<'_, '_> {
             Err(actual) => return Err(actual),
         };
         match self.find(id, &values[..len])? {
-            Some(datum) => Ok(self.world.ruleset.set(id).datum(datum)),
+            Some(datum) => Ok(set.datum(datum)),
             None => Err(actual_of(&values[..len])),
         }
     }

@@ -2,4 +2,5 @@
 
 pub mod bundle;
 pub mod ip_json;
+pub mod lower;
 pub mod sysctl;

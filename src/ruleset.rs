@@ -14,7 +14,7 @@ use std::fmt;
 use compact_str::CompactString;
 use indexmap::IndexMap;
 
-pub use expr::{CtDir, CtKey, Expr, Field, FibFlags, FibResult, Match, MetaKey, Op, Operand};
+pub use expr::{BitOp, CtDir, CtKey, Expr, Field, FibFlags, FibResult, Match, MetaKey, Op, Operand};
 pub use set::{Component, Data, DataKind, Set};
 
 /// A name from the ruleset: untrusted text.

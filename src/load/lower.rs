@@ -51,7 +51,6 @@ struct Lowering {
 struct Place {
     family: Family,
     table: TableId,
-    chain: ChainId,
     rule: RuleId,
 }
 
@@ -204,7 +203,7 @@ impl Lowering {
             }
         };
         let id = RuleId(self.ruleset.rules.len() as u32);
-        let place = Place { family, table, chain, rule: id };
+        let place = Place { family, table, rule: id };
         self.ruleset.rules.push(Rule {
             chain,
             handle: Handle(rule.handle.unwrap_or(0)),

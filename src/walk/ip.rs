@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use crate::eval::{Iface, Pf, Skb};
 use crate::host::{FoundRoute, IpFamily, RouteAnswer, RouteQuery, RouteType};
 use crate::logic::{Known, Source, max_of};
-use crate::packet::proto;
 use crate::ruleset::{ChainType, Hook};
 
 use super::step::{BridgeStep, Disposition, HostDrop, RoutingDecision, RoutingStep, StepKind};

@@ -4,7 +4,7 @@ use crate::logic::max_of;
 use crate::nft::ast::{self, BinaryOp, Expr as Syntax};
 use crate::ruleset::datatype::{DataType, ifname_value};
 use crate::ruleset::expr::{OpaqueField, OptionOf, RtKey, SocketKey};
-use crate::ruleset::protocol::{self, Implied};
+use crate::ruleset::protocol::{self, Implied, OptionField};
 use crate::ruleset::set::Component;
 use crate::ruleset::{BitOp, CtDir, CtKey, Expr, Family, FibFlags, FibResult, Field, MetaKey};
 
@@ -42,10 +42,10 @@ impl Lowering {
             Syntax::Ct(ct) if ct.extra.is_empty() => conntrack(ct, body.place.family),
             Syntax::Payload(payload) if payload.extra.is_empty() => payload_field(payload, body),
             Syntax::Exthdr(option) if option.extra.is_empty() => exthdr(option, body),
-            Syntax::TcpOption(option) if option.extra.is_empty() => tcp_option(option, body),
-            Syntax::IpOption(option) if option.extra.is_empty() => other_option(OptionOf::Ip, option),
-            Syntax::SctpChunk(option) if option.extra.is_empty() => other_option(OptionOf::Sctp, option),
-            Syntax::DccpOption(option) if option.extra.is_empty() => other_option(OptionOf::Dccp, option),
+            Syntax::TcpOption(option) if option.extra.is_empty() => tcp_option(option),
+            Syntax::IpOption(option) if option.extra.is_empty() => ip_option(option, body),
+            Syntax::SctpChunk(option) if option.extra.is_empty() => sctp_chunk(option),
+            Syntax::DccpOption(option) if option.extra.is_empty() => dccp_option(option),
             Syntax::Fib(fib) if fib.extra.is_empty() => fib_lookup(fib),
             Syntax::Rt(rt) if rt.extra.is_empty() => Ok(match rt.key.as_str() {
                 "classid" => Typed::field(Field::Rt(RtKey::ClassId), DataType::Realm, None),
@@ -211,9 +211,9 @@ fn payload_field(payload: &ast::Payload, body: &mut Body) -> Result<Typed, Meani
         return Ok(Typed::field(Field::Opaque(OpaqueField::Inner), data_type, payload.len));
     }
     if let (Some(protocol), Some(field)) = (&payload.protocol, &payload.field) {
-        let found = protocol::payload_field(protocol, field)
-            .ok_or_else(|| format!("`{protocol} {field}`"))?;
-        body.imply(protocol::implied(body.place.family.name(), protocol, field));
+        let found = body.context.payload_field(protocol, field).ok_or_else(|| format!("`{protocol} {field}`"))?;
+        body.imply(body.context.implied(body.place.family.name(), protocol, field));
+        body.context.record(protocol, field, None);
         return Ok(Typed::field(
             Field::Payload { base: found.base, offset: found.offset, len: found.len },
             found.data_type,
@@ -235,50 +235,75 @@ fn payload_field(payload: &ast::Payload, body: &mut Body) -> Result<Typed, Meani
 
 fn exthdr(option: &ast::HeaderOption, body: &mut Body) -> Result<Typed, Meaningless> {
     let name = option.name.as_deref().unwrap_or("?");
-    let found = protocol::exthdr_field(name, option.field.as_deref()).ok_or_else(|| format!("`exthdr {name}`"))?;
-    body.imply(protocol::implied_for_exthdr(body.place.family.name()));
-    let presence = option.field.is_none();
+    body.imply(body.context.implied_for_exthdr(body.place.family.name()));
+    body.context.record_exthdr();
+    let place = place(name, option.field.as_deref(), protocol::exthdr_kind, protocol::exthdr_field);
+    let place = place.ok_or_else(|| format!("`exthdr {name}`"))?;
     Ok(Typed::field(
-        Field::Exthdr { header: found.kind, offset: found.offset, len: found.len, presence },
-        if presence { DataType::Boolean } else { found.data_type },
-        Some(found.len),
+        Field::Exthdr {
+            header: place.kind,
+            offset: place.offset,
+            len: place.len,
+            presence: option.field.is_none(),
+        },
+        place.data_type,
+        Some(place.len),
     ))
 }
 
-fn tcp_option(option: &ast::HeaderOption, body: &mut Body) -> Result<Typed, Meaningless> {
-    body.imply(protocol::implied_for_tcp_option(body.place.family.name()));
+fn tcp_option(option: &ast::HeaderOption) -> Result<Typed, Meaningless> {
     if let (Some(base), Some(offset), Some(len)) = (option.base, option.offset, option.len) {
         let field = Field::Option { of: OptionOf::Tcp, kind: base as u8, offset, len, presence: false };
         return Ok(Typed::field(field, DataType::Integer, Some(len)));
     }
     let name = option.name.as_deref().unwrap_or("?");
-    let found = protocol::tcp_option_field(name, option.field.as_deref()).ok_or_else(|| format!("`tcp option {name}`"))?;
-    let presence = option.field.is_none();
-    Ok(Typed::field(
-        Field::Option { of: OptionOf::Tcp, kind: found.kind, offset: found.offset, len: found.len, presence },
-        if presence { DataType::Boolean } else { found.data_type },
-        Some(found.len),
-    ))
+    let place = place(name, option.field.as_deref(), protocol::tcp_option_kind, protocol::tcp_option_field);
+    let place = place.ok_or_else(|| format!("`tcp option {name}`"))?;
+    Ok(option_field(OptionOf::Tcp, place, option.field.is_none()))
 }
 
-fn other_option(of: OptionOf, option: &ast::HeaderOption) -> Result<Typed, Meaningless> {
-    let name = option.name.as_deref().unwrap_or("");
-    let presence = option.field.is_none();
-    let found = match of {
-        OptionOf::Ip => protocol::ip_option_field(name, option.field.as_deref()),
-        OptionOf::Sctp => protocol::sctp_chunk_field(name, option.field.as_deref()),
-        OptionOf::Tcp | OptionOf::Dccp => None,
-    };
-    let (kind, offset, len, data_type) = match found {
-        Some(found) => (found.kind, found.offset, found.len, found.data_type),
-        None if of == OptionOf::Dccp => (option.kind.unwrap_or(0) as u8, 0, 8, DataType::Boolean),
-        None => return Err(format!("header option `{name}`")),
-    };
-    Ok(Typed::field(
-        Field::Option { of, kind, offset, len, presence },
-        if presence { DataType::Boolean } else { data_type },
-        Some(len),
-    ))
+fn ip_option(option: &ast::HeaderOption, body: &mut Body) -> Result<Typed, Meaningless> {
+    let name = option.name.as_deref().unwrap_or("?");
+    body.imply(body.context.implied_for_ip_option(body.place.family.name()));
+    body.context.record_ip_option();
+    let place = place(name, option.field.as_deref(), protocol::ip_option_kind, protocol::ip_option_field);
+    let place = place.ok_or_else(|| format!("`ip option {name}`"))?;
+    Ok(option_field(OptionOf::Ip, place, option.field.is_none()))
+}
+
+fn sctp_chunk(option: &ast::HeaderOption) -> Result<Typed, Meaningless> {
+    let name = option.name.as_deref().unwrap_or("?");
+    let place = place(name, option.field.as_deref(), protocol::sctp_chunk_kind, protocol::sctp_chunk_field);
+    let place = place.ok_or_else(|| format!("`sctp chunk {name}`"))?;
+    Ok(option_field(OptionOf::Sctp, place, option.field.is_none()))
+}
+
+fn dccp_option(option: &ast::HeaderOption) -> Result<Typed, Meaningless> {
+    let kind = option.kind.and_then(|kind| u8::try_from(kind).ok()).ok_or("a dccp option without type")?;
+    Ok(option_field(OptionOf::Dccp, presence_of(kind), true))
+}
+
+fn option_field(of: OptionOf, place: OptionField, presence: bool) -> Typed {
+    let field = Field::Option { of, kind: place.kind, offset: place.offset, len: place.len, presence };
+    Typed::field(field, place.data_type, Some(place.len))
+}
+
+/// The test whether an option or header is there at all.
+fn presence_of(kind: u8) -> OptionField {
+    OptionField { kind, offset: 0, len: 8, data_type: DataType::Boolean }
+}
+
+/// Where a header's or option's field lies; without a field it is the test whether it is there.
+fn place(
+    name: &str,
+    field: Option<&str>,
+    kind_of: impl Fn(&str) -> Option<u8>,
+    field_of: impl Fn(&str, &str) -> Option<OptionField>,
+) -> Option<OptionField> {
+    match field {
+        Some(field) => field_of(name, field),
+        None => kind_of(name).map(presence_of),
+    }
 }
 
 fn fib_lookup(fib: &ast::Fib) -> Result<Typed, Meaningless> {

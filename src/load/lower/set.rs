@@ -3,7 +3,7 @@
 use crate::nft::ast::{self, Document, Expr as Syntax, Object, TypeSpec};
 use crate::ruleset::datatype::DataType;
 use crate::ruleset::set::{Component, Data, DataKind, Element, NO_DATUM, Set};
-use crate::ruleset::{ChainId, Name, RuleId, SetId, TableId, Target, Verdict};
+use crate::ruleset::{Name, RuleId, SetId, TableId, Target, Verdict};
 
 use super::expr::{Meaningless, Typed, literal};
 use super::stmt::Body;
@@ -25,7 +25,7 @@ impl Lowering {
     fn named_set(&mut self, set: &ast::Set, is_map: bool) {
         let Some(family) = self.family(&set.family, "set", &set.name) else { return };
         let table = self.table(family, &set.table);
-        let place = Place { family, table, chain: ChainId(u32::MAX), rule: RuleId(u32::MAX) };
+        let place = Place { family, table, rule: RuleId(u32::MAX) };
         let key = self.type_spec(set.key_type.as_ref(), place);
         let data_kind = is_map.then(|| match &set.data_type {
             Some(TypeSpec::Name(name)) if name == "verdict" => DataKind::Verdict,

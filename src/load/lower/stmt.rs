@@ -1,10 +1,9 @@
 //! Statements of a rule.
 
 use crate::nft::ast::{self, Expr as Syntax, MatchOp, ObjectRef, Stmt as SyntaxStmt};
-use crate::packet::proto;
 use crate::ruleset::datatype::DataType;
-use crate::ruleset::protocol::Implied;
-use crate::ruleset::set::{Component, DataKind};
+use crate::ruleset::protocol::{Context, Implied};
+use crate::ruleset::set::{Component, DataKind, Element, NO_DATUM};
 use crate::ruleset::{
     Effect, Expr, Family, Field, Gate, GateKind, Match, Nat, NatKind, NatRange, Op, Operand, Reject, Set,
     Statement, Stmt,
@@ -18,6 +17,8 @@ pub(super) struct Body {
     pub place: Place,
     pub source: u16,
     pub statements: Vec<Statement>,
+    /// What earlier matches of the rule say of the packet's headers.
+    pub context: Context,
     seen: Vec<Implied>,
     /// Implied matches of the statement in work.
     pending: Vec<Implied>,
@@ -25,12 +26,25 @@ pub(super) struct Body {
 
 impl Body {
     pub fn new(place: Place) -> Body {
-        Body { place, source: 0, statements: Vec::new(), seen: Vec::new(), pending: Vec::new() }
+        Body { place, source: 0, statements: Vec::new(), context: Context::default(), seen: Vec::new(), pending: Vec::new() }
     }
 
     /// Notes matches that the statement in work implies.
     pub fn imply(&mut self, implied: Vec<Implied>) {
         self.pending.extend(implied);
+    }
+
+    /// Keeps what a match with one value says of the packet's headers.
+    fn learn(&mut self, left: &Syntax, value: u128) {
+        match left {
+            Syntax::Payload(payload) => {
+                if let (Some(protocol), Some(field)) = (&payload.protocol, &payload.field) {
+                    self.context.record(protocol, field, Some(value));
+                }
+            }
+            Syntax::Meta(meta) => self.context.record_meta(&meta.key, Some(value)),
+            _ => {}
+        }
     }
 
     fn push(&mut self, kind: Stmt) {
@@ -48,15 +62,10 @@ impl Lowering {
                 continue;
             }
             if let Implied::OneOf(field, values) = &implied {
-                let elements: Vec<Syntax> = values.iter().map(|v| Syntax::Number(i128::from(*v))).collect();
                 let component = Component { data_type: field.data_type, width: Some(field.len) };
-                let keys = elements
+                let keys = values
                     .iter()
-                    .filter_map(|e| literal(e, component).ok())
-                    .map(|range| crate::ruleset::set::Element {
-                        key: Box::new([range]),
-                        datum: crate::ruleset::set::NO_DATUM,
-                    })
+                    .map(|&value| Element { key: Box::new([(value, value)]), datum: NO_DATUM })
                     .collect();
                 let set = Set::new(body.place.table, None, vec![component], None, keys, Vec::new());
                 let id = self.add_set(set);
@@ -211,6 +220,9 @@ impl Lowering {
             _ => (left.expr, component),
         };
         let (lo, hi) = literal(&test.right, component)?;
+        if op == Op::Eq && lo == hi {
+            body.learn(&test.left, lo);
+        }
         let right = if lo == hi { Operand::Value(lo) } else { Operand::Range(lo, hi) };
         Ok(Match { left: expr, op, right, data_type: component.data_type })
     }
@@ -448,8 +460,7 @@ fn lower_reject(reject: &ast::Reject, body: &mut Body) -> Result<Reject, Meaning
     if !reject.extra.is_empty() {
         return Err("a field of `reject`".into());
     }
-    let l4 = |number: u8| Implied::Meta("l4proto", u128::from(number));
-    let nf = |number: u128| Implied::Meta("nfproto", number);
+    body.imply(body.context.implied_for_reject(body.place.family.name(), reject.kind.as_deref()));
     let code = |data_type: DataType, usual: u8| -> Result<u8, Meaningless> {
         match reject.expr.as_deref() {
             None => Ok(usual),
@@ -465,22 +476,9 @@ fn lower_reject(reject: &ast::Reject, body: &mut Body) -> Result<Reject, Meaning
             Family::Ip6 => Reject::Icmpv6(4),
             _ => Reject::Icmpx(1),
         },
-        Some("tcp reset") => {
-            body.imply(vec![l4(proto::TCP)]);
-            Reject::TcpReset
-        }
-        Some("icmp") => {
-            if body.place.family == Family::Inet {
-                body.imply(vec![nf(2)]);
-            }
-            Reject::Icmp(code(DataType::IcmpCode, 3)?)
-        }
-        Some("icmpv6") => {
-            if body.place.family == Family::Inet {
-                body.imply(vec![nf(10)]);
-            }
-            Reject::Icmpv6(code(DataType::Icmpv6Code, 4)?)
-        }
+        Some("tcp reset") => Reject::TcpReset,
+        Some("icmp") => Reject::Icmp(code(DataType::IcmpCode, 3)?),
+        Some("icmpv6") => Reject::Icmpv6(code(DataType::Icmpv6Code, 4)?),
         Some("icmpx") => Reject::Icmpx(code(DataType::IcmpxCode, 1)?),
         other => return Err(format!("reject type `{}`", other.unwrap_or("none"))),
     })
