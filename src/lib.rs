@@ -9,5 +9,7 @@ pub mod load;
 pub mod logic;
 pub mod nft;
 pub mod packet;
+pub mod render;
+pub mod report;
 pub mod ruleset;
 pub mod walk;

@@ -1,0 +1,1 @@
+//! Remarks that answer questions people have.
