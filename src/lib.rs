@@ -5,6 +5,7 @@ pub mod eval;
 pub mod flow;
 pub mod hooks;
 pub mod host;
+pub mod infer;
 pub mod load;
 pub mod logic;
 pub mod nft;
