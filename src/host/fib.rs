@@ -22,7 +22,8 @@ use super::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RouteQuery<'a> {
     pub dst: IpAddr,
-    /// `None` when the host has not chosen one yet.
+    /// `None` when the host has not chosen one yet. The kernel asks again with the source that the answer led to, which matters
+    /// to rules and IPv6 routes that ask for sources (`ip_route_connect`, `ip6_dst_lookup_tail`).
     pub src: Option<IpAddr>,
     /// The device that the packet came in through; `None` for packets of this host, which a rule with `iif lo` selects.
     pub iif: Option<&'a str>,
@@ -185,8 +186,15 @@ impl Host {
                 dev,
             )),
             (RouteAnswer::Found(found), _) if !is_refusal(found.kind) => {
-                let kind = special.unwrap_or(found.kind);
-                RouteAnswer::Found(FoundRoute { kind, ..found })
+                RouteAnswer::Found(match special {
+                    // Such a destination is on the link, whatever gateway the route names.
+                    Some(kind) => FoundRoute {
+                        kind,
+                        nexthops: without_gateway(found.nexthops),
+                        ..found
+                    },
+                    None => found,
+                })
             }
             (
                 answer @ (RouteAnswer::Found(_)
@@ -291,40 +299,28 @@ impl Host {
         self.nothing_found(query.dst)
     }
 
-    /// `fib_lookup` while `fib_has_custom_rules` is unset: local and main are one trie, in which the longest prefix of both wins,
-    /// and the default table is asked after any failure, even after a blackhole route.
+    /// `fib_lookup` while `fib_has_custom_rules` is unset: local and main are one trie, in which the longest prefix of both
+    /// wins, then the default table.
     fn without_rules_v4(&self, query: &RouteQuery<'_>, entries: &[Entry<'_>]) -> RouteAnswer {
-        let merged = entries
-            .iter()
-            .filter(|entry| matches!(entry.table, TableId::LOCAL | TableId::MAIN));
-        let first = self.look_up(query, merged);
-        if let InTable::Found(entry, hops) = first {
-            let rule = if entry.table == TableId::LOCAL {
-                0
-            } else {
-                32766
+        let merged = |entry: &&Entry<'_>| matches!(entry.table, TableId::LOCAL | TableId::MAIN);
+        let last = |entry: &&Entry<'_>| entry.table == TableId::DEFAULT;
+        for answer in [
+            self.look_up(query, entries.iter().filter(merged)),
+            self.look_up(query, entries.iter().filter(last)),
+        ] {
+            let (entry, hops) = match answer {
+                InTable::Found(entry, hops) => (entry, hops),
+                InTable::Refused(entry) => (entry, Vec::new()),
+                InTable::Next => continue,
+            };
+            let rule = match entry.table {
+                TableId::LOCAL => 0,
+                TableId::MAIN => 32766,
+                _ => 32767,
             };
             return RouteAnswer::Found(found(entry, hops, rule));
         }
-        let has_default_table = self.routes.iter().any(|route| {
-            route.table == TableId::DEFAULT && IpFamily::of_net(route.prefix) == IpFamily::V4
-        });
-        if has_default_table {
-            return match self.look_up(
-                query,
-                entries
-                    .iter()
-                    .filter(|entry| entry.table == TableId::DEFAULT),
-            ) {
-                InTable::Found(entry, hops) => RouteAnswer::Found(found(entry, hops, 32767)),
-                InTable::Refused(entry) => RouteAnswer::Found(found(entry, Vec::new(), 32767)),
-                InTable::Next => self.nothing_found(query.dst),
-            };
-        }
-        match first {
-            InTable::Refused(entry) => RouteAnswer::Found(found(entry, Vec::new(), 32766)),
-            InTable::Found(..) | InTable::Next => self.nothing_found(query.dst),
-        }
+        self.nothing_found(query.dst)
     }
 
     /// `fib6_rule_lookup` while `fib6_has_custom_rules` is unset: local, then main; there is no default table.
@@ -523,10 +519,24 @@ impl Host {
         // A bound sender gets only routes of its device; the device that a packet came in through is preferred, and
         // demanded only for destinations that mean nothing without one (`rt6_need_strict`).
         let demanded = query.oif.or(query.iif.filter(|_| strict));
+        let asks_for = |from: IpNet| query.src.is_some_and(|src| from.contains(&src));
+        // `fib6_node_lookup_1` leaves a prefix whose routes ask for other sources without a look at its route for every source;
+        // only the default route is found again, because it sits at the root.
+        let all = entries.clone();
+        let hidden = move |entry: &Entry<'_>| {
+            let beside = || {
+                all.clone()
+                    .filter(|other| other.prefix == entry.prefix)
+                    .filter_map(|other| other.from)
+            };
+            entry.from.is_none()
+                && entry.prefix.prefix_len() > 0
+                && beside().next().is_some()
+                && !beside().any(asks_for)
+        };
         let good = entries.filter(|entry| {
-            entry
-                .from
-                .is_none_or(|from| query.src.is_some_and(|src| from.contains(&src)))
+            entry.from.is_none_or(asks_for)
+                && !hidden(entry)
                 && (!self.good_hops(entry, demanded).is_empty()
                     || (is_refusal(entry.kind) && demanded.is_none()))
         });
@@ -887,6 +897,13 @@ fn on_link(kind: RouteType, dst: IpAddr, dev: &str) -> FoundRoute {
         rule: 0,
         origin: Origin::Given,
     }
+}
+
+fn without_gateway(nexthops: Vec<NextHop>) -> Vec<NextHop> {
+    nexthops
+        .into_iter()
+        .map(|hop| NextHop { via: None, ..hop })
+        .collect()
 }
 
 fn host_net(ip: IpAddr) -> IpNet {
