@@ -740,6 +740,60 @@ fn next_hops_without_carrier_are_skipped_on_demand() {
 }
 
 #[test]
+fn routes_that_follow_from_addresses_are_those_the_kernel_adds() {
+    let Some(lab) = Lab::build("routes_that_follow_from_addresses_are_those_the_kernel_adds")
+    else {
+        return;
+    };
+    let mut host = lab.host();
+    host.routes.clear();
+    (host.complete.routes4, host.complete.routes6) = (false, false);
+    let answered = |query: &RouteQuery<'_>| match (host.route(query), lab.kernel(query, false)) {
+        (RouteAnswer::Unknown { .. }, kernel) => {
+            assert!(kernel.is_err(), "{query:?}: {kernel:?}");
+            false
+        }
+        (_, _) => true,
+    };
+    // Which of several equal devices a link-local destination without one goes to depends on when they came up.
+    let equal = ["fe80::99", "ff02::1", "ff05::7"];
+    let targets = V4_TARGETS
+        .iter()
+        .chain(V6_TARGETS)
+        .filter(|dst| !equal.contains(dst));
+    let queries: Vec<RouteQuery<'_>> = targets
+        .map(|dst| RouteQuery::to(address(dst)))
+        .chain(equal.iter().map(|dst| RouteQuery {
+            oif: Some("r1"),
+            ..RouteQuery::to(address(dst))
+        }))
+        .filter(answered)
+        .collect();
+    assert!(queries.len() > 30, "only {} answered", queries.len());
+    assert_same(&[lab.compare(&host, &queries)]);
+}
+
+#[test]
+fn a_snapshot_of_this_machine_is_read_again() {
+    let Some(_lab) = Lab::build("a_snapshot_of_this_machine_is_read_again") else {
+        return;
+    };
+    let text = nfpath::capture::snapshot(&nfpath::capture::ThisMachine);
+    let bundle = nfpath::load::bundle::read("snapshot", &text).expect("its own bundle");
+    let complete = bundle.host.complete;
+    assert!(
+        complete.links
+            && complete.addresses
+            && complete.routes4
+            && complete.rules4
+            && complete.sysctls,
+        "{complete:?}"
+    );
+    assert!(bundle.kernel.is_some() && bundle.hostname.is_some());
+    println!("{:?}", bundle.diagnostics);
+}
+
+#[test]
 fn address_types_are_those_of_fib() {
     let Some(lab) = Lab::build("address_types_are_those_of_fib") else {
         return;
