@@ -281,16 +281,10 @@ fn facts<'a>(stmts: impl Iterator<Item = &'a Stmt>) -> BTreeMap<String, Vec<Stri
                 let Some(key) = fact_key(&m.left) else {
                     continue;
                 };
-                let op = match m.op {
-                    MatchOp::Eq | MatchOp::In => "",
-                    MatchOp::Ne | MatchOp::Not => "!",
-                    MatchOp::Lt => "<",
-                    MatchOp::Gt => ">",
-                    MatchOp::Le => "<=",
-                    MatchOp::Ge => ">=",
-                    MatchOp::Other(_) => continue,
+                let Some(value) = fact_value(&m.op, &m.right) else {
+                    continue;
                 };
-                (key, format!("{op}{}", spell(&m.right)))
+                (key, value)
             }
             Stmt::Verdict(verdict) => {
                 let text = match verdict {
@@ -335,6 +329,33 @@ fn fact_key(left: &Expr) -> Option<String> {
         },
         _ => None,
     }
+}
+
+/// A comparison in one spelling. The kernel has `<= 1023` for ports 0 to 1023, and `> 1023` for its inverse.
+fn fact_value(op: &MatchOp, right: &Expr) -> Option<String> {
+    let inverted = matches!(op, MatchOp::Ne | MatchOp::Not);
+    let ends = match (op, right) {
+        (MatchOp::Le, Expr::Number(n)) => Some((0, *n)),
+        (MatchOp::Lt, Expr::Number(n)) => Some((0, n - 1)),
+        (MatchOp::Ge, Expr::Number(n)) => Some((*n, 65535)),
+        (MatchOp::Gt, Expr::Number(n)) => Some((n + 1, 65535)),
+        (MatchOp::Eq | MatchOp::In | MatchOp::Ne | MatchOp::Not, Expr::Range(ends)) => {
+            match (&ends.0, &ends.1) {
+                (Expr::Number(low), Expr::Number(high)) => Some((*low, *high)),
+                _ => None,
+            }
+        }
+        (MatchOp::Eq | MatchOp::In | MatchOp::Ne | MatchOp::Not, _) => None,
+        _ => return None,
+    };
+    Some(match (inverted, ends) {
+        (true, Some((0, high))) => format!("{}-65535", high + 1),
+        (true, Some((low, 65535))) => format!("0-{}", low - 1),
+        (true, Some((low, high))) => format!("!{low}-{high}"),
+        (false, Some((low, high))) => format!("{low}-{high}"),
+        (true, None) => format!("!{}", spell(right)),
+        (false, None) => spell(right),
+    })
 }
 
 /// A value in one spelling, however a version writes it.

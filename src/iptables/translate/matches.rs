@@ -190,6 +190,7 @@ fn transport(protocol: &str, options: &[Opt]) -> Why<Vec<Stmt>> {
                     tcp_option(kind),
                     Expr::Bool(!opt.invert),
                 ));
+                reads_header |= !opt.invert;
             }
             ("--dccp-types", "dccp") => {
                 let names = one(opt)?
