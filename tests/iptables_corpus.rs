@@ -12,8 +12,7 @@ use nfpath::nft::ast::*;
 use serde_json::Value;
 
 /// What has no exact equivalent in nft, by the names that iptables gives it.
-const NO_EQUIVALENT: [&str; 20] = [
-    "match TIME",
+const NO_EQUIVALENT: [&str; 14] = [
     "match bpf",
     "match connlimit",
     "match eui64",
@@ -26,13 +25,8 @@ const NO_EQUIVALENT: [&str; 20] = [
     "match string",
     "match time",
     "match u32",
-    "target DNPT",
-    "target HL",
-    "target HMARK",
-    "target SNPT",
     "target TPROXY",
     "target TTL",
-    "match osf",
 ];
 
 fn corpus() -> Option<PathBuf> {

@@ -54,7 +54,7 @@ pub fn translate(context: &Context<'_>, m: &Match) -> Why<Vec<Stmt>> {
         "limit" => limit(options),
         "connlimit" => connlimit(options),
         "statistic" => statistic(options),
-        "rpfilter" => rpfilter(options),
+        "rpfilter" => rpfilter(context.family, options),
         "devgroup" => devgroup(options),
         "realm" => realm(options),
         "cpu" => single(options, "--cpu", meta("cpu")),
@@ -328,8 +328,11 @@ const ICMPV6_TYPES: [(&str, u64); 18] = [
     ("mld2-listener-report", 143),
 ];
 
+/// A name, its type and, when the name says one, its code.
+type IcmpName = (&'static str, u64, Option<u64>);
+
 /// Names that iptables takes for an ICMP type, with the code where the name says one (`libipt_icmp.c`).
-const ICMP_NAMES: [(&str, u64, Option<u64>); 38] = [
+const ICMP_NAMES: [IcmpName; 38] = [
     ("echo-reply", 0, None),
     ("pong", 0, None),
     ("destination-unreachable", 3, None),
@@ -371,7 +374,7 @@ const ICMP_NAMES: [(&str, u64, Option<u64>); 38] = [
 ];
 
 /// The same for ICMPv6 (`libip6t_icmp6.c`).
-const ICMPV6_NAMES: [(&str, u64, Option<u64>); 29] = [
+const ICMPV6_NAMES: [IcmpName; 29] = [
     ("destination-unreachable", 1, None),
     ("no-route", 1, Some(0)),
     ("communication-prohibited", 1, Some(1)),
@@ -405,10 +408,15 @@ const ICMPV6_NAMES: [(&str, u64, Option<u64>); 29] = [
 
 /// `icmp_match` and `icmp6_match`: later fragments never match; type 255 of ICMP stands for any.
 fn icmp(options: &[Opt], protocol: &str, option: &str) -> Why<Vec<Stmt>> {
-    let (names, shown): (&[(&str, u64, Option<u64>)], &[(&str, u64)]) = if protocol == "icmp" {
-        (&ICMP_NAMES, &ICMP_TYPES)
+    let names: &[IcmpName] = if protocol == "icmp" {
+        &ICMP_NAMES
     } else {
-        (&ICMPV6_NAMES, &ICMPV6_TYPES)
+        &ICMPV6_NAMES
+    };
+    let shown: &[(&str, u64)] = if protocol == "icmp" {
+        &ICMP_TYPES
+    } else {
+        &ICMPV6_TYPES
     };
     let any = has_header(payload(protocol, "type"), 255);
     let opt = match options {
@@ -1142,8 +1150,9 @@ fn statistic(options: &[Opt]) -> Why<Vec<Stmt>> {
 
 /// `xt_rpfilter.c`, as nft's `fib saddr . iif oif exists`.
 ///
-/// They differ for 0.0.0.0 to 255.255.255.255 (a DHCP client's first packet): nft lets it pass, xtables looks the source up.
-fn rpfilter(options: &[Opt]) -> Why<Vec<Stmt>> {
+/// They differ for sources that no host has: the broadcast address of a subnet, which nft finds a path to, and, of IPv6, `::`
+/// outside of ICMPv6, to which xtables needs none. For the inverted match the latter can be told apart.
+fn rpfilter(family: Family, options: &[Opt]) -> Why<Vec<Stmt>> {
     let (mut loose, mut mark, mut invert) = (false, false, false);
     for opt in options {
         upright(opt)?;
@@ -1167,11 +1176,16 @@ fn rpfilter(options: &[Opt]) -> Why<Vec<Stmt>> {
     if !loose {
         flags.push("iif");
     }
-    Ok(vec![matching(
+    let mut stmts = Vec::new();
+    if invert && family == Family::Ip6 {
+        stmts.push(equal(true, payload("ip6", "saddr"), string("::")));
+    }
+    stmts.push(matching(
         MatchOp::Eq,
         fib("oif", &flags),
         Expr::Bool(!invert),
-    )])
+    ));
+    Ok(stmts)
 }
 
 fn devgroup(options: &[Opt]) -> Why<Vec<Stmt>> {
