@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
-use super::save::{Rule, Save};
+use super::save::{Chain, Rule, Save};
 use super::translate::{self, Part, PartKind};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::nft::ast::{self, BinaryOp, Document, Expr, MatchOp, Object, Stmt, Verdict, Xt};
@@ -75,13 +75,23 @@ pub fn merge(document: &Document, save: &Save) -> (Meanings, Vec<Diagnostic>) {
                 .push((object, rule));
         }
     }
+    let saved_chains: HashMap<(&str, &str), &Chain> = save
+        .tables
+        .iter()
+        .flat_map(|table| {
+            table
+                .chains
+                .iter()
+                .map(|chain| ((table.name.as_str(), chain.name.as_str()), chain))
+        })
+        .collect();
     for ((table, chain), listed) in &chains {
         let name = format!("chain {family} {table} {chain}");
         let opaque = listed.iter().filter(|(_, rule)| has_xt(rule)).count();
         if opaque == 0 {
             continue;
         }
-        let Some(saved) = save.table(table).and_then(|t| t.chain(chain)) else {
+        let Some(saved) = saved_chains.get(&(*table, *chain)) else {
             warn(format!(
                 "{name}: not in {}; {opaque} of its rules use iptables extensions that only {} can explain",
                 family.save_command(),

@@ -4,6 +4,8 @@
 //! a diagnostic with its number and the rest is used; a rule that is only partly readable keeps its place in its chain, because
 //! rules are later identified by their number. What an option means is not known here, only to whom it belongs.
 
+use std::collections::{HashMap, HashSet};
+
 use super::Family;
 use crate::diagnostic::{Diagnostic, Severity};
 
@@ -224,6 +226,7 @@ pub fn read(text: &str, family: Family) -> (Save, Vec<Diagnostic>) {
         diagnostics: Vec::new(),
         open: None,
         declares: false,
+        places: HashMap::new(),
     };
     for (index, line) in text.lines().enumerate() {
         reader.line(index + 1, line.trim());
@@ -239,6 +242,8 @@ struct Reader {
     open: Option<usize>,
     /// Chains were declared by `:CHAIN` or `-N` lines.
     declares: bool,
+    /// Where each chain is, by table: kube-proxy makes tens of thousands.
+    places: HashMap<usize, HashMap<String, usize>>,
 }
 
 impl Reader {
@@ -263,14 +268,16 @@ impl Reader {
 
     fn chain(&mut self, table: usize, name: &str) -> Option<&mut Chain> {
         let chains = &mut self.save.tables.get_mut(table)?.chains;
-        let at = match chains.iter().position(|chain| chain.name == name) {
-            Some(at) => at,
+        let places = self.places.entry(table).or_default();
+        let at = match places.get(name) {
+            Some(at) => *at,
             None => {
                 chains.push(Chain {
                     name: name.to_owned(),
                     policy: None,
                     rules: Vec::new(),
                 });
+                places.insert(name.to_owned(), chains.len() - 1);
                 chains.len() - 1
             }
         };
@@ -414,7 +421,7 @@ impl Reader {
         // Which targets are chains is known when all chains are.
         let declares = self.declares;
         for table in &mut self.save.tables {
-            let names: std::collections::HashSet<String> = table
+            let names: HashSet<String> = table
                 .chains
                 .iter()
                 .map(|chain| chain.name.clone())
