@@ -5,16 +5,20 @@ pub mod ip_json;
 pub mod lower;
 pub mod sysctl;
 
+use std::collections::HashMap;
+
 use crate::diagnostic::Diagnostic;
 use crate::host::Host;
 use crate::iptables::{self, merge, save, standalone};
 use crate::nft::ast::{Document, Object, Stmt};
 use crate::nft::json;
-use crate::report::build::Origins;
 use crate::ruleset::Ruleset;
 
 use bundle::Bundle;
 use lower::Meanings;
+
+/// The iptables text of statements whose meaning came from iptables-save: by object, then by statement.
+pub type Origins = HashMap<usize, Vec<Option<String>>>;
 
 /// What a text is, by content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,11 +2,11 @@
 //!
 //! Resolves ids to names and values to text; decides nothing about rules.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 
 use crate::eval::{Actual, Iface, Pf, describe};
 use crate::host::{Host, LinkKind};
+use crate::load::Origins;
 use crate::logic::{Choice, Knowledge, Known, Source};
 use crate::nft::ast::{Document, Object, Stmt as Syntax};
 use crate::nft::print;
@@ -22,9 +22,6 @@ use super::{
     Alternative, Assumption, BridgeWhat, ChainStep, ConntrackStep, Field, FlowInfo, FlowReport, NatStep, Packet,
     PathReport, RoutingStep, RuleRef, RuleStep, Step, StepKind, UnknownPart, Verdict, notes,
 };
-
-/// The iptables text of statements whose meaning came from iptables-save: by object, then by statement.
-pub type Origins = HashMap<usize, Vec<Option<String>>>;
 
 /// What names are resolved against.
 #[derive(Clone, Copy)]

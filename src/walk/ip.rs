@@ -407,6 +407,7 @@ impl<R: Record> Walker<'_, R> {
             }
             return self.ip_receive(skb);
         }
+        skb.packet.with_new_link_header();
         if let Err(ended) = self.device_hook(skb, Hook::Egress, oif) {
             return ended;
         }
