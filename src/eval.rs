@@ -250,14 +250,16 @@ impl<'w> Env<'_, 'w> {
     fn gate(&mut self, gate: &Gate) -> bool {
         let rule = self.world.ruleset.rule(self.rule);
         let chain = &self.world.ruleset.chain(rule.chain).name;
-        let what = match gate.kind {
-            GateKind::Limit => "the rate limit is not exceeded",
-            GateKind::Quota => "the quota is not used up",
-            GateKind::CtCount => "the connection count is not exceeded",
+        let (what, which) = match gate.kind {
+            GateKind::Limit => ("the rate limit is not exceeded", 0),
+            GateKind::Quota => ("the quota is not used up", 1),
+            GateKind::CtCount => ("the connection count is not exceeded", 2),
         };
+        let over = self.know.is_over(which);
+        let source = if over { Source::Flag } else { Source::Default };
         let question = format!("{what} (chain {chain} rule {})", rule.handle);
         let because = "it depends on earlier traffic; say `--assume limit=over`, `quota=over` or `count=over` for the other case";
-        let within = self.know.ask(question, because, Source::Default, true);
+        let within = self.know.ask(question, because, source, !over);
         within != gate.over
     }
 

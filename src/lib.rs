@@ -3,9 +3,11 @@
 //! docs/architecture.md tells which module is responsible for what; `tests/layers.rs` keeps the layers.
 
 pub mod capture;
+pub mod cli;
 pub mod conntrack;
 pub mod diagnostic;
 pub mod eval;
+pub mod explain;
 pub mod flow;
 pub mod hooks;
 pub mod host;
@@ -14,6 +16,7 @@ pub mod iptables;
 pub mod load;
 pub mod logic;
 pub mod nft;
+pub mod nft_tool;
 pub mod packet;
 pub mod render;
 pub mod report;

@@ -75,6 +75,7 @@ pub struct Knowledge {
     /// Answers to tests that do not narrow a domain, so that the same question gets the same answer.
     answered: HashMap<String, bool>,
     script: Vec<bool>,
+    over: [bool; 3],
     /// Every choice made so far, in order.
     pub choices: Vec<Choice>,
 }
@@ -83,6 +84,16 @@ impl Knowledge {
     /// Knowledge whose first choices are prescribed; later ones take their default.
     pub fn with_script(script: Vec<bool>) -> Knowledge {
         Knowledge { script, ..Knowledge::default() }
+    }
+
+    /// Says how rate limits, quotas and connection counts stand: true for exceeded.
+    pub fn assume(&mut self, limit: bool, quota: bool, count: bool) {
+        self.over = [limit, quota, count];
+    }
+
+    /// Whether a limit (0), quota (1) or connection count (2) is said to be exceeded.
+    pub fn is_over(&self, which: usize) -> bool {
+        self.over.get(which).copied().unwrap_or(false)
     }
 
     /// Prescribes the answers to the first choices.

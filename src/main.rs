@@ -1,1 +1,5 @@
-fn main() {}
+//! The `nfpath` program.
+
+fn main() -> std::process::ExitCode {
+    nfpath::cli::main()
+}

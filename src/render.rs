@@ -1,3 +1,5 @@
 //! Renderers: each shows a report or a graph in one form, and decides nothing.
 
+pub mod json;
 pub mod safe;
+pub mod text;

@@ -15,6 +15,20 @@ pub fn terminal(text: &str) -> String {
     out
 }
 
+/// Text of many lines for a terminal: as [`terminal`], but line ends and tabs stay.
+pub fn terminal_text(text: &str) -> String {
+    text.split_inclusive('\n')
+        .map(|line| match line.strip_suffix('\n') {
+            Some(line) => format!("{}\n", tabs(line)),
+            None => tabs(line),
+        })
+        .collect()
+}
+
+fn tabs(line: &str) -> String {
+    line.split('\t').map(terminal).collect::<Vec<_>>().join("\t")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use crate::eval::{Iface, Pf, Skb};
 use crate::host::{IpFamily, RouteAnswer, RouteQuery, RouteType};
 use crate::logic::{Known, Source};
+use crate::packet::Bits;
 use crate::ruleset::Hook;
+use crate::ruleset::protocol::Base;
 
 use super::step::{BridgeStep, Disposition, HostDrop, StepKind};
 use super::{Ended, Record, Walker};
@@ -81,6 +83,11 @@ impl<R: Record> Walker<'_, R> {
     /// others through its gateway, which is taken to be this host.
     fn onward(&mut self, skb: &mut Skb, bridge: Iface) -> Onward {
         let Known::Value(dst) = skb.packet.dst() else { return Onward::Up { gateway: true } };
+        let own = self.name(Some(bridge)).and_then(|name| self.host().link(name)).and_then(|link| link.mac);
+        if let (Bits::Value(mac), Some(own)) = (skb.packet.load(Base::Ll, 0, 48), own) {
+            let own = own.iter().fold(0, |value, byte| value << 8 | u128::from(*byte));
+            return if mac == own { Onward::Up { gateway: true } } else { Onward::Across };
+        }
         if matches!(dst, IpAddr::V4(v4) if v4.is_broadcast()) || dst.is_multicast() {
             return Onward::Up { gateway: false };
         }

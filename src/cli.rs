@@ -1,0 +1,218 @@
+//! The command line: one file per command, and the exit status of each (docs/formats/report.md).
+
+mod completions;
+mod explain;
+mod graph;
+mod input;
+mod man;
+mod output;
+mod schema;
+mod show;
+mod snapshot;
+
+use std::process::ExitCode;
+
+use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
+
+/// Where did my packet go? Traces a flow and its reply through an nftables ruleset, rule by rule.
+#[derive(Debug, Parser)]
+#[command(name = "nfpath", version, max_term_width = 100, after_help = AFTER)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// When to use colour. NO_COLOR and CLICOLOR_FORCE are respected.
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: ColorChoice,
+}
+
+const AFTER: &str = "\
+RULESET is a file or `-`: `nft -j list ruleset`, a snapshot of `nfpath snapshot`, `iptables-save` text, or nft syntax.
+
+Exit status: 0 yes (the flow is accepted both ways); 1 no; 2 usage; 3 the input could not be read; 4 undetermined.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Explain what happens to a flow and to its reply.
+    Explain(Box<explain::Explain>),
+    /// Print a ruleset as nft syntax and say what of it is not modelled.
+    Show(show::Show),
+    /// Draw the hooks, chains and jumps of a ruleset.
+    Graph(Box<graph::Graph>),
+    /// Write this host's ruleset, addresses, routes and settings into one file.
+    Snapshot(snapshot::Snapshot),
+    /// Print the JSON Schema of an output format.
+    Schema(schema::Schema),
+    /// Print the shell completions.
+    Completions(completions::Completions),
+    /// Print the man page.
+    #[command(hide = true)]
+    Man(man::Man),
+}
+
+/// What a command's answer was (docs/formats/report.md, exit status).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    Yes,
+    No,
+    Usage,
+    Unreadable,
+    Undetermined,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(match exit {
+            Exit::Yes => 0,
+            Exit::No => 1,
+            Exit::Usage => 2,
+            Exit::Unreadable => 3,
+            Exit::Undetermined => 4,
+        })
+    }
+}
+
+/// An error with the exit status it gives.
+#[derive(Debug)]
+pub struct Failure {
+    exit: Exit,
+    error: anyhow::Error,
+}
+
+impl Failure {
+    fn usage(error: impl Into<anyhow::Error>) -> Failure {
+        Failure { exit: Exit::Usage, error: error.into() }
+    }
+
+    fn unreadable(error: impl Into<anyhow::Error>) -> Failure {
+        Failure { exit: Exit::Unreadable, error: error.into() }
+    }
+}
+
+type Answer = Result<Exit, Failure>;
+
+/// Facts about the host, in the trust order of the report contract.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Facts about the host")]
+struct Facts {
+    /// A snapshot of the host (`nfpath snapshot`).
+    #[arg(long, value_name = "FILE")]
+    context: Option<String>,
+    /// Ask the running host.
+    #[arg(long, conflicts_with = "context")]
+    live: bool,
+    /// An address of this host.
+    #[arg(long, value_name = "ADDR")]
+    local: Vec<String>,
+    /// An interface with its addresses.
+    #[arg(long, value_name = "NAME=ADDR/LEN[,ADDR/LEN]")]
+    iface: Vec<String>,
+    /// A route.
+    #[arg(long, value_name = "PREFIX,dev=IF[,via=ADDR]")]
+    route: Vec<String>,
+    /// A bridge and its ports.
+    #[arg(long, value_name = "NAME=PORT[,PORT]")]
+    bridge: Vec<String>,
+    /// A kernel setting.
+    #[arg(long, value_name = "KEY=VALUE")]
+    sysctl: Vec<String>,
+    /// Output of `ip -j -d addr`.
+    #[arg(long, value_name = "FILE")]
+    addr: Vec<String>,
+    /// Output of `ip -j -d link`.
+    #[arg(long, value_name = "FILE")]
+    link: Vec<String>,
+    /// Output of `ip -j route show table all` (and of `ip -6 …`).
+    #[arg(long, value_name = "FILE")]
+    routes: Vec<String>,
+    /// Output of `ip -j rule` (and of `ip -6 …`).
+    #[arg(long, value_name = "FILE")]
+    rules: Vec<String>,
+    /// Output of `sysctl -a`.
+    #[arg(long, value_name = "FILE")]
+    sysctls: Vec<String>,
+    /// Output of `iptables-save` of the same host: the meaning of rules that iptables-nft wrote.
+    #[arg(long, value_name = "FILE")]
+    iptables_save: Option<String>,
+    /// Output of `ip6tables-save` of the same host.
+    #[arg(long, value_name = "FILE")]
+    ip6tables_save: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum CtState {
+    New,
+    Established,
+    Related,
+    Invalid,
+    Untracked,
+}
+
+/// Flows, and what refines their first packets.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "The packet")]
+struct Packet {
+    /// The flow: `udp:10.0.0.2->10.0.0.1:53`. A comma in place of `->` needs no quotes.
+    #[arg(long, value_name = "PROTO:SRC[:PORT]->DST[:PORT]")]
+    flow: Vec<String>,
+    /// Interface the packet enters by. Default: by the route back to its source.
+    #[arg(long, value_name = "IF")]
+    iif: Option<String>,
+    /// Interface that a packet of this host is bound to.
+    #[arg(long, value_name = "IF")]
+    oif: Option<String>,
+    /// Bridge port the packet enters by.
+    #[arg(long, value_name = "PORT")]
+    in_port: Option<String>,
+    /// Packet mark as it enters.
+    #[arg(long, value_name = "MARK", default_value = "0")]
+    mark: String,
+    /// What conntrack makes of the request.
+    #[arg(long, value_name = "STATE")]
+    ct_state: Option<CtState>,
+    /// Ethernet addresses of the frame.
+    #[arg(long, value_name = "SRC[,DST]")]
+    ether: Option<String>,
+    /// TCP flags of the request. Default: syn.
+    #[arg(long, value_name = "FLAGS")]
+    tcp_flags: Option<String>,
+    /// ICMP type of the request, by name or number, with `/CODE`. Default: echo-request.
+    #[arg(long, value_name = "TYPE[/CODE]")]
+    icmp_type: Option<String>,
+    /// Length of the IP packet in bytes.
+    #[arg(long, value_name = "BYTES")]
+    length: Option<u16>,
+    /// User id of the sending socket.
+    #[arg(long, value_name = "UID")]
+    uid: Option<u32>,
+    /// How a limit, quota or connection count stands: `limit=over`, `quota=over`, `count=over`.
+    #[arg(long, value_name = "FACT")]
+    assume: Vec<String>,
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    output::set_color(cli.color);
+    let answer = match &cli.command {
+        Command::Explain(command) => command.run(),
+        Command::Show(command) => command.run(),
+        Command::Graph(command) => command.run(),
+        Command::Snapshot(command) => command.run(),
+        Command::Schema(command) => command.run(),
+        Command::Completions(command) => command.run(),
+        Command::Man(command) => command.run(),
+    };
+    match answer {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            output::error(&failure.error);
+            failure.exit.into()
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! `nfpath explain`
+
+use clap::{Args, ValueEnum};
+
+use crate::explain::explain;
+use crate::hooks::Hooks;
+use crate::render;
+use crate::report::{ContextInfo, Report, RulesetInfo, Verdict, build};
+use crate::render::text;
+
+use super::{Answer, Exit, Facts, Failure, Packet, input, output};
+
+/// Explain what happens to a flow and to its reply.
+///
+/// Tells which rule of which table decided, what was translated, why other rules did not match (with -v), and what the
+/// reply does.
+#[derive(Debug, Args)]
+pub(super) struct Explain {
+    /// A file or `-`: nft JSON, a snapshot, iptables-save, or nft syntax.
+    #[arg(value_name = "RULESET", required_unless_present = "live")]
+    ruleset: Option<String>,
+    /// Show also the rules that did not match, each with the reason.
+    #[arg(short, long)]
+    verbose: bool,
+    /// How to write the answer.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    format: Format,
+    /// JSON: leave out rules that did not match.
+    #[arg(long)]
+    matched_only: bool,
+    #[command(flatten)]
+    packet: Packet,
+    #[command(flatten)]
+    facts: Facts,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+impl Explain {
+    pub(super) fn run(&self) -> Answer {
+        if self.packet.flow.is_empty() {
+            let example = "give one with `--flow 'udp:10.0.0.2->10.0.0.1:53'`";
+            return Err(Failure::usage(anyhow::anyhow!("no flow to explain; {example}")));
+        }
+        let questions = input::questions(&self.packet)?;
+        let input = input::read(self.ruleset.as_deref(), &self.facts)?;
+        let hooks = Hooks::new(&input.loaded.ruleset);
+        let mut flows = Vec::new();
+        for question in &questions {
+            let answer = explain(&input.loaded, &hooks, &input.host, question).map_err(Failure::usage)?;
+            flows.push(answer.report);
+        }
+        let ruleset = &input.loaded.ruleset;
+        let report = Report {
+            ruleset: RulesetInfo {
+                source: input.source,
+                nft_version: ruleset.nft_version.as_ref().map(ToString::to_string),
+                tables: ruleset.tables.len(),
+                chains: ruleset.chains.len(),
+                rules: ruleset.rules.len(),
+                sets: ruleset.sets.iter().filter(|set| set.name.is_some()).count(),
+                unknown: build::unknown_parts(ruleset),
+            },
+            context: ContextInfo {
+                sources: input.sources,
+                hostname: input.loaded.hostname.clone(),
+                kernel: input.loaded.kernel.clone(),
+                taken: input.loaded.taken.clone(),
+            },
+            flows,
+            diagnostics: input.loaded.diagnostics,
+        };
+        match self.format {
+            Format::Json => output::result(&render::json::report(&report, self.matched_only))?,
+            Format::Text => {
+                output::diagnostics(&report.diagnostics);
+                let options = text::Options {
+                    width: output::width(),
+                    verbose: self.verbose,
+                    color: output::color(),
+                    unicode: output::unicode(),
+                };
+                output::result(&text::report(&report, &options))?;
+            }
+        }
+        Ok(exit_of(report.flows.iter().map(|flow| flow.verdict)))
+    }
+}
+
+/// No when one flow is answered no, undetermined when one is, else yes.
+fn exit_of(verdicts: impl Iterator<Item = Verdict>) -> Exit {
+    let mut exit = Exit::Yes;
+    for verdict in verdicts {
+        match verdict {
+            Verdict::Accept => {}
+            Verdict::Unknown if exit == Exit::Yes => exit = Exit::Undetermined,
+            Verdict::Unknown => {}
+            Verdict::Drop | Verdict::Reject => exit = Exit::No,
+        }
+    }
+    exit
+}

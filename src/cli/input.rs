@@ -1,0 +1,226 @@
+//! Reading what the command line names: files, standard input, the running host.
+
+use std::fs::File;
+use std::io::{self, Read};
+
+use anyhow::{Context, anyhow};
+
+use crate::capture::{self, ThisMachine};
+use crate::explain::{Assume, Question};
+use crate::flow;
+use crate::host::Host;
+use crate::iptables::Family;
+use crate::load::bundle::{self, HostPart};
+use crate::load::{self, Kind, Loaded, SaveText};
+use crate::walk::GivenState;
+
+use super::{CtState, Facts, Failure, Packet};
+
+/// The largest input that is read: the longest rulesets known are some hundred megabytes.
+const LARGEST: u64 = 1 << 30;
+
+/// A file, or standard input for `-`.
+pub(super) fn text(name: &str) -> Result<String, Failure> {
+    let bytes = bytes(name).map_err(Failure::unreadable)?;
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Failure::unreadable(anyhow!("{name}: not text: byte {at} is no UTF-8; is this the right file?"))
+    })
+}
+
+fn bytes(name: &str) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let too_large = || anyhow!("{name}: larger than 1 GiB; give the listing of one table (`nft -j list table …`)");
+    if name == "-" {
+        io::stdin().lock().take(LARGEST + 1).read_to_end(&mut bytes).context("standard input")?;
+    } else {
+        let file = File::open(name).map_err(|error| anyhow!("{name}: {}", plain(&error)))?;
+        let metadata = file.metadata().map_err(|error| anyhow!("{name}: {}", plain(&error)))?;
+        if metadata.is_dir() {
+            return Err(anyhow!("{name}: this is a directory; give the file in it"));
+        }
+        if metadata.len() > LARGEST {
+            return Err(too_large());
+        }
+        file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| anyhow!("{name}: {}", plain(&error)))?;
+    }
+    if bytes.len() as u64 > LARGEST {
+        return Err(too_large());
+    }
+    Ok(bytes)
+}
+
+fn plain(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "no such file".into(),
+        io::ErrorKind::PermissionDenied => "permission denied; run as a user who may read it".into(),
+        _ => error.to_string(),
+    }
+}
+
+/// The ruleset and what is known of the host.
+pub(super) struct Input {
+    pub source: String,
+    pub loaded: Loaded,
+    pub host: Host,
+    /// Where facts came from.
+    pub sources: Vec<String>,
+}
+
+/// Reads the ruleset and all facts.
+pub(super) fn read(ruleset: Option<&str>, facts: &Facts) -> Result<Input, Failure> {
+    let mut saves = Vec::new();
+    let files = [(&facts.iptables_save, Family::Ip), (&facts.ip6tables_save, Family::Ip6)];
+    for (name, family) in files {
+        if let Some(name) = name {
+            saves.push(SaveText { source: name.clone(), text: text(name)?, family });
+        }
+    }
+    let live = facts.live.then(|| capture::snapshot(&ThisMachine));
+    let (source, content) = match (ruleset, &live) {
+        (Some(name), _) => (name.to_string(), text(name)?),
+        (None, Some(snapshot)) => ("live".to_string(), snapshot.clone()),
+        (None, None) => {
+            return Err(Failure::usage(anyhow!("no ruleset: give a file, `-`, or `--live`")));
+        }
+    };
+    let mut sources: Vec<String> = saves.iter().map(|save| save.source.clone()).collect();
+    if load::recognise(&content) == Kind::Bundle {
+        sources.push(source.clone());
+    }
+    let mut host = None;
+    let context = match (&facts.context, &live) {
+        (Some(name), _) => Some((name.clone(), text(name)?)),
+        (None, Some(snapshot)) if ruleset.is_some() => Some(("live".to_string(), snapshot.clone())),
+        _ => None,
+    };
+    let mut extra = Vec::new();
+    if let Some((name, content)) = context {
+        let bundle = bundle::read(&name, &content).map_err(Failure::unreadable)?;
+        extra.extend(bundle.diagnostics);
+        let parts = [(bundle.iptables_save, Family::Ip), (bundle.ip6tables_save, Family::Ip6)];
+        for (text, family) in parts {
+            if let Some(text) = text
+                && !saves.iter().any(|save| save.family == family)
+            {
+                saves.push(SaveText { source: name.clone(), text, family });
+            }
+        }
+        host = Some(bundle.host);
+        sources.push(name);
+    }
+    let mut loaded = match load::recognise(&content) {
+        Kind::NftText => {
+            let json = crate::nft_tool::convert(&content)
+                .map_err(|error| Failure::unreadable(anyhow!("{source}: {error}")))?;
+            load::load(&source, &json, &saves)
+        }
+        _ => load::load(&source, &content, &saves),
+    }
+    .map_err(Failure::unreadable)?;
+    loaded.diagnostics.extend(extra);
+    let mut host = host.unwrap_or_else(|| std::mem::take(&mut loaded.host));
+    add_facts(&mut host, facts, &mut loaded, &mut sources)?;
+    Ok(Input { source, loaded, host, sources })
+}
+
+fn add_facts(host: &mut Host, facts: &Facts, loaded: &mut Loaded, sources: &mut Vec<String>) -> Result<(), Failure> {
+    let files = [
+        (&facts.addr, HostPart::Addresses),
+        (&facts.link, HostPart::Links),
+        (&facts.routes, HostPart::Routes),
+        (&facts.rules, HostPart::Rules),
+        (&facts.sysctls, HostPart::Sysctls),
+    ];
+    for (names, part) in files {
+        for name in names {
+            let content = text(name)?;
+            let found = bundle::add_part(host, part, name, &content).map_err(Failure::unreadable)?;
+            loaded.diagnostics.extend(found);
+            sources.push(name.clone());
+        }
+    }
+    type Apply = fn(&mut Host, &str) -> Result<(), bundle::HostError>;
+    let flags: [(&[String], &str, Apply); 5] = [
+        (&facts.iface, "--iface", bundle::apply_iface),
+        (&facts.local, "--local", bundle::apply_flag_local),
+        (&facts.bridge, "--bridge", bundle::apply_bridge),
+        (&facts.route, "--route", bundle::apply_route),
+        (&facts.sysctl, "--sysctl", bundle::apply_sysctl),
+    ];
+    for (values, flag, apply) in flags {
+        for value in values {
+            apply(host, value).map_err(Failure::usage)?;
+            sources.push(format!("{flag} {value}"));
+        }
+    }
+    Ok(())
+}
+
+/// The questions that the command line asks.
+pub(super) fn questions(packet: &Packet) -> Result<Vec<Question>, Failure> {
+    packet.flow.iter().map(|text| question(text, packet)).collect()
+}
+
+fn question(text: &str, packet: &Packet) -> Result<Question, Failure> {
+    let flow = flow::parse(text).map_err(|error| Failure::usage(anyhow!("`--flow`: {error}")))?;
+    let mut question = Question::new(flow);
+    question.iif.clone_from(&packet.iif);
+    question.oif.clone_from(&packet.oif);
+    question.in_port.clone_from(&packet.in_port);
+    question.mark = flow::parse_mark(&packet.mark).map_err(|error| Failure::usage(anyhow!("`--mark`: {error}")))?;
+    question.state = match packet.ct_state {
+        None | Some(CtState::New) => GivenState::New,
+        Some(CtState::Established) => GivenState::Established,
+        Some(CtState::Related) => GivenState::Related,
+        Some(CtState::Invalid) => GivenState::Invalid,
+        Some(CtState::Untracked) => GivenState::Untracked,
+    };
+    if let Some(flags) = &packet.tcp_flags {
+        let flags = flow::parse_tcp_flags(flags).map_err(|error| Failure::usage(anyhow!("`--tcp-flags`: {error}")))?;
+        question.tcp_flags = Some(flags);
+    }
+    if let Some(kind) = &packet.icmp_type {
+        let message = flow::parse_icmp_type(kind, flow.family)
+            .map_err(|error| Failure::usage(anyhow!("`--icmp-type`: {error}")))?;
+        question.icmp = Some((message.kind, message.code.unwrap_or(0)));
+    }
+    question.length = packet.length;
+    question.uid = packet.uid;
+    if let Some(ether) = &packet.ether {
+        let mut parts = ether.split(',');
+        question.ether_src = parts.next().filter(|p| !p.is_empty()).map(mac).transpose()?;
+        question.ether_dst = parts.next().map(mac).transpose()?;
+        if parts.next().is_some() {
+            return Err(Failure::usage(anyhow!("`--ether {ether}`: more than two addresses; write SRC,DST")));
+        }
+    }
+    question.assume = assume(&packet.assume)?;
+    Ok(question)
+}
+
+fn mac(text: &str) -> Result<[u8; 6], Failure> {
+    let parts: Vec<u8> = text.split(':').filter_map(|part| u8::from_str_radix(part, 16).ok()).collect();
+    <[u8; 6]>::try_from(parts)
+        .map_err(|_| Failure::usage(anyhow!("`--ether {text}`: not an Ethernet address; write it as 52:54:00:12:34:56")))
+}
+
+fn assume(values: &[String]) -> Result<Assume, Failure> {
+    let mut assume = Assume::default();
+    for value in values {
+        match value.as_str() {
+            "limit=over" => assume.limit_over = true,
+            "quota=over" => assume.quota_over = true,
+            "count=over" => assume.count_over = true,
+            "limit=under" => assume.limit_over = false,
+            "quota=under" => assume.quota_over = false,
+            "count=under" => assume.count_over = false,
+            other => {
+                return Err(Failure::usage(anyhow!(
+                    "`--assume {other}`: not a fact that can be assumed; it takes `limit=over`, `quota=over` and `count=over`"
+                )));
+            }
+        }
+    }
+    Ok(assume)
+}

@@ -1,0 +1,81 @@
+//! Results go to standard output, everything else to standard error.
+
+use std::io::{self, IsTerminal, Write};
+
+use clap::ColorChoice;
+use colored::Colorize;
+
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::render::safe;
+
+use super::Failure;
+
+/// Decides about colour once. `auto` leaves it to `colored`: NO_COLOR, CLICOLOR_FORCE, and whether it is a terminal.
+pub(super) fn set_color(choice: ColorChoice) {
+    match choice {
+        ColorChoice::Always => colored::control::set_override(true),
+        ColorChoice::Never => colored::control::set_override(false),
+        ColorChoice::Auto => {
+            let forced = std::env::var_os("CLICOLOR_FORCE").is_some_and(|v| v != "0");
+            let off = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+            colored::control::set_override(!off && (forced || io::stdout().is_terminal()));
+        }
+    }
+}
+
+/// Whether colour is on.
+pub(super) fn color() -> bool {
+    colored::control::SHOULD_COLORIZE.should_colorize()
+}
+
+/// Columns of the terminal: `COLUMNS`, else what the terminal says, else 100.
+pub(super) fn width() -> usize {
+    let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let asked = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+    said.or_else(asked).unwrap_or(100).clamp(40, 400)
+}
+
+/// Whether the locale shows more than ASCII.
+pub(super) fn unicode() -> bool {
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
+    match locale {
+        Some(locale) => {
+            let locale = locale.to_ascii_lowercase();
+            locale.contains("utf-8") || locale.contains("utf8")
+        }
+        None => !io::stdout().is_terminal(),
+    }
+}
+
+/// Writes a result. A reader that went away is no error.
+pub(super) fn result(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(Failure::unreadable(anyhow::anyhow!("standard output: {error}"))),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Diagnostics on standard error, a few of a kind.
+pub(super) fn diagnostics(diagnostics: &[Diagnostic]) {
+    const MOST: usize = 10;
+    let mut stderr = io::stderr().lock();
+    for diagnostic in diagnostics.iter().take(MOST) {
+        let severity = match diagnostic.severity {
+            Severity::Note => "note".dimmed(),
+            Severity::Warning => "warning".yellow(),
+        };
+        let text = safe::terminal(&format!("{}: {}", diagnostic.source, diagnostic.message));
+        let _ = writeln!(stderr, "{severity}: {text}");
+    }
+    if diagnostics.len() > MOST {
+        let _ = writeln!(stderr, "note: {} more remarks; see them all with `--format json`", diagnostics.len() - MOST);
+    }
+}
+
+/// An error and its causes on one line.
+pub(super) fn error(error: &anyhow::Error) {
+    let text = safe::terminal(&format!("{error:#}"));
+    let _ = writeln!(io::stderr().lock(), "{} {text}", "nfpath: error:".red().bold());
+}

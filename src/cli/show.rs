@@ -1,0 +1,47 @@
+//! `nfpath show`
+
+use clap::Args;
+
+use crate::nft::print;
+use crate::report::build;
+
+use super::{Answer, Exit, Facts, input, output};
+
+/// Print a ruleset as nft syntax and say what of it is not modelled.
+///
+/// The text can be loaded with `nft -f`. What this version gives no meaning to is listed at the end, as comments.
+#[derive(Debug, Args)]
+pub(super) struct Show {
+    /// A file or `-`: nft JSON, a snapshot, iptables-save, or nft syntax.
+    #[arg(value_name = "RULESET", required_unless_present = "live")]
+    ruleset: Option<String>,
+    #[command(flatten)]
+    facts: Facts,
+}
+
+impl Show {
+    pub(super) fn run(&self) -> Answer {
+        let input = input::read(self.ruleset.as_deref(), &self.facts)?;
+        output::diagnostics(&input.loaded.diagnostics);
+        let mut text = print::document(&input.loaded.document);
+        let unknown = build::unknown_parts(&input.loaded.ruleset);
+        if unknown.is_empty() {
+            text.push_str("\n# all of this ruleset is modelled\n");
+        } else {
+            text.push_str(&format!("\n# not modelled: {} parts, evaluated as unknown\n", unknown.len()));
+            for part in &unknown {
+                let place = match &part.at {
+                    Some(at) => format!("{} {} {} {}", at.family, at.table, at.chain, at.handle),
+                    None => "the ruleset".to_string(),
+                };
+                text.push_str(&format!("#   {}: {}; settled by {}\n", one_line(&place), one_line(&part.what), part.settle));
+            }
+        }
+        output::result(&crate::render::safe::terminal_text(&text))?;
+        Ok(Exit::Yes)
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.replace('\n', " ")
+}

@@ -1,0 +1,259 @@
+//! From a question about a flow to the report of it: works out where the packet enters, asks the walk, builds the report.
+
+use std::net::IpAddr;
+
+use crate::eval::{Iface, World};
+use crate::flow::Flow;
+use crate::hooks::Hooks;
+use crate::host::{AddressType, Host, Link, LinkKind, Origin, RouteAnswer, RouteQuery, RouteType, TypeAnswer};
+use crate::infer::infer;
+use crate::load::Loaded;
+use crate::logic::{Knowledge, Known, max_of, subtract};
+use crate::packet::{Spec, proto};
+use crate::report::build::{self, Sources, protocol_name};
+use crate::report::{Assumption, FlowInfo, FlowReport};
+use crate::ruleset::datatype::ifname_value;
+use crate::walk::explore::{Explored, explore};
+use crate::walk::{Entrance, GivenState, Probe, link_values};
+
+/// A flow and what refines its first packet.
+#[derive(Debug, Clone)]
+pub struct Question {
+    pub flow: Flow,
+    pub iif: Option<String>,
+    pub oif: Option<String>,
+    pub in_port: Option<String>,
+    pub mark: u32,
+    pub state: GivenState,
+    pub tcp_flags: Option<u8>,
+    /// Type and code.
+    pub icmp: Option<(u8, u8)>,
+    /// Bytes of the IP packet.
+    pub length: Option<u16>,
+    pub uid: Option<u32>,
+    pub ether_src: Option<[u8; 6]>,
+    pub ether_dst: Option<[u8; 6]>,
+    /// Answers that the user prescribes to questions of a kind.
+    pub assume: Assume,
+}
+
+/// `--assume`: how limits, quotas and connection counts stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Assume {
+    pub limit_over: bool,
+    pub quota_over: bool,
+    pub count_over: bool,
+}
+
+impl Question {
+    /// A question without refinements.
+    pub fn new(flow: Flow) -> Question {
+        Question {
+            flow,
+            iif: None,
+            oif: None,
+            in_port: None,
+            mark: 0,
+            state: GivenState::New,
+            tcp_flags: None,
+            icmp: None,
+            length: None,
+            uid: None,
+            ether_src: None,
+            ether_dst: None,
+            assume: Assume::default(),
+        }
+    }
+}
+
+/// Why a question makes no sense for this host. One line, lower case, no final period.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum QuestionError {
+    #[error("`{flag} {name}`: this host has no such interface; it has {known}")]
+    NoInterface { flag: &'static str, name: String, known: String },
+    #[error("`--in-port {port}`: not a port of bridge {bridge}; its ports are {known}")]
+    NotAPort { port: String, bridge: String, known: String },
+}
+
+/// The answer to one question, with everything that the pictures need.
+#[derive(Debug)]
+pub struct Answer {
+    pub report: FlowReport,
+    pub explored: Explored,
+    /// The host as it was taken to be: with what was inferred.
+    pub host: Host,
+}
+
+/// Answers a question.
+pub fn explain(loaded: &Loaded, hooks: &Hooks, host: &Host, question: &Question) -> Result<Answer, QuestionError> {
+    let mut host = host.clone();
+    let flow = &question.flow;
+    let named = [("--iif", &question.iif), ("--oif", &question.oif), ("--in-port", &question.in_port)];
+    for (flag, name) in named {
+        if let Some(name) = name {
+            require_link(&mut host, flag, name)?;
+        }
+    }
+    infer(&loaded.ruleset, &mut host, flow, question.iif.as_deref());
+    if let (Some(bridge), Some(port)) = (&question.iif, &question.in_port) {
+        join(&mut host, bridge, port)?;
+    }
+    let mut know = Knowledge::default();
+    let mut given = Vec::new();
+    let entrance = entrance(&mut host, question, &mut know, &mut given);
+    let in_port = question.in_port.as_deref().and_then(|name| link(&host, name));
+    // a packet that is said to come in by a port enters there, whatever bridge was named
+    let entrance = match (entrance, in_port) {
+        (Entrance::Iface(_), Some(port)) if question.iif.is_none() => Entrance::Iface(port),
+        (entrance, _) => entrance,
+    };
+    let port = |port: Option<u16>, name: &str, low: u128, know: &mut Knowledge| match port {
+        Some(port) => Known::Value(port),
+        None if proto::has_ports(flow.proto) => {
+            let settle = format!("say the {name} in the flow");
+            Known::Fact(know.add(name, settle, vec![(low, 65535)]))
+        }
+        None => Known::Value(0),
+    };
+    let sport = port(flow.sport, "source port", 1024, &mut know);
+    let dport = port(flow.dport, "destination port", 0, &mut know);
+    let unspecified: IpAddr = if flow.dst.is_ipv6() { [0u8; 16].into() } else { [0u8; 4].into() };
+    let probe = Probe {
+        spec: Spec {
+            v6: flow.dst.is_ipv6(),
+            src: Known::Value(flow.src.unwrap_or(unspecified)),
+            dst: Known::Value(flow.dst),
+            proto: flow.proto,
+            sport,
+            dport,
+            icmp: question.icmp,
+            tcp_flags: question.tcp_flags,
+            ttl: None,
+            tos: None,
+            length: question.length,
+            ether_src: question.ether_src,
+            ether_dst: question.ether_dst,
+        },
+        entrance,
+        in_port,
+        oif: question.oif.as_deref().and_then(|name| link(&host, name)),
+        mark: question.mark,
+        state: question.state,
+        uid: question.uid,
+        gid: None,
+    };
+    know.assume(question.assume.limit_over, question.assume.quota_over, question.assume.count_over);
+    let values = link_values(&host);
+    let world = World { ruleset: &loaded.ruleset, host: &host, link_values: &values };
+    let explored = explore(world, hooks, &probe, &know);
+    let info = FlowInfo {
+        text: flow.to_string(),
+        proto: flow.proto,
+        proto_name: protocol_name(flow.proto),
+        src: flow.src,
+        sport: flow.sport,
+        dst: flow.dst,
+        dport: flow.dport,
+        iif: match entrance {
+            Entrance::Local => None,
+            Entrance::Iface(Iface::Link(at)) => Some(host.links[at as usize].name.to_string()),
+            Entrance::Iface(Iface::Fact(fact)) => {
+                explored.knowledge.single(fact).map(crate::ruleset::datatype::ifname_text)
+            }
+        },
+        mark: question.mark,
+    };
+    let sources = Sources {
+        ruleset: &loaded.ruleset,
+        document: &loaded.document,
+        origins: &loaded.origins,
+        host: &host,
+    };
+    let report = build::flow(sources, info, &explored, &given);
+    Ok(Answer { report, explored, host })
+}
+
+fn link(host: &Host, name: &str) -> Option<Iface> {
+    host.links.iter().position(|link| link.name == name).map(|at| Iface::Link(at as u16))
+}
+
+fn require_link(host: &mut Host, flag: &'static str, name: &str) -> Result<(), QuestionError> {
+    if host.link(name).is_some() {
+        return Ok(());
+    }
+    if host.complete.links {
+        let known: Vec<&str> = host.links.iter().map(|link| link.name.as_str()).collect();
+        return Err(QuestionError::NoInterface { flag, name: name.into(), known: known.join(", ") });
+    }
+    host.links.push(Link::named(name, LinkKind::Physical, Origin::Flag));
+    Ok(())
+}
+
+/// Makes a port part of a bridge when nobody said otherwise.
+fn join(host: &mut Host, bridge: &str, port: &str) -> Result<(), QuestionError> {
+    if host.bridge_of(port) == Some(bridge) {
+        return Ok(());
+    }
+    if host.complete.links {
+        let known: Vec<&str> = host.ports(bridge).map(|link| link.name.as_str()).collect();
+        return Err(QuestionError::NotAPort { port: port.into(), bridge: bridge.into(), known: known.join(", ") });
+    }
+    for link in &mut host.links {
+        if link.name == bridge {
+            link.kind = LinkKind::Bridge;
+        } else if link.name == port {
+            link.master = Some(bridge.into());
+        }
+    }
+    Ok(())
+}
+
+/// Where the packet enters: as said, or by the route back to its source.
+fn entrance(host: &mut Host, question: &Question, know: &mut Knowledge, given: &mut Vec<Assumption>) -> Entrance {
+    if let Some(iface) = question.iif.as_deref().and_then(|name| link(host, name)) {
+        return Entrance::Iface(iface);
+    }
+    let Some(src) = question.flow.src else { return Entrance::Local };
+    if let TypeAnswer::Known(AddressType::Local, _) = host.address_type(src, None) {
+        return Entrance::Local;
+    }
+    let back = host.route(&RouteQuery::to(src));
+    if let RouteAnswer::Found(route) = back
+        && route.kind == RouteType::Unicast
+        && let Some(dev) = route.nexthops.first().and_then(|hop| hop.dev.clone())
+        && let Some(iface) = link(host, &dev)
+    {
+        let because = match host.inference(route.origin) {
+            Some(inference) => inference.because.clone(),
+            None => format!("the route back to {src} is by {dev}"),
+        };
+        given.push(Assumption {
+            fact: "the packet enters by".into(),
+            value: dev.to_string(),
+            because,
+            source: "inferred",
+            confirm: "`--iif NAME`".into(),
+        });
+        return Entrance::Iface(iface);
+    }
+    let settle = "say it with `--iif NAME`, or give the routes with a snapshot";
+    let inside: Vec<(u128, u128)> = {
+        let mut values: Vec<u128> = host
+            .links
+            .iter()
+            .filter(|l| l.kind == LinkKind::Loopback || host.addresses.iter().any(|a| a.dev == l.name && !a.ip.is_loopback()))
+            .filter_map(|l| ifname_value(&l.name))
+            .collect();
+        values.sort_unstable();
+        values.into_iter().map(|v| (v, v)).collect()
+    };
+    let all = [(1, max_of(128))];
+    let domain = if host.complete.links {
+        let mut known: Vec<(u128, u128)> = host.links.iter().filter_map(|l| ifname_value(&l.name)).map(|v| (v, v)).collect();
+        known.sort_unstable();
+        known
+    } else {
+        subtract(&all, &inside)
+    };
+    Entrance::Iface(Iface::Fact(know.add("incoming interface", settle, domain)))
+}
