@@ -20,7 +20,7 @@ mod samples;
 mod tests;
 
 use crate::report::{FlowReport, Report, Verdict};
-use page::Page;
+use page::{Page, Style, Text};
 
 /// How a report is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,13 +55,19 @@ pub fn report(report: &Report, options: &Options) -> String {
 
 fn write_flow(page: &mut Page, flow: &FlowReport, options: &Options) {
     head::write(page, flow, options);
-    path::write(page, "REQUEST", &flow.request, options);
+    let mut hidden = path::write(page, "REQUEST", &flow.request, options);
     if let Some(reply) = flow
         .reply
         .as_ref()
         .filter(|_| flow.request.verdict == Verdict::Accept)
     {
-        path::write(page, "REPLY", reply, options);
+        hidden += path::write(page, "REPLY", reply, options);
+    }
+    if hidden > 0 {
+        let rules = words::count(hidden, "rule that", "rules that");
+        let text = format!("… {rules} did not decide anything: -v shows all");
+        page.blank();
+        page.line(0, 2, Text::new(text, Style::Dim));
     }
     tail::flow(page, flow, options);
 }

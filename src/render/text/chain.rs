@@ -7,7 +7,7 @@ use super::head::{comment_text, some};
 use super::page::{Page, Style, Text};
 use super::rule;
 use super::words;
-use crate::report::{ChainStep, PathReport, RuleStep, Step, StepKind};
+use crate::report::{ChainStep, PathReport, RuleStep, StepKind};
 
 /// Rules that missed and are shown all the same, when they are the reason why a packet was not accepted.
 const MISSES: usize = 10;
@@ -22,6 +22,10 @@ pub(super) struct Block<'r> {
     policy: Option<bool>,
     /// Rules to show.
     kept: HashSet<usize>,
+    /// How many rules that were looked at are not shown.
+    pub hidden: usize,
+    /// True when rules that missed are the reason of the ending.
+    explains: bool,
 }
 
 /// A rule that was looked at, and for a call what it led to.
@@ -65,31 +69,25 @@ impl<'r> Block<'r> {
             len += 1;
         }
         let nodes = tree(&chain.chain, &rules);
-        let mut block = Block {
+        // nothing accepted the packet: it ends by policy, or by a rule that takes every packet
+        let explains = match policy {
+            Some(accept) => !accept,
+            None => at + len >= path.steps.len() && catch_all(&nodes),
+        };
+        let mut misses = if explains { MISSES } else { 0 };
+        let mut kept = HashSet::new();
+        for node in &nodes {
+            keep(node, 0, options.verbose, &mut misses, &mut kept);
+        }
+        let block = Block {
             chain,
             nodes,
             policy,
-            kept: HashSet::new(),
+            hidden: rules.len() - kept.len(),
+            kept,
+            explains,
         };
-        let mut misses = match options.verbose {
-            true => usize::MAX,
-            false if block.explains(&path.steps, at + len) => MISSES,
-            false => 0,
-        };
-        let mut kept = HashSet::new();
-        for node in &block.nodes {
-            keep(node, 0, options.verbose, &mut misses, &mut kept);
-        }
-        block.kept = kept;
         (block, len)
-    }
-
-    /// True when the packet ends here because nothing accepted it: by policy, or by a rule that takes every packet.
-    fn explains(&self, steps: &[Step], next: usize) -> bool {
-        match self.policy {
-            Some(accept) => !accept,
-            None => next >= steps.len() && catch_all(&self.nodes),
-        }
     }
 
     /// True when there is nothing to tell but that the chain was passed.
@@ -106,17 +104,9 @@ impl<'r> Block<'r> {
             Text::new(setting(self.chain), Style::Dim),
             Text::default(),
         );
-        let column = self
-            .kept
-            .iter()
-            .filter_map(|&at| self.handle(&self.nodes, at))
-            .map(|handle| handle.len())
-            .max()
-            .unwrap_or(0)
-            .max(3)
-            + 2;
-        if let Some(hidden) = self.hidden() {
-            page.line(6, 6 + column, Text::new(hidden, Style::Dim));
+        let column = self.number_width(&self.nodes).max(3) + 2;
+        if let Some(left_out) = self.left_out() {
+            page.line(6, 8, Text::new(left_out, Style::Dim));
         }
         for node in &self.nodes {
             self.write_node(page, node, 0, column, options);
@@ -138,57 +128,43 @@ impl<'r> Block<'r> {
         }
     }
 
-    fn handle(&self, nodes: &[Node], at: usize) -> Option<String> {
-        nodes.iter().find_map(|node| {
-            if node.at == at {
-                return Some(format!("#{}", node.rule.at.handle));
-            }
-            self.handle(&node.children, at)
-        })
+    /// The widest number of the rules that are shown.
+    fn number_width(&self, nodes: &[Node]) -> usize {
+        nodes
+            .iter()
+            .filter(|node| self.kept.contains(&node.at))
+            .map(|node| {
+                let own = words::number(&node.rule.at).len();
+                own.max(self.number_width(&node.children))
+            })
+            .max()
+            .unwrap_or(0)
     }
 
-    /// What is not shown, in a line.
-    fn hidden(&self) -> Option<String> {
+    /// Calls that are not shown, and rules that missed where such rules matter, in a line.
+    fn left_out(&self) -> Option<String> {
         let mut misses = 0;
         let mut calls = Vec::new();
-        let mut idle = 0;
-        self.count(&self.nodes, &mut misses, &mut calls, &mut idle);
+        self.count(&self.nodes, &mut misses, &mut calls);
         let mut parts = Vec::new();
-        if misses > 0 {
-            parts.push(format!(
-                "{} not match",
-                words::count(misses, "rule does", "rules do")
-            ));
-        }
-        if idle > 0 {
-            parts.push(format!(
-                "{} without a verdict",
-                words::count(idle, "rule matches", "rules match")
-            ));
+        if misses > 0 && self.explains {
+            let rules = words::count(misses, "more rule does", "more rules do");
+            parts.push(format!("{rules} not match"));
         }
         if !calls.is_empty() {
-            parts.push(format!(
-                "{} without a verdict: {}",
-                words::count(calls.len(), "call returns", "calls return"),
-                some(&calls)
-            ));
+            parts.push(format!("returned without a verdict: {}", some(&calls)));
         }
-        if parts.is_empty() {
-            return None;
-        }
-        Some(format!("… {}", parts.join("; ")))
+        (!parts.is_empty()).then(|| format!("… {}", parts.join("; ")))
     }
 
-    fn count(&self, nodes: &[Node], misses: &mut usize, calls: &mut Vec<String>, idle: &mut usize) {
+    fn count(&self, nodes: &[Node], misses: &mut usize, calls: &mut Vec<String>) {
         for node in nodes {
-            let kept = self.kept.contains(&node.at);
-            match () {
-                () if kept => self.count(&node.children, misses, calls, idle),
-                () if !node.rule.matched => *misses += 1,
-                () if node.is_call() => calls.push(target(node.rule).to_string()),
-                // the return of a chain that is shown
-                () if node.is("return") => {}
-                () => *idle += 1,
+            if self.kept.contains(&node.at) {
+                self.count(&node.children, misses, calls);
+            } else if !node.rule.matched {
+                *misses += 1;
+            } else if node.is_call() {
+                calls.push(target(node.rule).to_string());
             }
         }
     }
@@ -205,7 +181,7 @@ impl<'r> Block<'r> {
             return;
         }
         let indent = column + 2 * depth.min(DEPTH);
-        let handle = format!("#{}", node.rule.at.handle);
+        let handle = words::number(&node.rule.at);
         let gap = indent - handle.len().min(indent);
         let mut text = Text::new(handle, Style::Dim);
         text.push("\u{a0}".repeat(gap.max(1)), Style::Plain);
@@ -223,7 +199,8 @@ impl<'r> Block<'r> {
         if node.is_call() && rule::unconditional(&node.rule.text) {
             text.push(&split.verdict, Style::Plain);
             while let (false, Some(next)) = (options.verbose, self.only_call(end)) {
-                text.push(format!(" › #{}\u{a0}", next.rule.at.handle), Style::Dim);
+                let number = words::number(&next.rule.at);
+                text.push(format!(" › {number}\u{a0}"), Style::Dim);
                 text.push(next.rule.verdict.replace(' ', "\u{a0}"), Style::Plain);
                 end = next;
             }
@@ -354,13 +331,13 @@ fn keep(
     keeps
 }
 
-/// `dstnat (-100), policy accept`
+/// `dstnat -100, policy accept`; a name with an offset stands without its number.
 fn setting(chain: &ChainStep) -> String {
     let number = chain.priority.to_string();
     let priority = match chain.priority_words.as_str() {
         "" => number,
-        words if words == number => number,
-        words => format!("{words}\u{a0}({number})"),
+        words if words == number || words.contains(' ') => words.to_string(),
+        words => format!("{words} {number}"),
     };
     let policy = if chain.policy_accept {
         "accept"

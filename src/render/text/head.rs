@@ -21,7 +21,7 @@ pub(super) fn write(page: &mut Page, flow: &FlowReport, options: &Options) {
         page.line(0, 2, question);
         row(page, "answer", answer);
     }
-    why(page, flow);
+    why(page, flow, options);
     let seen_by = match flow.request.disposition {
         "local" => "the local socket sees",
         _ => "the receiver sees",
@@ -62,16 +62,21 @@ fn row(page: &mut Page, label: &str, text: Text) {
 }
 
 /// For an unknown answer: what decides it.
-fn why(page: &mut Page, flow: &FlowReport) {
+fn why(page: &mut Page, flow: &FlowReport, options: &Options) {
     if flow.verdict != Verdict::Unknown {
         return;
     }
-    let paths = std::iter::once(&flow.request).chain(&flow.reply);
     let mut said = false;
-    for (why, settle) in paths.filter_map(|path| path.unknown.as_ref()) {
-        row(page, "why", Text::plain(why));
-        row(page, "to settle", Text::plain(settle));
-        said = true;
+    for path in std::iter::once(&flow.request).chain(&flow.reply) {
+        if let Some((why, settle)) = &path.unknown {
+            row(page, "why", Text::plain(why));
+            row(page, "settle", Text::plain(settle));
+        } else if path.verdict == Verdict::Unknown {
+            let mut text = Text::plain(format!("{} by ", path.disposition));
+            text.append(ended_by(path, Detail::Reason, options));
+            row(page, "why", text);
+        }
+        said |= path.verdict == Verdict::Unknown;
     }
     if said {
         return;
@@ -101,13 +106,17 @@ fn why(page: &mut Page, flow: &FlowReport) {
     text.push(facts.join("; or "), Style::Plain);
     row(page, "why", text);
     if !settle.is_empty() {
-        row(page, "to settle", Text::plain(settle.join("; ")));
+        row(page, "settle", Text::plain(settle.join("; ")));
     }
-    let text = format!(
-        "{}; what else can happen stands under other endings",
-        words::conversation_words(usual, &flow.request, flow.reply.as_ref())
+    let mut text = Text::new(
+        words::conversation_words(usual, &flow.request, flow.reply.as_ref()),
+        words::style(usual),
     );
-    row(page, "shown", Text::plain(text));
+    text.push(
+        ", if nothing unusual is the case; the rest stands under OTHER ENDINGS",
+        Style::Plain,
+    );
+    row(page, "shown", text);
 }
 
 /// Where a packet goes in and out, and what whoever gets it sees.
@@ -117,7 +126,6 @@ fn way(path: &PathReport, seen_by: &str) -> Text {
             port(packet.in_port.as_deref())
         }
         packet => match (&packet.iif, &packet.in_port) {
-            (Some(iif), Some(port)) if iif != port => format!("{iif} (port\u{a0}{port})"),
             (Some(iif), _) => iif.clone(),
             (None, Some(port)) => port.clone(),
             (None, None) => "this\u{a0}host".to_string(),
@@ -125,6 +133,10 @@ fn way(path: &PathReport, seen_by: &str) -> Text {
     });
     let last = path.steps.last();
     let stopped = |what: &str| match last {
+        Some(step) if matches!(step.kind, StepKind::Drop { .. }) => format!(
+            ": {what} by the host after {}",
+            words::hook(step.layer, step.hook)
+        ),
         Some(step) => format!(": {what} in {}", words::hook(step.layer, step.hook)),
         None => format!(": {what}"),
     };
@@ -176,26 +188,27 @@ fn translations(page: &mut Page, flow: &FlowReport) {
             continue;
         };
         let mut text = change(nat);
-        if let Some(by) = &nat.by {
-            text.push(" by ", Style::Plain);
-            if let Some(statement) = nat.statement {
-                text.push(format!("{statement} of "), Style::Plain);
+        match &nat.by {
+            Some(by) => {
+                let statement = nat.statement.unwrap_or("made");
+                text.push(format!(", {statement} by "), Style::Plain);
+                text.push(words::rule(by), Style::Plain);
             }
-            text.push(words::rule(by), Style::Plain);
-        } else {
-            text.push(" as conntrack remembers it", Style::Plain);
+            None => {
+                text.push(", as conntrack remembers it", Style::Plain);
+            }
         }
         row(page, label, text);
         label = "";
     }
 }
 
-/// `destination A ⇒ B`
+/// `destination A becomes B`
 pub(super) fn change(nat: &NatStep) -> Text {
     let end = if nat.source { "source" } else { "destination" };
     Text::plain(format!("{end} "))
         .with(&nat.from, Style::Plain)
-        .with(" ⇒ ", Style::Change)
+        .with(" becomes ", Style::Plain)
         .with(&nat.to, Style::Change)
 }
 
@@ -239,10 +252,21 @@ fn decided(page: &mut Page, flow: &FlowReport, options: &Options) {
         return;
     }
     let path = reply.unwrap_or(&flow.request);
-    if path.verdict != Verdict::Unknown {
-        for (at, text) in ended_by(path, options).into_iter().enumerate() {
-            row(page, if at == 0 { "decided" } else { "" }, text);
-        }
+    if path.verdict == Verdict::Unknown {
+        return;
+    }
+    let mut text = ended_by(path, Detail::Reason, options);
+    let last = path.deciding.last().and_then(|&at| path.steps.get(at));
+    if let Some(StepKind::Policy { .. }) = last.map(|step| &step.kind) {
+        text.push(": no rule of it accepts the packet", Style::Plain);
+    }
+    row(page, "decided", text);
+    if let Some(StepKind::Rule(RuleStep {
+        comment: Some(comment),
+        ..
+    })) = last.map(|step| &step.kind)
+    {
+        row(page, "", comment_text(comment));
     }
 }
 
@@ -305,17 +329,34 @@ pub(super) fn some(names: &[String]) -> String {
     }
 }
 
-/// What ended a packet that does not get through; first who, then what more there is to say.
-pub(super) fn ended_by(path: &PathReport, options: &Options) -> Vec<Text> {
-    let last = path.deciding.last().copied();
-    let Some(step) = last
-        .or(path.steps.len().checked_sub(1))
-        .and_then(|at| path.steps.get(at))
-    else {
-        return Vec::new();
+/// How much is said about who ended a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Detail {
+    /// Its name.
+    Name,
+    /// A rule's text and a check's reason too.
+    Reason,
+}
+
+/// Who ended a packet that does not get through, to be read after "by".
+pub(super) fn ended_by(path: &PathReport, detail: Detail, options: &Options) -> Text {
+    let last = path
+        .deciding
+        .last()
+        .copied()
+        .or(path.steps.len().checked_sub(1));
+    let Some(step) = last.and_then(|at| path.steps.get(at)) else {
+        return Text::plain(path.disposition);
     };
     match &step.kind {
-        StepKind::Rule(rule) => by_rule(rule, options),
+        StepKind::Rule(rule) => {
+            let mut text = Text::plain(words::rule(&rule.at));
+            if detail == Detail::Reason {
+                text.push(": ", Style::Plain);
+                text.push(rule::full(&rule.text, options.verbose), Style::Strong);
+            }
+            text
+        }
         StepKind::Policy {
             family,
             table,
@@ -323,17 +364,17 @@ pub(super) fn ended_by(path: &PathReport, options: &Options) -> Vec<Text> {
             accept,
         } => {
             let policy = if *accept { "accept" } else { "drop" };
-            let text = format!(
-                "policy {policy} of {}: no rule of it accepts the packet",
-                words::chain(*family, table, chain)
-            );
-            vec![Text::plain(text)]
+            let chain = words::chain(*family, table, chain);
+            Text::plain(format!("policy {policy} of {chain}"))
         }
         StepKind::Drop { disposition, text } => {
-            let mut whole = Text::plain("no rule is to blame: ");
-            whole.push(text, Style::Plain);
+            let mut whole = Text::plain("the host, no rule is to blame");
+            if detail == Detail::Reason {
+                whole.push(": ", Style::Plain);
+                whole.push(text, Style::Strong);
+            }
             whole.push(format!(" ({disposition})"), Style::Dim);
-            vec![whole]
+            whole
         }
         StepKind::Chain(_)
         | StepKind::Conntrack(_)
@@ -343,19 +384,8 @@ pub(super) fn ended_by(path: &PathReport, options: &Options) -> Vec<Text> {
         | StepKind::Ttl { .. }
         | StepKind::Local
         | StepKind::Leaves
-        | StepKind::Loopback => Vec::new(),
+        | StepKind::Loopback => Text::plain(path.disposition),
     }
-}
-
-fn by_rule(rule: &RuleStep, options: &Options) -> Vec<Text> {
-    let mut text = Text::plain(words::rule(&rule.at));
-    text.push(": ", Style::Plain);
-    text.push(rule::full(&rule.text, options.verbose), Style::Strong);
-    let mut texts = vec![text];
-    if let Some(comment) = &rule.comment {
-        texts.push(comment_text(comment));
-    }
-    texts
 }
 
 /// A rule's comment as it stands beside it.

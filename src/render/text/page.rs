@@ -59,6 +59,11 @@ impl Text {
         self
     }
 
+    pub(super) fn and(mut self, other: Text) -> Text {
+        self.append(other);
+        self
+    }
+
     pub(super) fn append(&mut self, other: Text) -> &mut Text {
         self.0.extend(other.0);
         self
@@ -143,7 +148,7 @@ impl Page {
 
     /// Where the verdicts of rules stand.
     fn column(&self) -> usize {
-        self.width.saturating_sub(26).min(80)
+        self.width.saturating_sub(26).min(72)
     }
 
     fn encode(&self, text: Text) -> Text {
@@ -175,10 +180,23 @@ impl Page {
         style: Style,
         text: Text,
     ) {
-        let gap = (column - indent).saturating_sub(label.width()).max(2);
+        let gap = match (column - indent).checked_sub(label.width()) {
+            Some(gap @ 1..) => gap,
+            _ => 2,
+        };
         let mut whole = Text::new(label, style).with("\u{a0}".repeat(gap), Style::Plain);
         whole.append(text);
         self.line(indent, column, whole);
+    }
+
+    /// Columns that a text takes in one line.
+    pub(super) fn width_of(&self, text: &Text) -> usize {
+        self.encode(text.clone()).width()
+    }
+
+    /// True when a text fits in one line behind an indentation.
+    pub(super) fn fits(&self, indent: usize, text: &Text) -> bool {
+        indent + self.width_of(text) <= self.measure()
     }
 
     /// Two texts, the second at the right edge; false, and nothing written, when they do not fit in one line.

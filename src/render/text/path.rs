@@ -2,7 +2,7 @@
 
 use super::Options;
 use super::chain::Block;
-use super::head::{change, ended_by};
+use super::head::{Detail, change, ended_by};
 use super::page::{Page, Style, Text};
 use super::words;
 use crate::report::{ConntrackStep, Packet, PathReport, RoutingStep, StepKind, Verdict};
@@ -27,13 +27,17 @@ struct Stage<'r> {
     parts: Vec<Part<'r>>,
 }
 
-pub(super) fn write(page: &mut Page, title: &str, path: &PathReport, options: &Options) {
+/// Writes the section of a packet; tells how many rules that were looked at it does not show.
+pub(super) fn write(page: &mut Page, title: &str, path: &PathReport, options: &Options) -> usize {
     page.blank();
     heading(page, title, path);
+    let mut hidden = 0;
     for stage in stages(path, options) {
         stage.write(page, options);
+        hidden += stage.hidden();
     }
     ending(page, path, options);
+    hidden
 }
 
 fn heading(page: &mut Page, title: &str, path: &PathReport) {
@@ -101,11 +105,11 @@ fn stages<'r>(path: &'r PathReport, options: &Options) -> Vec<Stage<'r>> {
                 if nat.reply && !undone {
                     undone = true;
                     text.push(
-                        ": conntrack translates back; nat chains see only the first packet of a connection",
+                        ", by conntrack: nat chains see only the first packet of a connection",
                         Style::Dim,
                     );
                 } else if nat.by.is_none() {
-                    text.push(": conntrack", Style::Dim);
+                    text.push(", by conntrack", Style::Dim);
                 }
                 parts.push(Part::Inside(text));
             }
@@ -178,8 +182,8 @@ fn changes(before: &Packet, after: &Packet) -> impl Iterator<Item = Text> + use<
         .filter(|(_, from, to)| from != to)
         .map(|(end, from, to)| {
             Text::new("⇒ ", Style::Change)
-                .with(format!("{end} {from} "), Style::Plain)
-                .with(format!("⇒ {to}"), Style::Change)
+                .with(format!("{end} {from} becomes "), Style::Plain)
+                .with(to, Style::Change)
         });
     let mark = (before.mark != after.mark).then(|| marked(after)).flatten();
     ends.chain(mark)
@@ -237,12 +241,8 @@ fn ending(page: &mut Page, path: &PathReport, options: &Options) {
         page.labelled(2, COLUMN, "to settle", Style::Label, Text::plain(settle));
         return;
     }
-    let mut first = ended_by(path, options).into_iter();
     let mut text = Text::plain("by ");
-    match first.next() {
-        Some(by) => text.append(by),
-        None => text.push(path.disposition, Style::Plain),
-    };
+    text.append(ended_by(path, Detail::Name, options));
     page.labelled(2, COLUMN, label, style, text);
 }
 
@@ -290,6 +290,14 @@ impl Stage<'_> {
         }
     }
 
+    fn hidden(&self) -> usize {
+        let hidden = self.parts.iter().map(|part| match part {
+            Part::Chain(block) => block.hidden,
+            Part::Inside(_) | Part::Between(..) => 0,
+        });
+        hidden.sum()
+    }
+
     fn head(&self, page: &mut Page, label: &str, headed: &mut bool) {
         if !std::mem::replace(headed, true) {
             page.line(2, 2, Text::new(label, Style::Label));
@@ -320,6 +328,6 @@ fn passed(parts: &[&Part]) -> String {
         }
         table = Some(key);
     }
-    text.push_str(": no rule decides, policy accept");
+    text.push_str(": no rule decides, policy\u{a0}accept");
     text
 }

@@ -99,9 +99,13 @@ fn shortened(words: &[&str], whole: bool) -> String {
     words.join(" ")
 }
 
-/// A rule in one piece; sets in full when `whole`.
+/// A rule in one piece; with its counters and with sets in full when `whole`.
 pub(super) fn full(text: &str, whole: bool) -> String {
-    shortened(&words(text), whole)
+    let words = words(text);
+    match whole {
+        true => shortened(&words, whole),
+        false => shortened(&without_counters(&words), whole),
+    }
 }
 
 /// A rule that matched, with its verdict apart. `verdict` is the kernel's word for it.
@@ -111,11 +115,10 @@ pub(super) fn split(text: &str, verdict: &str, whole: bool) -> Split {
     } else {
         without_counters(&words(text))
     };
-    let at = if verdict == "continue" {
-        None
-    } else {
-        ending(&words)
-    };
+    let ends = matches!(verdict, "accept" | "drop" | "return" | "queue" | "stolen")
+        || verdict.starts_with("jump ")
+        || verdict.starts_with("goto ");
+    let at = if ends { ending(&words) } else { None };
     match at {
         Some(at) => Split {
             condition: shortened(&words[..at], whole),

@@ -1,12 +1,12 @@
 //! What follows the paths: other endings, assumptions, notes, and parts of the ruleset without a meaning.
 
 use super::Options;
-use super::head::ended_by;
+use super::head::{Detail, ended_by};
 use super::page::{Page, Style, Text};
 use super::words;
 use crate::report::{
-    Alternative, Assumption, ContextInfo, FlowReport, Note, Report, RulesetInfo, UnknownPart,
-    Verdict,
+    Alternative, Assumption, ContextInfo, FlowReport, Note, PathReport, Report, RulesetInfo,
+    UnknownPart, Verdict,
 };
 
 /// Other endings and unknown parts that are shown without being asked for; the rest is counted.
@@ -69,48 +69,52 @@ fn alternative_item(page: &mut Page, at: usize, alternative: &Alternative, optio
     });
     text.push(alternative.when.join(" and "), Style::Plain);
     text.push(": ", Style::Plain);
-    text.push(
-        words::conversation_words(
-            alternative.verdict,
-            &alternative.request,
-            alternative.reply.as_ref(),
-        ),
-        words::style(alternative.verdict),
-    );
-    item(page, &letter(at), text);
-    let path = match &alternative.reply {
-        Some(reply) if alternative.request.verdict == Verdict::Accept => reply,
-        _ => &alternative.request,
-    };
-    let mut below = Vec::new();
+    let (request, reply) = (&alternative.request, alternative.reply.as_ref());
+    text.append(answered(
+        alternative.verdict,
+        request,
+        reply,
+        Detail::Reason,
+        options,
+    ));
     match alternative.verdict {
         Verdict::Accept => {
-            let seen = Text::plain(format!(
-                "the receiver sees {}",
-                words::ends(&alternative.request.output)
-            ));
-            below.push(seen);
-        }
-        Verdict::Drop | Verdict::Reject => {
-            if let Some(by) = ended_by(path, options).into_iter().next() {
-                let mut text = Text::plain("by ");
-                text.append(by);
-                below.push(text);
-            }
+            let seen = words::ends(&request.output);
+            text.push(format!(", the receiver sees {seen}"), Style::Plain);
         }
         Verdict::Unknown => {
+            let path = words::last_of(request, reply);
             if let Some((why, _)) = &path.unknown {
-                below.push(Text::plain(why));
+                text.push(format!(": {why}"), Style::Plain);
             }
         }
+        Verdict::Drop | Verdict::Reject => {}
     }
+    item(page, &letter(at), text);
     if !alternative.settle.is_empty() {
         let text = Text::new("to settle: ", Style::Dim);
-        below.push(text.with(alternative.settle.join("; "), Style::Dim));
-    }
-    for text in below {
+        let text = text.with(alternative.settle.join("; "), Style::Dim);
         page.line(6, 8, text);
     }
+}
+
+/// How a conversation ends, and by whom.
+fn answered(
+    verdict: Verdict,
+    request: &PathReport,
+    reply: Option<&PathReport>,
+    detail: Detail,
+    options: &Options,
+) -> Text {
+    let mut text = Text::new(
+        words::conversation_words(verdict, request, reply),
+        words::style(verdict),
+    );
+    if matches!(verdict, Verdict::Drop | Verdict::Reject) {
+        text.push(" by ", Style::Plain);
+        text.append(ended_by(words::last_of(request, reply), detail, options));
+    }
+    text
 }
 
 fn letter(at: usize) -> String {
@@ -192,21 +196,50 @@ pub(super) fn unknown(page: &mut Page, parts: &[UnknownPart], options: &Options)
 /// One line a flow.
 pub(super) fn summary(page: &mut Page, report: &Report, options: &Options) {
     heading(page, "SUMMARY", "");
-    for flow in &report.flows {
-        let question = Text::plain(words::flow(&flow.flow));
-        let mut answer = Text::new(words::answer(flow), words::style(flow.verdict));
-        if matches!(flow.verdict, Verdict::Drop | Verdict::Reject) {
-            let path = match &flow.reply {
-                Some(reply) if flow.request.verdict == Verdict::Accept => reply,
-                _ => &flow.request,
-            };
-            if let Some(by) = ended_by(path, options).into_iter().next() {
-                answer.push(": ", Style::Plain);
-                answer.append(by);
-            }
+    let questions: Vec<Text> = report
+        .flows
+        .iter()
+        .map(|flow| Text::plain(words::flow(&flow.flow)))
+        .collect();
+    let column = questions
+        .iter()
+        .map(|question| page.width_of(question) + 4)
+        .max()
+        .unwrap_or(0);
+    // names where there is room for them
+    let named = report.flows.iter().map(|flow| named_answer(flow, options));
+    let short = report
+        .flows
+        .iter()
+        .map(|flow| Text::new(words::answer(flow), words::style(flow.verdict)));
+    let fit = |answers: &[Text]| answers.iter().all(|answer| page.fits(column, answer));
+    let mut answers: Vec<Text> = named.collect();
+    if !fit(&answers) {
+        answers = short.collect();
+    }
+    let in_line = fit(&answers);
+    for (question, answer) in questions.into_iter().zip(answers) {
+        if in_line {
+            let gap = column - 2 - page.width_of(&question);
+            let text = question.with("\u{a0}".repeat(gap), Style::Plain);
+            page.line(2, column, text.and(answer));
+        } else {
+            page.line(2, 4, question);
+            page.line(4, 6, answer);
         }
-        page.line(2, 4, question);
-        page.line(4, 6, answer);
+    }
+}
+
+fn named_answer(flow: &FlowReport, options: &Options) -> Text {
+    match flow.verdict {
+        Verdict::Unknown => Text::new(words::answer(flow), Style::Doubt),
+        verdict => answered(
+            verdict,
+            &flow.request,
+            flow.reply.as_ref(),
+            Detail::Name,
+            options,
+        ),
     }
 }
 

@@ -6,11 +6,19 @@ use crate::ruleset::{Family, Hook};
 
 /// `ip filter DOCKER #10`, which is not broken over lines.
 pub(super) fn rule(at: &RuleRef) -> String {
-    format!(
-        "{}\u{a0}#{}",
-        chain(at.family, &at.table, &at.chain),
-        at.handle
-    )
+    let number = match at.handle.0 {
+        0 => format!("rule\u{a0}{}", at.index + 1),
+        _ => at.handle.to_string(),
+    };
+    format!("{}\u{a0}{number}", chain(at.family, &at.table, &at.chain))
+}
+
+/// A rule inside its chain: `#10`, or its place where the source has no handles.
+pub(super) fn number(at: &RuleRef) -> String {
+    match at.handle.0 {
+        0 => format!("{}.", at.index + 1),
+        _ => at.handle.to_string(),
+    }
 }
 
 /// `ip filter FORWARD`, which is not broken over lines.
@@ -92,7 +100,7 @@ pub(super) fn by_whom(path: &PathReport) -> &'static str {
     match &last.kind {
         StepKind::Rule(_) => " by a rule",
         StepKind::Policy { .. } => " by a policy",
-        StepKind::Drop { .. } => " by the host, no rule is to blame",
+        StepKind::Drop { .. } => " by the host",
         StepKind::Chain(_)
         | StepKind::Conntrack(_)
         | StepKind::Nat(_)
@@ -127,7 +135,26 @@ pub(super) fn answer(flow: &FlowReport) -> String {
                 _ => format!("UNKNOWN: {}", endings.join(" or ")),
             }
         }
-        verdict => conversation_words(verdict, &flow.request, flow.reply.as_ref()),
+        Verdict::Accept => conversation_words(flow.verdict, &flow.request, flow.reply.as_ref()),
+        Verdict::Drop | Verdict::Reject => {
+            let reply = flow.reply.as_ref();
+            format!(
+                "{}{}",
+                conversation_words(flow.verdict, &flow.request, reply),
+                by_whom(last_of(&flow.request, reply))
+            )
+        }
+    }
+}
+
+/// The path that ended a conversation.
+pub(super) fn last_of<'r>(
+    request: &'r PathReport,
+    reply: Option<&'r PathReport>,
+) -> &'r PathReport {
+    match reply {
+        Some(reply) if request.verdict == Verdict::Accept => reply,
+        _ => request,
     }
 }
 
@@ -145,15 +172,15 @@ pub(super) fn conversation_words(
     request: &PathReport,
     reply: Option<&PathReport>,
 ) -> String {
-    let (who, path) = match reply {
-        Some(reply) if request.verdict == Verdict::Accept => ("reply", reply),
-        _ => ("request", request),
+    let who = match reply {
+        Some(_) if request.verdict == Verdict::Accept => "reply",
+        _ => "request",
     };
     match verdict {
         Verdict::Accept if reply.is_some() => "ACCEPTED, both ways".to_string(),
         Verdict::Accept => "ACCEPTED, no reply is expected".to_string(),
-        Verdict::Drop => format!("the {who} is DROPPED{}", by_whom(path)),
-        Verdict::Reject => format!("the {who} is REJECTED{}", by_whom(path)),
+        Verdict::Drop => format!("the {who} is DROPPED"),
+        Verdict::Reject => format!("the {who} is REJECTED"),
         Verdict::Unknown => format!("UNKNOWN what becomes of the {who}"),
     }
 }
