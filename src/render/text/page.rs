@@ -69,6 +69,14 @@ impl Text {
         self
     }
 
+    /// Appends text that is safe already, to the piece before where that has the same style.
+    fn extend(&mut self, text: &str, style: Style) {
+        match self.0.last_mut() {
+            Some((last, before)) if *before == style => last.push_str(text),
+            _ => self.0.push((text.to_string(), style)),
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.iter().all(|(text, _)| text.is_empty())
     }
@@ -180,10 +188,10 @@ impl Page {
         style: Style,
         text: Text,
     ) {
-        let gap = match (column - indent).checked_sub(label.width()) {
-            Some(gap @ 1..) => gap,
-            _ => 2,
-        };
+        let gap = (column - indent)
+            .checked_sub(label.width())
+            .filter(|gap| *gap > 0)
+            .unwrap_or(2);
         let mut whole = Text::new(label, style).with("\u{a0}".repeat(gap), Style::Plain);
         whole.append(text);
         self.line(indent, column, whole);
@@ -361,7 +369,11 @@ fn wrap(text: &Text, first: usize, rest: usize) -> Vec<Text> {
             lines.push(std::mem::take(&mut line));
             (used, limit) = (0, rest.max(1));
         } else if spaces > 0 && (used > 0 || lines.is_empty()) {
-            line.0.push((" ".repeat(spaces), Style::Plain));
+            let style = match (line.0.last(), pieces.first()) {
+                (Some((_, before)), Some((_, after))) if before == after => *after,
+                _ => Style::Plain,
+            };
+            line.extend(&" ".repeat(spaces), style);
             used += spaces;
         }
         spaces = 0;
@@ -370,14 +382,14 @@ fn wrap(text: &Text, first: usize, rest: usize) -> Vec<Text> {
             for c in text.chars() {
                 let width = c.width().unwrap_or(0);
                 if used + width > limit && used > 0 {
-                    line.0.push((std::mem::take(&mut part), style));
+                    line.extend(&std::mem::take(&mut part), style);
                     lines.push(std::mem::take(&mut line));
                     (used, limit) = (0, rest.max(1));
                 }
                 part.push(c);
                 used += width;
             }
-            line.0.push((part, style));
+            line.extend(&part, style);
         }
     }
     lines.push(line);

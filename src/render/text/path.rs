@@ -328,6 +328,6 @@ fn passed(parts: &[&Part]) -> String {
         }
         table = Some(key);
     }
-    text.push_str(": no rule decides, policy\u{a0}accept");
+    text.push_str(": no verdict, policy\u{a0}accept");
     text
 }

@@ -67,7 +67,10 @@ fn alternative_item(page: &mut Page, at: usize, alternative: &Alternative, optio
     } else {
         "when "
     });
-    text.push(alternative.when.join(" and "), Style::Plain);
+    match alternative.when.as_slice() {
+        [] => text.push("something else is the case", Style::Plain),
+        when => text.push(when.join(" and "), Style::Plain),
+    };
     text.push(": ", Style::Plain);
     let (request, reply) = (&alternative.request, alternative.reply.as_ref());
     text.append(answered(
