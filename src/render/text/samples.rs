@@ -347,13 +347,28 @@ fn firewalld_prerouting(mut way: Way, zone: &str, tracked: (&'static str, bool))
             "filter -140 mangle + 10",
             true,
         )
-        .yes("mangle_PREROUTING", 40, jump, jump)
-        .yes(
+        .yes("mangle_PREROUTING", 40, jump, jump);
+    way = match zone {
+        "ens192" => way.yes(
             "mangle_PREROUTING_ZONES",
-            42,
+            41,
+            "iifname \"ens192\" goto mangle_PRE_public",
             "goto mangle_PRE_public",
-            "goto mangle_PRE_public",
-        );
+        ),
+        _ => way
+            .no(
+                "mangle_PREROUTING_ZONES",
+                41,
+                "iifname \"ens192\" goto mangle_PRE_public",
+                "iifname is \"docker1\"",
+            )
+            .yes(
+                "mangle_PREROUTING_ZONES",
+                42,
+                "goto mangle_PRE_public",
+                "goto mangle_PRE_public",
+            ),
+    };
     empty_zone(way, "mangle_PRE_public", 43).policy("mangle_PREROUTING", true)
 }
 

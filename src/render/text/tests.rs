@@ -3,7 +3,7 @@
 use unicode_width::UnicodeWidthStr;
 
 use super::{Options, report, samples};
-use crate::report::{FlowReport, Report};
+use crate::report::{FlowReport, PathReport, Report, StepKind};
 
 fn options(width: usize) -> Options {
     Options {
@@ -153,4 +153,73 @@ fn verbose_holds_every_rule_in_full() {
         assert!(text.contains(&format!("198.51.100.{n}")), "{n}");
     }
     assert!(report(&one(samples::long_rule()), &options(80)).contains("(200 elements)"));
+}
+
+/// Matched rules and policies, as the kernel traces them.
+fn traced(path: &PathReport) -> Vec<String> {
+    path.steps
+        .iter()
+        .filter_map(|step| match &step.kind {
+            StepKind::Rule(rule) if rule.matched => {
+                let at = &rule.at;
+                let (family, table, chain) = (at.family, &at.table, &at.chain);
+                let handle = at.handle.0;
+                Some(format!(
+                    "{family} {table} {chain} {handle} {}",
+                    rule.verdict
+                ))
+            }
+            StepKind::Policy {
+                family,
+                table,
+                chain,
+                accept,
+            } => {
+                let policy = if *accept { "accept" } else { "drop" };
+                Some(format!("{family} {table} {chain} policy {policy}"))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+/// The same of a trace that a kernel wrote.
+fn of_trace(trace: &str) -> Vec<String> {
+    trace
+        .lines()
+        .filter_map(|line| {
+            let words: Vec<&str> = line.split_whitespace().skip(3).collect();
+            let [family, table, chain, kind, rest @ ..] = words.as_slice() else {
+                return None;
+            };
+            if *table == "nfpath_trace" {
+                return None;
+            }
+            let place = format!("{family} {table} {chain}");
+            match *kind {
+                "policy" => Some(format!("{place} policy {}", rest[0])),
+                "rule" => {
+                    let (_, end) = line.rsplit_once("# handle ")?;
+                    let (handle, verdict) = end.split_once(" (verdict ")?;
+                    Some(format!(
+                        "{place} {handle} {}",
+                        verdict.trim_end_matches(')')
+                    ))
+                }
+                _ => None,
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn the_sample_of_a_published_port_is_what_a_kernel_traced() {
+    let trace = include_str!("../../../testdata/c1/traces/client-radius.txt");
+    let (request, reply) = trace
+        .split_once("# request\n")
+        .and_then(|(_, both)| both.split_once("# reply\n"))
+        .unwrap();
+    let sample = samples::published_port();
+    assert_eq!(traced(&sample.request), of_trace(request));
+    assert_eq!(traced(&sample.reply.unwrap()), of_trace(reply));
 }
