@@ -1,0 +1,274 @@
+//! What follows the paths: other endings, assumptions, notes, and parts of the ruleset without a meaning.
+
+use super::Options;
+use super::head::{Detail, ended_by};
+use super::page::{Page, Style, Text};
+use super::words;
+use crate::report::{
+    Alternative, Assumption, ContextInfo, FlowReport, Note, PathReport, Report, RulesetInfo,
+    UnknownPart, Verdict,
+};
+
+/// Other endings and unknown parts that are shown without being asked for; the rest is counted.
+const FEW: usize = 5;
+
+pub(super) fn flow(page: &mut Page, flow: &FlowReport, options: &Options) {
+    alternatives(page, flow, options);
+    assumptions(page, &flow.assumptions);
+    notes(page, &flow.notes);
+}
+
+fn heading(page: &mut Page, title: &str, rest: &str) {
+    page.blank();
+    page.line(
+        0,
+        0,
+        Text::new(title, Style::Label).with(rest, Style::Plain),
+    );
+}
+
+/// `[1] text`, numbered and hanging.
+fn item(page: &mut Page, mark: &str, text: Text) {
+    page.labelled(2, 6, mark, Style::Plain, text);
+}
+
+fn more(page: &mut Page, shown: usize, all: usize, what: (&str, &str)) {
+    if all > shown {
+        let text = format!(
+            "… {} (-v shows all)",
+            words::count(all - shown, what.0, what.1)
+        );
+        page.line(2, 2, Text::new(text, Style::Dim));
+    }
+}
+
+fn alternatives(page: &mut Page, flow: &FlowReport, options: &Options) {
+    if flow.alternatives.is_empty() {
+        return;
+    }
+    heading(
+        page,
+        "OTHER ENDINGS",
+        ", when facts that nobody gave are otherwise",
+    );
+    // open questions before unusual circumstances
+    let mut ordered: Vec<&Alternative> = flow.alternatives.iter().collect();
+    ordered.sort_by_key(|alternative| alternative.unusual);
+    let shown = if options.verbose { ordered.len() } else { FEW };
+    for (at, alternative) in ordered.iter().take(shown).enumerate() {
+        alternative_item(page, at, alternative, options);
+    }
+    more(page, shown, ordered.len(), ("more ending", "more endings"));
+}
+
+fn alternative_item(page: &mut Page, at: usize, alternative: &Alternative, options: &Options) {
+    let mut text = Text::plain(if alternative.unusual {
+        "unusual: when "
+    } else {
+        "when "
+    });
+    match alternative.when.as_slice() {
+        [] => text.push("something else is the case", Style::Plain),
+        when => text.push(when.join(" and "), Style::Plain),
+    };
+    text.push(": ", Style::Plain);
+    let (request, reply) = (&alternative.request, alternative.reply.as_ref());
+    text.append(answered(
+        alternative.verdict,
+        request,
+        reply,
+        Detail::Reason,
+        options,
+    ));
+    match alternative.verdict {
+        Verdict::Accept => {
+            let seen = words::ends(&request.output);
+            text.push(format!(", the receiver sees {seen}"), Style::Plain);
+        }
+        Verdict::Unknown => {
+            let path = words::last_of(request, reply);
+            if let Some((why, _)) = &path.unknown {
+                text.push(format!(": {why}"), Style::Plain);
+            }
+        }
+        Verdict::Drop | Verdict::Reject => {}
+    }
+    item(page, &letter(at), text);
+    if !alternative.settle.is_empty() {
+        let text = Text::new("to settle: ", Style::Dim);
+        let text = text.with(alternative.settle.join("; "), Style::Dim);
+        page.line(6, 8, text);
+    }
+}
+
+/// How a conversation ends, and by whom.
+fn answered(
+    verdict: Verdict,
+    request: &PathReport,
+    reply: Option<&PathReport>,
+    detail: Detail,
+    options: &Options,
+) -> Text {
+    let mut text = Text::new(
+        words::conversation_words(verdict, request, reply),
+        words::style(verdict),
+    );
+    if matches!(verdict, Verdict::Drop | Verdict::Reject) {
+        text.push(" by ", Style::Plain);
+        text.append(ended_by(words::last_of(request, reply), detail, options));
+    }
+    text
+}
+
+fn letter(at: usize) -> String {
+    match u8::try_from(at) {
+        Ok(at @ 0..26) => format!("{})", char::from(b'a' + at)),
+        _ => format!("{})", at + 1),
+    }
+}
+
+fn assumptions(page: &mut Page, assumptions: &[Assumption]) {
+    if assumptions.is_empty() {
+        return;
+    }
+    heading(page, "ASSUMED", "");
+    for (at, assumption) in assumptions.iter().enumerate() {
+        let mut text = Text::plain(&assumption.fact);
+        if !assumption.value.is_empty() {
+            text.push(" = ", Style::Plain);
+            text.push(&assumption.value, Style::Strong);
+        }
+        let source = match assumption.source {
+            "default" => "by default",
+            "flag" => "by a flag",
+            other => other,
+        };
+        text.push(format!(", {source}"), Style::Plain);
+        if !assumption.because.is_empty() {
+            text.push(": ", Style::Plain);
+            text.push(&assumption.because, Style::Plain);
+        }
+        item(page, &format!("[{}]", at + 1), text);
+        if !assumption.confirm.is_empty() {
+            let text = Text::new("confirm: ", Style::Dim);
+            page.line(6, 8, text.with(&assumption.confirm, Style::Dim));
+        }
+    }
+}
+
+fn notes(page: &mut Page, notes: &[Note]) {
+    if notes.is_empty() {
+        return;
+    }
+    heading(page, "NOTES", "");
+    for note in notes {
+        let mut text = Text::plain(&note.message);
+        if let Some(at) = &note.at {
+            text.push(format!(" ({})", words::rule(at)), Style::Dim);
+        }
+        page.labelled(2, 4, "-", Style::Plain, text);
+    }
+}
+
+/// Parts of the ruleset that no answer here took into account.
+pub(super) fn unknown(page: &mut Page, parts: &[UnknownPart], options: &Options) {
+    if parts.is_empty() {
+        return;
+    }
+    heading(
+        page,
+        "NOT MODELLED",
+        ", parts of the ruleset that have no meaning here; a flow that meets one is UNKNOWN",
+    );
+    let shown = if options.verbose { parts.len() } else { FEW };
+    for part in parts.iter().take(shown) {
+        let mut text = Text::default();
+        if let Some(at) = &part.at {
+            text.push(format!("{}: ", words::rule(at)), Style::Plain);
+        }
+        text.push(&part.what, Style::Plain);
+        if !part.settle.is_empty() {
+            text.push("; to settle: ", Style::Dim);
+            text.push(&part.settle, Style::Dim);
+        }
+        page.labelled(2, 4, "-", Style::Plain, text);
+    }
+    more(page, shown, parts.len(), ("more part", "more parts"));
+}
+
+/// One line a flow.
+pub(super) fn summary(page: &mut Page, report: &Report, options: &Options) {
+    heading(page, "SUMMARY", "");
+    let questions: Vec<Text> = report
+        .flows
+        .iter()
+        .map(|flow| Text::plain(words::flow(&flow.flow)))
+        .collect();
+    let column = questions
+        .iter()
+        .map(|question| page.width_of(question) + 4)
+        .max()
+        .unwrap_or(0);
+    // names where there is room for them
+    let named = report.flows.iter().map(|flow| named_answer(flow, options));
+    let short = report
+        .flows
+        .iter()
+        .map(|flow| Text::new(words::answer(flow), words::style(flow.verdict)));
+    let fit = |answers: &[Text]| answers.iter().all(|answer| page.fits(column, answer));
+    let mut answers: Vec<Text> = named.collect();
+    if !fit(&answers) {
+        answers = short.collect();
+    }
+    let in_line = fit(&answers);
+    for (question, answer) in questions.into_iter().zip(answers) {
+        if in_line {
+            let gap = column - 2 - page.width_of(&question);
+            let text = question.with("\u{a0}".repeat(gap), Style::Plain);
+            page.line(2, column, text.and(answer));
+        } else {
+            page.line(2, 4, question);
+            page.line(4, 6, answer);
+        }
+    }
+}
+
+fn named_answer(flow: &FlowReport, options: &Options) -> Text {
+    match flow.verdict {
+        Verdict::Unknown => Text::new(words::answer(flow), Style::Doubt),
+        verdict => answered(
+            verdict,
+            &flow.request,
+            flow.reply.as_ref(),
+            Detail::Name,
+            options,
+        ),
+    }
+}
+
+/// What the answer was made from.
+pub(super) fn origin(page: &mut Page, ruleset: &RulesetInfo, context: &ContextInfo) {
+    page.blank();
+    let mut text = format!(
+        "ruleset {}: {}, {}, {}",
+        ruleset.source,
+        words::count(ruleset.tables, "table", "tables"),
+        words::count(ruleset.chains, "chain", "chains"),
+        words::count(ruleset.rules, "rule", "rules"),
+    );
+    match context.sources.as_slice() {
+        [] => text.push_str("; nothing was given about the host"),
+        sources => text.push_str(&format!("; about the host: {}", sources.join(", "))),
+    }
+    if let Some(hostname) = &context.hostname {
+        text.push_str(&format!(" ({hostname}"));
+        if let Some(kernel) = &context.kernel {
+            text.push_str(&format!(", Linux {kernel}"));
+        }
+        if let Some(taken) = &context.taken {
+            text.push_str(&format!(", taken {taken}"));
+        }
+        text.push(')');
+    }
+    page.line(0, 2, Text::new(text, Style::Dim));
+}
