@@ -3,6 +3,7 @@ pub mod conntrack;
 pub mod diagnostic;
 pub mod eval;
 pub mod flow;
+pub mod graph;
 pub mod hooks;
 pub mod host;
 pub mod load;

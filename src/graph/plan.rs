@@ -1,0 +1,568 @@
+//! What a drawing of the hook graph shows: which families and hooks, where each chain stands, what is drawn as one.
+//!
+//! Every form of drawing follows the same plan, so that they show the same. A base chain of an inet table runs in two
+//! families but its calls are drawn once, at its home, the first family shown. Chains that nothing is lost by leaving out
+//! are folded into others, and the plan says so in [`Plan::notes`].
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use indexmap::IndexMap;
+use petgraph::graph::NodeIndex;
+use petgraph::visit::EdgeRef;
+
+use super::{Edge, HookGraph, Node, family_words};
+use crate::eval::Pf;
+use crate::hooks::{FAMILIES, Work, belongs};
+use crate::ruleset::{ChainId, Dormancy, Hook, Name, RuleId, Ruleset, TableId};
+
+/// Above this many regular chains, empty chains with one caller are only counted at their caller.
+pub const FOLD_EMPTY_ABOVE: usize = 30;
+/// Above this many chains left, those of a common prefix are drawn as one.
+pub const GROUP_ABOVE: usize = 160;
+/// The fewest chains that are drawn as one.
+const GROUP_OF: usize = 8;
+
+/// How many chains are drawn as one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Collapse {
+    /// As the size of the ruleset asks for.
+    #[default]
+    Auto,
+    /// Every chain is drawn.
+    Never,
+}
+
+/// What is asked of a plan.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Families to show; `None`: all that have chains.
+    pub families: Option<Vec<Pf>>,
+    /// The family where calls of inet chains are drawn.
+    pub home: Option<Pf>,
+    pub collapse: Collapse,
+    /// Chains that are never drawn as one with others.
+    pub keep: HashSet<ChainId>,
+}
+
+/// A family, or two whose hooks run the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Section {
+    /// Never empty.
+    pub families: Vec<Pf>,
+    pub hooks: Vec<Hook>,
+}
+
+impl Section {
+    /// The family that stands for all of this section.
+    pub fn pf(&self) -> Pf {
+        self.families[0]
+    }
+
+    /// `IPv4 and IPv6`.
+    pub fn title(&self) -> String {
+        let words: Vec<&str> = self.families.iter().map(|&pf| family_words(pf)).collect();
+        words.join(" and ")
+    }
+}
+
+/// Where in a drawing an item stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    /// Reached from this hook of the section at this position only.
+    Hook(usize, Hook),
+    /// Reached from several hooks of one section.
+    Section(usize),
+    /// Reached from several sections.
+    Shared,
+    /// Reached from no base chain.
+    Unreachable,
+    /// In a table that is switched off.
+    Dormant,
+}
+
+/// One thing to draw that is not a base chain at its hook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    pub place: Place,
+    pub table: TableId,
+    pub kind: ItemKind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ItemKind {
+    Chain(ChainId),
+    /// Chains whose names begin alike.
+    Group {
+        prefix: String,
+        chains: Vec<ChainId>,
+    },
+    Missing(Name),
+}
+
+/// One end of a drawn call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum End {
+    /// A base chain at its hook in the section at this position.
+    Base(usize, Hook, ChainId),
+    /// The item at this position.
+    Item(usize),
+}
+
+/// All calls between two things of a drawing, of one kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    pub from: End,
+    pub to: End,
+    pub goto: bool,
+    /// Some of the calls are made through a verdict map.
+    pub via_map: bool,
+    pub rules: Vec<RuleId>,
+}
+
+/// What a drawing shows.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    pub sections: Vec<Section>,
+    pub items: Vec<Item>,
+    pub calls: Vec<Call>,
+    /// Empty chains that are only counted at their caller.
+    pub folded: HashMap<ChainId, usize>,
+    /// What was left out or drawn as one, a line each.
+    pub notes: Vec<String>,
+    homes: HashMap<ChainId, (usize, Hook)>,
+    items_of: HashMap<ChainId, usize>,
+}
+
+impl Plan {
+    /// Plans a drawing.
+    pub fn new(graph: &HookGraph, ruleset: &Ruleset, wanted: &Wanted) -> Plan {
+        let mut plan = Plan {
+            sections: sections(graph, wanted),
+            ..Plan::default()
+        };
+        plan.find_homes(graph);
+        let (places, missing) = plan.places(graph, ruleset);
+        let regular = places.len();
+        let folded = plan.fold(graph, ruleset, wanted, &places);
+        let left: Vec<(ChainId, Place)> = places
+            .into_iter()
+            .filter(|(id, _)| !folded.contains(id))
+            .collect();
+        plan.add_items(ruleset, wanted, left, regular);
+        for ((table, name), place) in missing {
+            plan.items.push(Item {
+                place,
+                table,
+                kind: ItemKind::Missing(name),
+            });
+        }
+        plan.add_calls(graph, ruleset);
+        plan
+    }
+
+    /// Where the calls of a base chain are drawn.
+    pub fn home(&self, chain: ChainId) -> Option<(usize, Hook)> {
+        self.homes.get(&chain).copied()
+    }
+
+    /// What stands for a chain.
+    pub fn end_of(&self, chain: ChainId) -> Option<End> {
+        if let Some((section, hook)) = self.home(chain) {
+            return Some(End::Base(section, hook, chain));
+        }
+        self.items_of.get(&chain).map(|&item| End::Item(item))
+    }
+
+    /// The section that shows a family.
+    pub fn section_of(&self, pf: Pf) -> Option<usize> {
+        self.sections
+            .iter()
+            .position(|section| section.families.contains(&pf))
+    }
+
+    /// How many calls deep the deepest item of a place stands, and that item.
+    pub fn deepest(&self, place: Place) -> Option<usize> {
+        // The kernel allows 16 jumps in a row, so more rounds would only follow a circle.
+        const ROUNDS: usize = 16;
+        let mut depth: HashMap<End, usize> = HashMap::new();
+        for _ in 0..ROUNDS {
+            let mut changed = false;
+            for call in &self.calls {
+                let End::Item(to) = call.to else { continue };
+                if self.items[to].place != place || call.from == call.to {
+                    continue;
+                }
+                let next = depth.get(&call.from).copied().unwrap_or(0) + 1;
+                let old = depth.entry(call.to).or_insert(0);
+                if next > *old && next <= ROUNDS {
+                    *old = next;
+                    changed = true;
+                }
+            }
+            if !changed {
+                break;
+            }
+        }
+        depth
+            .into_iter()
+            .filter_map(|(end, depth)| match end {
+                End::Item(item) => Some((depth, std::cmp::Reverse(item))),
+                End::Base(..) => None,
+            })
+            .max()
+            .map(|(_, item)| item.0)
+    }
+
+    fn find_homes(&mut self, graph: &HookGraph) {
+        for (index, section) in self.sections.iter().enumerate() {
+            for &hook in &section.hooks {
+                let Some(stage) = graph.stage(section.pf(), hook) else {
+                    continue;
+                };
+                for slot in &stage.slots {
+                    let chains = match &slot.work {
+                        Work::Chain(id) => std::slice::from_ref(id),
+                        Work::Nat(chains) => chains,
+                        Work::Defrag | Work::Conntrack | Work::Confirm => continue,
+                    };
+                    for &id in chains {
+                        self.homes.entry(id).or_insert((index, hook));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Where each chain that is no row of a hook stands, and each missing one; those of families that are not shown
+    /// are left out.
+    #[allow(clippy::type_complexity)]
+    fn places(
+        &self,
+        graph: &HookGraph,
+        ruleset: &Ruleset,
+    ) -> (Vec<(ChainId, Place)>, BTreeMap<(TableId, Name), Place>) {
+        let mut reached: HashMap<NodeIndex, BTreeSet<(usize, Hook)>> = HashMap::new();
+        let mut homes: Vec<_> = self.homes.iter().collect();
+        homes.sort();
+        for (&chain, &at) in homes {
+            for node in called_from(graph, chain) {
+                reached.entry(node).or_default().insert(at);
+            }
+        }
+        let place = |node: NodeIndex| {
+            let at = reached.get(&node)?;
+            let &(section, hook) = at.first()?;
+            Some(match at.len() {
+                1 => Place::Hook(section, hook),
+                _ if at.iter().all(|(other, _)| *other == section) => Place::Section(section),
+                _ => Place::Shared,
+            })
+        };
+        let unreachable: HashSet<ChainId> = graph.unreachable(ruleset).into_iter().collect();
+        let shown = |table: TableId| {
+            let family = ruleset.table(table).family;
+            self.sections.is_empty()
+                || self.sections.iter().any(|section| {
+                    section.families.iter().any(|&pf| {
+                        belongs(family, Hook::Forward, pf) || belongs(family, Hook::Ingress, pf)
+                    })
+                })
+        };
+        let mut chains = Vec::new();
+        for (id, chain) in ruleset.chains() {
+            if self.homes.contains_key(&id) {
+                continue;
+            }
+            let dormant = ruleset.table(chain.table).dormancy == Dormancy::Dormant;
+            if dormant {
+                if shown(chain.table) {
+                    chains.push((id, Place::Dormant));
+                }
+            } else if unreachable.contains(&id) {
+                if shown(chain.table) {
+                    chains.push((id, Place::Unreachable));
+                }
+            } else if let Some(node) = graph.index_of(&Node::Chain(id))
+                && let Some(place) = place(node)
+            {
+                chains.push((id, place));
+            }
+        }
+        let mut missing = BTreeMap::new();
+        let drawn: HashMap<ChainId, Place> = chains.iter().copied().collect();
+        for dangling in graph.dangling() {
+            let caller = ruleset.rule(dangling.rule).chain;
+            let node = graph.index_of(&Node::Missing {
+                table: dangling.table,
+                name: dangling.name.clone(),
+            });
+            let place = node
+                .and_then(place)
+                .or_else(|| drawn.get(&caller).copied());
+            if let Some(place) = place {
+                missing.insert((dangling.table, dangling.name), place);
+            }
+        }
+        (chains, missing)
+    }
+
+    /// Counts empty chains at their only caller.
+    fn fold(
+        &mut self,
+        graph: &HookGraph,
+        ruleset: &Ruleset,
+        wanted: &Wanted,
+        places: &[(ChainId, Place)],
+    ) -> HashSet<ChainId> {
+        let mut folded = HashSet::new();
+        if wanted.collapse == Collapse::Never || places.len() <= FOLD_EMPTY_ABOVE {
+            return folded;
+        }
+        for &(id, _) in places {
+            let chain = ruleset.chain(id);
+            if chain.base.is_some() || !chain.rules.is_empty() || wanted.keep.contains(&id) {
+                continue;
+            }
+            if let [caller] = graph.callers(id)[..]
+                && caller != id
+            {
+                *self.folded.entry(caller).or_default() += 1;
+                folded.insert(id);
+            }
+        }
+        if !folded.is_empty() {
+            self.notes.push(format!(
+                "{} empty chains with one caller are only counted there (“+ n empty”)",
+                folded.len()
+            ));
+        }
+        folded
+    }
+
+    fn add_items(
+        &mut self,
+        ruleset: &Ruleset,
+        wanted: &Wanted,
+        left: Vec<(ChainId, Place)>,
+        regular: usize,
+    ) {
+        let grouping = wanted.collapse == Collapse::Auto && left.len() > GROUP_ABOVE;
+        let prefixes = if grouping {
+            prefixes(ruleset, wanted, &left)
+        } else {
+            HashMap::new()
+        };
+        let mut groups: IndexMap<(Place, TableId, String), usize> = IndexMap::new();
+        let mut grouped = 0;
+        for (id, place) in left {
+            let table = ruleset.chain(id).table;
+            let kind = match prefixes.get(&id) {
+                None => ItemKind::Chain(id),
+                Some(prefix) => {
+                    grouped += 1;
+                    let key = (place, table, prefix.clone());
+                    if let Some(&item) = groups.get(&key) {
+                        if let ItemKind::Group { chains, .. } = &mut self.items[item].kind {
+                            chains.push(id);
+                        }
+                        self.items_of.insert(id, item);
+                        continue;
+                    }
+                    groups.insert(key, self.items.len());
+                    ItemKind::Group {
+                        prefix: prefix.clone(),
+                        chains: vec![id],
+                    }
+                }
+            };
+            self.items_of.insert(id, self.items.len());
+            self.items.push(Item { place, table, kind });
+        }
+        if grouped > 0 {
+            self.notes.push(format!(
+                "{grouped} of {regular} chains are drawn as {} groups of a common prefix (“prefix…”)",
+                groups.len()
+            ));
+        }
+    }
+
+    fn add_calls(&mut self, graph: &HookGraph, ruleset: &Ruleset) {
+        let missing: HashMap<(TableId, &Name), usize> = self
+            .items
+            .iter()
+            .enumerate()
+            .filter_map(|(index, item)| match &item.kind {
+                ItemKind::Missing(name) => Some(((item.table, name), index)),
+                ItemKind::Chain(_) | ItemKind::Group { .. } => None,
+            })
+            .collect();
+        let mut calls: IndexMap<(End, End, bool), Call> = IndexMap::new();
+        for (id, _) in ruleset.chains() {
+            let Some(from) = self.end_of(id) else {
+                continue;
+            };
+            for (rule, target, goto, via_map) in graph.calls_from(id) {
+                let to = match target {
+                    Node::Chain(id) => self.end_of(*id),
+                    Node::Missing { table, name } => {
+                        missing.get(&(*table, name)).map(|&item| End::Item(item))
+                    }
+                    Node::Spot { .. } | Node::Stage { .. } | Node::Core { .. } => None,
+                };
+                let Some(to) = to else { continue };
+                if from == to
+                    && let End::Item(item) = to
+                    && matches!(self.items[item].kind, ItemKind::Group { .. })
+                {
+                    continue;
+                }
+                let call = calls.entry((from, to, goto)).or_insert_with(|| Call {
+                    from,
+                    to,
+                    goto,
+                    via_map: false,
+                    rules: Vec::new(),
+                });
+                call.via_map |= via_map;
+                if !call.rules.contains(&rule) {
+                    call.rules.push(rule);
+                }
+            }
+        }
+        self.calls = calls.into_values().collect();
+    }
+}
+
+/// The families to show, the two of IP as one where the same chains run in both.
+fn sections(graph: &HookGraph, wanted: &Wanted) -> Vec<Section> {
+    let hooks = |pf: Pf| -> Vec<Hook> {
+        let stages = graph.stages().iter().filter(|stage| stage.pf == pf);
+        stages.map(|stage| stage.hook).collect()
+    };
+    let runs_chains = |pf: Pf| {
+        graph.stages().iter().any(|stage| {
+            stage.pf == pf
+                && stage.slots.iter().any(|slot| match &slot.work {
+                    Work::Chain(_) => true,
+                    Work::Nat(chains) => !chains.is_empty(),
+                    Work::Defrag | Work::Conntrack | Work::Confirm => false,
+                })
+        })
+    };
+    let same = |a: Pf, b: Pf| {
+        hooks(a) == hooks(b)
+            && hooks(a).into_iter().all(|hook| {
+                graph.stage(a, hook).map(|stage| &stage.slots)
+                    == graph.stage(b, hook).map(|stage| &stage.slots)
+            })
+    };
+    let mut families: Vec<Pf> = FAMILIES
+        .into_iter()
+        .filter(|pf| {
+            wanted
+                .families
+                .as_ref()
+                .is_none_or(|wanted| wanted.contains(pf))
+        })
+        .filter(|&pf| runs_chains(pf))
+        .collect();
+    if let Some(home) = wanted.home {
+        families.sort_by_key(|&pf| pf != home);
+    }
+    let mut sections: Vec<Section> = Vec::new();
+    for pf in families {
+        let ip = |pf| matches!(pf, Pf::Ip | Pf::Ip6);
+        let twin = sections
+            .iter_mut()
+            .find(|section| ip(pf) && ip(section.pf()) && same(section.pf(), pf));
+        match twin {
+            Some(section) => section.families.push(pf),
+            None => sections.push(Section {
+                families: vec![pf],
+                hooks: hooks(pf),
+            }),
+        }
+    }
+    sections
+}
+
+/// The nodes that a chain's calls lead to, itself included.
+fn called_from(graph: &HookGraph, chain: ChainId) -> HashSet<NodeIndex> {
+    let mut seen = HashSet::new();
+    let mut open: Vec<NodeIndex> = graph.index_of(&Node::Chain(chain)).into_iter().collect();
+    while let Some(node) = open.pop() {
+        if seen.insert(node) {
+            let calls = graph
+                .graph
+                .edges(node)
+                .filter(|edge| matches!(edge.weight(), Edge::Calls { .. }));
+            open.extend(calls.map(|edge| edge.target()));
+        }
+    }
+    seen
+}
+
+/// The prefix under which each chain is drawn together with others of its place and table: the longest that ends at
+/// a separator, or before a digit, and that enough of them share.
+fn prefixes(
+    ruleset: &Ruleset,
+    wanted: &Wanted,
+    chains: &[(ChainId, Place)],
+) -> HashMap<ChainId, String> {
+    let candidates = |name: &str| -> Vec<String> {
+        let mut found = vec![String::new()];
+        let mut before = None;
+        for (at, c) in name.char_indices() {
+            let boundary = match before {
+                None => false,
+                Some(before) => {
+                    "-_.:/".contains(before) && !"-_.:/".contains(c)
+                        || c.is_ascii_digit() && !char::is_ascii_digit(&before)
+                }
+            };
+            if boundary {
+                found.push(name[..at].to_owned());
+            }
+            before = Some(c);
+        }
+        found
+    };
+    let mut counts: HashMap<(Place, TableId, String), usize> = HashMap::new();
+    let groupable: Vec<_> = chains
+        .iter()
+        .filter(|(id, _)| !wanted.keep.contains(id) && ruleset.chain(*id).base.is_none())
+        .collect();
+    for (id, place) in &groupable {
+        let chain = ruleset.chain(*id);
+        for prefix in candidates(&chain.name) {
+            *counts.entry((*place, chain.table, prefix)).or_default() += 1;
+        }
+    }
+    let mut found = HashMap::new();
+    for (id, place) in groupable {
+        let chain = ruleset.chain(*id);
+        let longest = candidates(&chain.name)
+            .into_iter()
+            .rev()
+            .find(|prefix| counts[&(*place, chain.table, prefix.clone())] >= GROUP_OF);
+        // Without any prefix in common only a real crowd is drawn as one.
+        if let Some(prefix) = longest
+            && (!prefix.is_empty()
+                || counts[&(*place, chain.table, String::new())] > GROUP_ABOVE / 2)
+        {
+            found.insert(*id, prefix);
+        }
+    }
+    // A longer prefix may have taken so many that a shorter one has few left.
+    let mut taken: HashMap<(Place, TableId, String), usize> = HashMap::new();
+    let place_of: HashMap<ChainId, Place> = chains.iter().copied().collect();
+    let key = |id: ChainId, prefix: &String| {
+        let place = place_of.get(&id).copied().unwrap_or(Place::Shared);
+        (place, ruleset.chain(id).table, prefix.clone())
+    };
+    for (&id, prefix) in &found {
+        *taken.entry(key(id, prefix)).or_default() += 1;
+    }
+    found.retain(|&id, prefix| taken[&key(id, prefix)] >= 2);
+    found
+}
