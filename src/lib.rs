@@ -1,3 +1,7 @@
+//! Where did my packet go? Traces a flow and its reply through an nftables ruleset.
+//!
+//! docs/architecture.md tells which module is responsible for what; `tests/layers.rs` keeps the layers.
+
 pub mod capture;
 pub mod conntrack;
 pub mod diagnostic;
@@ -6,6 +10,8 @@ pub mod flow;
 pub mod graph;
 pub mod hooks;
 pub mod host;
+pub mod infer;
+pub mod iptables;
 pub mod load;
 pub mod logic;
 pub mod nft;

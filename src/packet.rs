@@ -389,6 +389,12 @@ impl Packet {
         self
     }
 
+    /// Puts a link-layer header of unknown addresses in front: a packet has one from its device on (`neigh_output`).
+    pub fn with_new_link_header(&mut self) {
+        self.link = Some(0);
+        self.mark_unknown(0, 12);
+    }
+
     /// True when the packet came with a link-layer header.
     pub fn has_link_header(&self) -> bool {
         self.link.is_some()

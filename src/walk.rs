@@ -131,6 +131,8 @@ pub(crate) struct Walker<'w, R> {
     binders: Vec<(Manip, crate::ruleset::RuleId)>,
     /// The gateway of the route in force, for masquerade.
     next_hop: Option<IpAddr>,
+    /// Whom the request came from, and by which interface: the way back when no route says otherwise.
+    peer: Option<(IpAddr, Iface)>,
     /// What the user says conntrack makes of the next packet.
     forced: Option<GivenState>,
     /// Stack of chains to resume, kept to save allocations.
@@ -142,6 +144,7 @@ impl<'w, R: Record> Walker<'w, R> {
         Walker { world, hooks, know, entries: Vec::new(), record, budget: BUDGET,
             binders: Vec::new(),
             next_hop: None,
+            peer: None,
             forced: None,
             frames: Vec::new(),
         }
@@ -261,7 +264,12 @@ impl<'w, R: Record> Walker<'w, R> {
                 skb.oif = probe.oif;
                 self.output(&mut skb)
             }
-            Entrance::Iface(iface) => self.receive_from_wire(&mut skb, iface, probe.in_port),
+            Entrance::Iface(iface) => {
+                if let (None, Known::Value(src)) = (self.peer, probe.spec.src) {
+                    self.peer = Some((src, iface));
+                }
+                self.receive_from_wire(&mut skb, iface, probe.in_port)
+            }
         };
         (skb, ended)
     }

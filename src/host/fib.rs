@@ -22,7 +22,8 @@ use super::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RouteQuery<'a> {
     pub dst: IpAddr,
-    /// `None` when the host has not chosen one yet.
+    /// `None` when the host has not chosen one yet. The kernel asks again with the source that the answer led to, which matters
+    /// to rules and IPv6 routes that ask for sources (`ip_route_connect`, `ip6_dst_lookup_tail`).
     pub src: Option<IpAddr>,
     /// The device that the packet came in through; `None` for packets of this host, which a rule with `iif lo` selects.
     pub iif: Option<&'a str>,
@@ -185,8 +186,15 @@ impl Host {
                 dev,
             )),
             (RouteAnswer::Found(found), _) if !is_refusal(found.kind) => {
-                let kind = special.unwrap_or(found.kind);
-                RouteAnswer::Found(FoundRoute { kind, ..found })
+                RouteAnswer::Found(match special {
+                    // Such a destination is on the link, whatever gateway the route names.
+                    Some(kind) => FoundRoute {
+                        kind,
+                        nexthops: without_gateway(found.nexthops),
+                        ..found
+                    },
+                    None => found,
+                })
             }
             (
                 answer @ (RouteAnswer::Found(_)
@@ -291,40 +299,28 @@ impl Host {
         self.nothing_found(query.dst)
     }
 
-    /// `fib_lookup` while `fib_has_custom_rules` is unset: local and main are one trie, in which the longest prefix of both wins,
-    /// and the default table is asked after any failure, even after a blackhole route.
+    /// `fib_lookup` while `fib_has_custom_rules` is unset: local and main are one trie, in which the longest prefix of both
+    /// wins, then the default table.
     fn without_rules_v4(&self, query: &RouteQuery<'_>, entries: &[Entry<'_>]) -> RouteAnswer {
-        let merged = entries
-            .iter()
-            .filter(|entry| matches!(entry.table, TableId::LOCAL | TableId::MAIN));
-        let first = self.look_up(query, merged);
-        if let InTable::Found(entry, hops) = first {
-            let rule = if entry.table == TableId::LOCAL {
-                0
-            } else {
-                32766
+        let merged = |entry: &&Entry<'_>| matches!(entry.table, TableId::LOCAL | TableId::MAIN);
+        let last = |entry: &&Entry<'_>| entry.table == TableId::DEFAULT;
+        for answer in [
+            self.look_up(query, entries.iter().filter(merged)),
+            self.look_up(query, entries.iter().filter(last)),
+        ] {
+            let (entry, hops) = match answer {
+                InTable::Found(entry, hops) => (entry, hops),
+                InTable::Refused(entry) => (entry, Vec::new()),
+                InTable::Next => continue,
+            };
+            let rule = match entry.table {
+                TableId::LOCAL => 0,
+                TableId::MAIN => 32766,
+                _ => 32767,
             };
             return RouteAnswer::Found(found(entry, hops, rule));
         }
-        let has_default_table = self.routes.iter().any(|route| {
-            route.table == TableId::DEFAULT && IpFamily::of_net(route.prefix) == IpFamily::V4
-        });
-        if has_default_table {
-            return match self.look_up(
-                query,
-                entries
-                    .iter()
-                    .filter(|entry| entry.table == TableId::DEFAULT),
-            ) {
-                InTable::Found(entry, hops) => RouteAnswer::Found(found(entry, hops, 32767)),
-                InTable::Refused(entry) => RouteAnswer::Found(found(entry, Vec::new(), 32767)),
-                InTable::Next => self.nothing_found(query.dst),
-            };
-        }
-        match first {
-            InTable::Refused(entry) => RouteAnswer::Found(found(entry, Vec::new(), 32766)),
-            InTable::Found(..) | InTable::Next => self.nothing_found(query.dst),
-        }
+        self.nothing_found(query.dst)
     }
 
     /// `fib6_rule_lookup` while `fib6_has_custom_rules` is unset: local, then main; there is no default table.
@@ -523,10 +519,24 @@ impl Host {
         // A bound sender gets only routes of its device; the device that a packet came in through is preferred, and
         // demanded only for destinations that mean nothing without one (`rt6_need_strict`).
         let demanded = query.oif.or(query.iif.filter(|_| strict));
+        let asks_for = |from: IpNet| query.src.is_some_and(|src| from.contains(&src));
+        // `fib6_node_lookup_1` leaves a prefix whose routes ask for other sources without a look at its route for every source;
+        // only the default route is found again, because it sits at the root.
+        let all = entries.clone();
+        let hidden = move |entry: &Entry<'_>| {
+            let beside = || {
+                all.clone()
+                    .filter(|other| other.prefix == entry.prefix)
+                    .filter_map(|other| other.from)
+            };
+            entry.from.is_none()
+                && entry.prefix.prefix_len() > 0
+                && beside().next().is_some()
+                && !beside().any(asks_for)
+        };
         let good = entries.filter(|entry| {
-            entry
-                .from
-                .is_none_or(|from| query.src.is_some_and(|src| from.contains(&src)))
+            entry.from.is_none_or(asks_for)
+                && !hidden(entry)
                 && (!self.good_hops(entry, demanded).is_empty()
                     || (is_refusal(entry.kind) && demanded.is_none()))
         });
@@ -889,6 +899,13 @@ fn on_link(kind: RouteType, dst: IpAddr, dev: &str) -> FoundRoute {
     }
 }
 
+fn without_gateway(nexthops: Vec<NextHop>) -> Vec<NextHop> {
+    nexthops
+        .into_iter()
+        .map(|hop| NextHop { via: None, ..hop })
+        .collect()
+}
+
 fn host_net(ip: IpAddr) -> IpNet {
     IpNet::from(ip)
 }
@@ -899,4 +916,214 @@ fn v4_net(ip: Ipv4Addr, len: u8) -> IpNet {
 
 fn v6_net(ip: Ipv6Addr, len: u8) -> IpNet {
     IpNet::V6(Ipv6Net::new_assert(ip, len))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Complete, Link, Route};
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    fn route(prefix: &str, table: u32, dev: &str) -> Route {
+        Route {
+            kind: RouteType::Unicast,
+            prefix: prefix.parse().expect("a prefix"),
+            from: None,
+            table: TableId(table),
+            nexthops: vec![NextHop::dev(dev)],
+            metric: 0,
+            prefsrc: None,
+            scope: Scope::GLOBAL,
+            tos: 0,
+            origin: Origin::Given,
+        }
+    }
+
+    fn whole(routes: Vec<Route>, rules: Vec<RoutingRule>) -> Host {
+        let complete = Complete {
+            routes4: true,
+            routes6: true,
+            rules4: true,
+            rules6: true,
+            ..Complete::default()
+        };
+        Host {
+            routes,
+            rules,
+            complete,
+            ..Host::default()
+        }
+    }
+
+    fn rule(priority: u32, table: u32) -> RoutingRule {
+        RoutingRule::all(
+            priority,
+            IpFamily::V4,
+            RuleAction::Table(TableId(table)),
+            Origin::Given,
+        )
+    }
+
+    /// Table, prefix and first device, or what is missing.
+    fn decided(host: &Host, query: &RouteQuery<'_>) -> String {
+        match host.route(query) {
+            RouteAnswer::Found(found) => {
+                let dev = found
+                    .nexthops
+                    .first()
+                    .and_then(|hop| hop.dev.as_deref())
+                    .unwrap_or("-");
+                format!("{:?} {} {dev}", found.kind, found.prefix)
+            }
+            RouteAnswer::NoRoute => "no route".to_owned(),
+            RouteAnswer::Unknown { missing } => missing,
+        }
+    }
+
+    #[test]
+    fn local_and_main_are_one_trie_until_there_are_rules() {
+        let anything = Route {
+            kind: RouteType::Local,
+            ..route("10.50.0.0/16", 255, "lo")
+        };
+        let mut host = whole(
+            vec![anything, route("10.50.7.0/24", 254, "eth0")],
+            Vec::new(),
+        );
+        let query = RouteQuery::to(ip("10.50.7.1"));
+        assert_eq!(decided(&host, &query), "Unicast 10.50.7.0/24 eth0");
+        host.rules = vec![rule(0, 255), rule(32766, 254), rule(32767, 253)];
+        assert_eq!(decided(&host, &query), "Unicast 10.50.7.0/24 eth0");
+        host.rules.insert(1, rule(100, 100));
+        assert_eq!(decided(&host, &query), "Local 10.50.0.0/16 lo");
+    }
+
+    #[test]
+    fn a_rule_that_is_not_understood_leaves_open_what_it_might_select() {
+        let mut odd = rule(100, 100);
+        odd.to = Some("10.0.0.0/8".parse().expect("a prefix"));
+        odd.unread.push("tun_id".into());
+        let host = whole(
+            vec![route("0.0.0.0/0", 254, "eth0")],
+            vec![odd, rule(32766, 254)],
+        );
+        assert_eq!(
+            decided(&host, &RouteQuery::to(ip("10.1.1.1"))),
+            "the meaning of routing rule 100 (tun_id)"
+        );
+        assert_eq!(
+            decided(&host, &RouteQuery::to(ip("8.8.8.8"))),
+            "Unicast 0.0.0.0/0 eth0"
+        );
+    }
+
+    #[test]
+    fn a_table_that_was_not_listed_is_not_empty() {
+        let mut host = whole(
+            vec![route("0.0.0.0/0", 254, "eth0")],
+            vec![rule(100, 100), rule(32766, 254)],
+        );
+        let query = RouteQuery::to(ip("8.8.8.8"));
+        assert_eq!(decided(&host, &query), "Unicast 0.0.0.0/0 eth0");
+        host.complete.routes4 = false;
+        assert_eq!(
+            decided(&host, &query),
+            "the routes of table 100, which routing rule 100 selects"
+        );
+    }
+
+    #[test]
+    fn a_vrf_looks_in_its_own_table() {
+        let mut l3mdev = rule(1000, 0);
+        l3mdev.action = RuleAction::L3mdev;
+        let mut host = whole(
+            vec![
+                route("0.0.0.0/0", 254, "eth0"),
+                route("0.0.0.0/0", 77, "eth1"),
+            ],
+            vec![l3mdev, rule(0, 255), rule(32766, 254)],
+        );
+        host.links.push(Link::named(
+            "red",
+            LinkKind::Vrf { table: TableId(77) },
+            Origin::Given,
+        ));
+        host.links.push(Link {
+            master: Some("red".into()),
+            ..Link::named("eth1", LinkKind::Physical, Origin::Given)
+        });
+        let from = ip("192.0.2.1");
+        assert_eq!(
+            decided(&host, &RouteQuery::through(ip("8.8.8.8"), from, "eth1")),
+            "Unicast 0.0.0.0/0 eth1"
+        );
+        assert_eq!(
+            decided(&host, &RouteQuery::through(ip("8.8.8.8"), from, "eth0")),
+            "Unicast 0.0.0.0/0 eth0"
+        );
+        let bound = RouteQuery {
+            oif: Some("red"),
+            ..RouteQuery::to(ip("8.8.8.8"))
+        };
+        assert_eq!(decided(&host, &bound), "Unicast 0.0.0.0/0 eth1");
+    }
+
+    #[test]
+    fn a_dead_or_unwanted_next_hop_is_skipped() {
+        let mut both = route("0.0.0.0/0", 254, "eth0");
+        both.nexthops = vec![
+            NextHop {
+                dead: true,
+                ..NextHop::dev("eth0")
+            },
+            NextHop {
+                linkdown: true,
+                ..NextHop::dev("eth1")
+            },
+            NextHop::dev("eth2"),
+        ];
+        let mut host = whole(vec![both], Vec::new());
+        let query = RouteQuery::to(ip("8.8.8.8"));
+        assert_eq!(decided(&host, &query), "Unicast 0.0.0.0/0 eth1");
+        host.sysctls.insert(
+            "net.ipv4.conf.eth1.ignore_routes_with_linkdown".into(),
+            "1".into(),
+        );
+        assert_eq!(decided(&host, &query), "Unicast 0.0.0.0/0 eth2");
+    }
+
+    #[test]
+    fn a_source_specific_route_hides_the_plain_one_beside_it() {
+        let asks = Route {
+            from: Some("fd00::/64".parse().expect("a prefix")),
+            ..route("fd14::/32", 254, "eth0")
+        };
+        let host = whole(
+            vec![
+                route("fd14::/32", 254, "eth1"),
+                asks,
+                route("::/0", 254, "eth2"),
+            ],
+            Vec::new(),
+        );
+        let from = |src: &str| RouteQuery {
+            src: Some(ip(src)),
+            ..RouteQuery::to(ip("fd14::1"))
+        };
+        assert_eq!(decided(&host, &from("fd00::1")), "Unicast fd14::/32 eth0");
+        assert_eq!(decided(&host, &from("fd01::1")), "Unicast ::/0 eth2");
+    }
+
+    #[test]
+    fn a_whole_list_without_a_route_says_so() {
+        let host = whole(vec![route("10.0.0.0/8", 254, "eth0")], Vec::new());
+        assert_eq!(decided(&host, &RouteQuery::to(ip("8.8.8.8"))), "no route");
+        assert_eq!(
+            decided(&host, &RouteQuery::to(ip("2001:db8::1"))),
+            "no route"
+        );
+    }
 }

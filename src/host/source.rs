@@ -209,3 +209,95 @@ fn common_bits(a: Ipv6Addr, b: Ipv6Addr) -> u32 {
 fn answer(address: &Address) -> (IpAddr, Origin) {
     (address.ip, address.origin)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    fn host(addresses: &[(&str, &str)]) -> Host {
+        let mut host = Host::default();
+        for (dev, text) in addresses {
+            let (address, len) = text.split_once('/').expect("a length");
+            host.addresses.push(Address::of(
+                ip(address),
+                len.parse().expect("a length"),
+                *dev,
+                Origin::Given,
+            ));
+        }
+        host.complete.addresses = true;
+        host
+    }
+
+    #[test]
+    fn ipv4_prefers_the_subnet_of_the_gateway() {
+        let mut host = host(&[
+            ("eth0", "10.0.0.1/24"),
+            ("eth0", "10.0.9.1/24"),
+            ("lo", "127.0.0.1/8"),
+            ("lo", "10.99.0.1/32"),
+        ]);
+        let chosen = |host: &Host, dev: &str, towards: &str| {
+            host.source_address(dev, Some(ip(towards)), IpFamily::V4)
+                .map(|(ip, _)| ip.to_string())
+                .unwrap_or_default()
+        };
+        assert_eq!(chosen(&host, "eth0", "10.0.9.254"), "10.0.9.1");
+        assert_eq!(chosen(&host, "eth0", "192.0.2.1"), "10.0.0.1");
+        // A device without an address borrows the first there is of global scope.
+        assert_eq!(chosen(&host, "tun0", "192.0.2.1"), "10.0.0.1");
+        assert_eq!(chosen(&host, "lo", "127.0.0.1"), "10.99.0.1");
+        host.addresses[1].secondary = true;
+        assert_eq!(chosen(&host, "eth0", "10.0.9.254"), "10.0.0.1");
+        host.complete.addresses = false;
+        assert_eq!(chosen(&host, "tun0", "192.0.2.1"), "");
+    }
+
+    #[test]
+    fn ipv6_prefers_scope_then_device_then_label_then_prefix() {
+        let host = host(&[
+            ("eth0", "fe80::1/64"),
+            ("eth0", "fd00::1/64"),
+            ("eth0", "2001:db8:1::1/64"),
+            ("eth0", "2001:db8:2::1/64"),
+            ("eth1", "2001:db8:9::1/64"),
+        ]);
+        let chosen = |towards: &str| {
+            host.source_address("eth0", Some(ip(towards)), IpFamily::V6)
+                .map(|(ip, _)| ip.to_string())
+                .unwrap_or_default()
+        };
+        assert_eq!(chosen("2001:db8:2::9"), "2001:db8:2::1");
+        assert_eq!(chosen("2001:db8:9::9"), "2001:db8:1::1");
+        assert_eq!(chosen("fd77::1"), "fd00::1");
+        assert_eq!(chosen("fe80::9"), "fe80::1");
+    }
+
+    #[test]
+    fn redirect_takes_the_first_address() {
+        let host = host(&[
+            ("eth0", "fe80::1/64"),
+            ("eth0", "fd00::1/64"),
+            ("eth0", "10.0.0.1/24"),
+            ("eth0", "10.0.0.2/24"),
+        ]);
+        assert_eq!(
+            host.first_address("eth0", IpFamily::V4).map(|(ip, _)| ip),
+            Some(ip("10.0.0.1"))
+        );
+        assert_eq!(
+            host.first_address("eth0", IpFamily::V6).map(|(ip, _)| ip),
+            Some(ip("fd00::1"))
+        );
+        assert_eq!(
+            host.redirect_address("eth0", ip("fe80::99"))
+                .map(|(ip, _)| ip),
+            Some(ip("fe80::1"))
+        );
+        assert_eq!(host.redirect_address("eth1", ip("10.0.0.9")), None);
+    }
+}

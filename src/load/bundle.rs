@@ -644,3 +644,200 @@ fn know_link<'a>(host: &'a mut Host, name: &str) -> &'a mut Link {
         });
     &mut host.links[at]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::{AddressType, RouteAnswer, RouteQuery, TypeAnswer};
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    fn dev_to(host: &Host, dst: &str) -> String {
+        match host.route(&RouteQuery::to(ip(dst))) {
+            RouteAnswer::Found(found) => {
+                let hop = found.nexthops.first().expect("a next hop");
+                format!("{:?} {}", found.kind, hop.dev.as_deref().unwrap_or("-"))
+            }
+            RouteAnswer::NoRoute => "no route".to_owned(),
+            RouteAnswer::Unknown { missing } => format!("unknown: {missing}"),
+        }
+    }
+
+    #[test]
+    fn light_flags_answer_what_they_say_and_nothing_more() {
+        let mut host = Host::default();
+        assert_eq!(dev_to(&host, "127.0.0.5"), "Local lo");
+        assert_eq!(dev_to(&host, "::1"), "Local lo");
+        assert_eq!(
+            dev_to(&host, "10.0.0.9"),
+            "unknown: the IPv4 route to 10.0.0.9"
+        );
+        apply_iface(&mut host, "eth0=10.0.0.1/24,10.0.0.2/24,fd00::1/64").expect("an interface");
+        assert_eq!(dev_to(&host, "10.0.0.1"), "Local eth0");
+        assert_eq!(dev_to(&host, "10.0.0.9"), "Unicast eth0");
+        assert_eq!(dev_to(&host, "10.0.0.255"), "Broadcast eth0");
+        assert_eq!(dev_to(&host, "fd00::9"), "Unicast eth0");
+        assert!(host.addresses[1].secondary);
+        assert_eq!(
+            dev_to(&host, "8.8.8.8"),
+            "unknown: the IPv4 route to 8.8.8.8"
+        );
+        assert_eq!(
+            host.address_type(ip("10.0.0.9"), None),
+            TypeAnswer::Known(AddressType::Unicast, Origin::Flag)
+        );
+        assert!(matches!(
+            host.address_type(ip("8.8.8.8"), None),
+            TypeAnswer::Unknown { .. }
+        ));
+        apply_route(&mut host, "default,dev=wan0,via=192.0.2.1").expect("a route");
+        apply_route(&mut host, "10.7.0.0/16,type=blackhole").expect("a route");
+        assert_eq!(dev_to(&host, "8.8.8.8"), "Unicast wan0");
+        assert!(host.link("wan0").is_some());
+        apply_flag_local(&mut host, "10.0.0.77").expect("an address");
+        apply_flag_local(&mut host, "198.51.100.1").expect("an address");
+        assert_eq!(dev_to(&host, "10.0.0.77"), "Local eth0");
+        assert_eq!(dev_to(&host, "198.51.100.1"), "Local lo");
+        assert_eq!(
+            host.address_type(ip("198.51.100.1"), None),
+            TypeAnswer::Known(AddressType::Local, Origin::Flag)
+        );
+        assert_eq!(
+            host.source_address("eth0", Some(ip("8.8.8.8")), IpFamily::V4),
+            Some((ip("10.0.0.1"), Origin::Flag))
+        );
+        assert_eq!(
+            host.source_address("wan0", Some(ip("192.0.2.1")), IpFamily::V4),
+            None
+        );
+    }
+
+    #[test]
+    fn bridges_and_sysctls_from_flags() {
+        let mut host = Host::default();
+        apply_bridge(&mut host, "br0=veth1,veth2").expect("a bridge");
+        assert_eq!(
+            host.ports("br0")
+                .map(|port| port.name.as_str())
+                .collect::<Vec<_>>(),
+            ["veth1", "veth2"]
+        );
+        assert_eq!(host.bridge_of("veth2"), Some("br0"));
+        assert_eq!(host.port_towards("br0", Some(ip("10.0.0.9")), None), None);
+        host.fdb.push(crate::host::FdbEntry {
+            mac: [2, 0, 0, 0, 0, 9],
+            dev: "veth2".into(),
+            master: Some("br0".into()),
+            vlan: None,
+            permanent: false,
+        });
+        host.neighbours.push(crate::host::Neighbour {
+            ip: ip("10.0.0.9"),
+            dev: "br0".into(),
+            mac: Some([2, 0, 0, 0, 0, 9]),
+            failed: false,
+        });
+        assert_eq!(
+            host.port_towards("br0", Some(ip("10.0.0.9")), None),
+            Some("veth2")
+        );
+        assert_eq!(host.bridge_nf_call(IpFamily::V4), None);
+        apply_sysctl(&mut host, "net/bridge/bridge-nf-call-iptables=1").expect("a sysctl");
+        assert_eq!(host.bridge_nf_call(IpFamily::V4), Some(true));
+        apply_sysctl(&mut host, "net.ipv4.conf.all.rp_filter=1").expect("a sysctl");
+        assert_eq!(host.rp_filter("eth0"), None);
+        apply_sysctl(&mut host, "net.ipv4.conf.eth0.rp_filter=2").expect("a sysctl");
+        assert_eq!(host.rp_filter("eth0"), Some(2));
+    }
+
+    #[test]
+    fn flags_that_say_nothing_are_refused_in_one_line() {
+        let host = &mut Host::default();
+        let mut said = vec![
+            apply_iface(host, "eth0").expect_err("no addresses"),
+            apply_iface(host, "eth0=10.0.0.1").expect_err("no length"),
+            apply_iface(host, "eth0=10.0.0.1/33").expect_err("a long length"),
+            apply_route(host, "10.0.0.0/8").expect_err("no device"),
+            apply_route(host, "10.0.0.0/8,via=x").expect_err("no address"),
+            apply_route(host, "fd00::/8,dev=e,via=10.0.0.1").expect_err("two families"),
+            apply_bridge(host, "br0").expect_err("no ports"),
+            apply_sysctl(host, "x").expect_err("no value"),
+            apply_flag_local(host, "x").expect_err("no address"),
+        ];
+        assert_eq!(host, &Host::default());
+        let said: Vec<String> = said.drain(..).map(|error| error.to_string()).collect();
+        assert_eq!(
+            said,
+            [
+                "--iface: `eth0` is not of the form NAME=ADDR/LEN[,ADDR/LEN]",
+                "--iface: `10.0.0.1` has no prefix length; write it as in `eth0=192.0.2.1/24`",
+                "--iface: `10.0.0.1/33` has a prefix length that is too long",
+                "--route: `10.0.0.0/8` names no device; the form is PREFIX,dev=IF[,via=ADDR][,table=N][,metric=N]",
+                "--route: `x` is not an IP address",
+                "--route: `fd00::/8,dev=e,via=10.0.0.1` mixes IPv4 and IPv6",
+                "--bridge: `br0` is not of the form NAME=PORT,PORT",
+                "--sysctl: `x` is not of the form KEY=VALUE",
+                "--local: `x` is not an IP address",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_listing_of_table_main_alone_is_not_whole() {
+        let routes = r#"[{"dst":"default","gateway":"10.0.0.254","dev":"eth0","flags":[]},{"dst":"10.0.0.0/24","dev":"eth0","prefsrc":"10.0.0.1","metric":100,"flags":[]}]"#;
+        let addresses = r#"[{"ifindex":2,"ifname":"eth0","flags":["UP","LOWER_UP"],"link_type":"ether","addr_info":[{"family":"inet","local":"10.0.0.1","prefixlen":24,"scope":"global"}]}]"#;
+        let (host, diagnostics) = assemble(&[
+            (HostPart::Routes, "r.json", routes),
+            (HostPart::Addresses, "a.json", addresses),
+        ]);
+        assert_eq!(
+            diagnostics
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>(),
+            [
+                "warning: r.json: lists no local table, so it is taken for a part of the routes; give the output of `ip -j route show table all`"
+            ]
+        );
+        assert!(!host.complete.routes4);
+        assert_eq!(dev_to(&host, "10.0.0.1"), "Local eth0");
+        assert_eq!(dev_to(&host, "8.8.8.8"), "Unicast eth0");
+        match host.route(&RouteQuery::to(ip("10.0.0.9"))) {
+            RouteAnswer::Found(found) => assert_eq!(found.metric, 100),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_newer_bundle_is_read_as_far_as_known() {
+        let text = r#"{"parts":{"ruleset":{"status":"ok","json":{"nftables":[]},"new":1},"later":{"status":"ok","text":"x"},"links":{"status":"failed","error":"no"},
+            "sysctls":{"status":"ok","text":"net.ipv4.ip_forward = 1\n"},"rules":7,"neighbours":{"status":"ok","json":{}}},"schema":"nfpath.snapshot/2"}"#;
+        assert!(is_bundle(text));
+        let bundle = read("b", text).expect("a bundle");
+        assert_eq!(
+            bundle.ruleset_json.as_deref().map(RawValue::get),
+            Some(r#"{"nftables":[]}"#)
+        );
+        assert_eq!(
+            bundle.host.ip_forward(IpFamily::V4, Some("eth0")),
+            Some(true)
+        );
+        let said: Vec<String> = bundle.diagnostics.iter().map(ToString::to_string).collect();
+        assert_eq!(said.len(), 4, "{said:?}");
+        assert!(said[0].contains("`nfpath.snapshot/2` is newer"), "{said:?}");
+        assert!(
+            said.iter()
+                .any(|line| line == "warning: b, part links: could not be taken: no"),
+            "{said:?}"
+        );
+        assert!(!is_bundle(r#"{"nftables":[]}"#));
+        assert_eq!(
+            read("b", r#"{"schema":"other/1"}"#)
+                .expect_err("another schema")
+                .to_string(),
+            "b: not a snapshot bundle: its schema is `other/1`, not `nfpath.snapshot/1`"
+        );
+    }
+}

@@ -896,3 +896,243 @@ fn parse_protocol(text: &str) -> Option<u8> {
         other => other.strip_prefix("ipproto-").unwrap_or(other).parse().ok(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_routes(text: &str) -> (Vec<Route>, Vec<String>) {
+        let read = routes("r", text, &mut TableNames::default()).expect("a listing of routes");
+        (
+            read.value,
+            read.diagnostics
+                .into_iter()
+                .map(|diagnostic| diagnostic.message)
+                .collect(),
+        )
+    }
+
+    fn read_rules(text: &str) -> (Vec<RoutingRule>, Vec<String>) {
+        let read = rules("r", text, None, &mut TableNames::default()).expect("a listing of rules");
+        (
+            read.value,
+            read.diagnostics
+                .into_iter()
+                .map(|diagnostic| diagnostic.message)
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn routes_in_all_their_shapes() {
+        let (routes, remarks) = read_routes(
+            r#"[
+            {"dst":"default","gateway":"10.0.0.254","dev":"eth0","flags":["onlink"],"unheard-of":{}},
+            {"type":"unicast","dst":"default","table":"main","metric":1024,"pref":"medium","nexthops":[
+                {"gateway":"fd00::fe","dev":"eth0","weight":1,"flags":[]},{"gateway":"fd01::fe","dev":"eth1","weight":2,"flags":["linkdown"]}]},
+            {"type":"local","dst":"10.0.0.1","dev":"eth0","table":"local","scope":"host","prefsrc":"10.0.0.1","flags":[]},
+            {"type":"blackhole","dst":"10.6.0.0/16","table":"100","tos":"0x10","flags":[]},
+            {"dst":"10.22.0.0/16","via":{"family":"inet6","host":"fe80::1"},"dev":"eth0","table":200,"flags":[]},
+            {"dst":"10.7.0.0/16","dev":"eth0","table":"cache"}
+            ]"#,
+        );
+        assert_eq!(remarks, [""; 0]);
+        assert_eq!(routes.len(), 5);
+        assert_eq!(routes[0].prefix.to_string(), "0.0.0.0/0");
+        assert!(routes[0].nexthops[0].onlink);
+        assert_eq!(
+            (routes[0].table, routes[0].metric, routes[0].kind),
+            (TableId::MAIN, 0, RouteType::Unicast)
+        );
+        assert_eq!(routes[1].prefix.to_string(), "::/0");
+        assert_eq!(
+            (routes[1].nexthops[1].weight, routes[1].nexthops[1].linkdown),
+            (2, true)
+        );
+        assert_eq!(
+            (routes[2].prefix.to_string().as_str(), routes[2].scope),
+            ("10.0.0.1/32", Scope::HOST)
+        );
+        assert_eq!(
+            (routes[3].kind, routes[3].table, routes[3].tos),
+            (RouteType::Blackhole, TableId(100), 0x10)
+        );
+        assert_eq!(
+            (routes[4].nexthops[0].via, routes[4].table),
+            (Some("fe80::1".parse().expect("ip")), TableId(200))
+        );
+    }
+
+    #[test]
+    fn a_bad_route_is_left_out_and_the_rest_is_kept() {
+        let (routes, remarks) = read_routes(
+            r#"[{"dst":"10.0.0.0/99","dev":"eth0"},{"dst":"10.1.0.0/16","dev":"eth0"},{"dst":"10.2.0.0/16"},
+            {"dst":"10.3.0.0/16","nhid":7,"gateway":"10.0.0.7","dev":"eth0","nh_info":{"id":7,"group":[{"id":5},{"id":6}]}},
+            {"dst":"10.4.0.0/16","nhid":9}, 5]"#,
+        );
+        assert_eq!(routes.len(), 3);
+        assert_eq!(
+            remarks,
+            [
+                "element 1: `dst` is not a prefix: `10.0.0.0/99`; left out",
+                "element 3: the route to 10.2.0.0/16 has neither a device nor a gateway; left out",
+                "element 6: `dst` is missing; left out",
+                "the route to 10.3.0.0/16 names next hop group 7 and not all of its members; the rest is left out",
+                "the route to 10.4.0.0/16 names next hop object 9 without saying where it leads; left out of every answer",
+            ]
+        );
+    }
+
+    #[test]
+    fn rules_in_all_their_shapes() {
+        let (rules, remarks) = read_rules(
+            r#"[{"priority":0,"src":"all","table":"local"},
+            {"priority":100,"src":"10.0.0.0","srclen":24,"dst":"10.9.0.0","dstlen":16,"tos":"0x10","fwmark":"0x1","fwmask":"0xff","iif":"eth0","iif_detached":null,"oif":"eth1","table":"vpn"},
+            {"priority":101,"not":null,"src":"10.0.0.5","uid_start":0,"uid_end":100,"ipproto":"tcp","sport_start":10,"sport_end":20,"dport":80,"table":"200"},
+            {"priority":102,"src":"all","goto":500},{"priority":106,"src":"all","nop":null},
+            {"priority":500,"src":"all","fwmark":"0x9","action":"unreachable"},
+            {"priority":501,"src":"all","table":"main","suppress_prefixlen":0},
+            {"priority":504,"src":"all","l3mdev":null},{"priority":505,"src":"all","tun_id":5,"table":"4"}]"#,
+        );
+        assert_eq!(remarks, ["routing rule 505: `tun_id` is not understood"]);
+        assert!(rules.iter().all(|rule| rule.family == IpFamily::V4));
+        assert_eq!(
+            rules[1].from.map(|net| net.to_string()).as_deref(),
+            Some("10.0.0.0/24")
+        );
+        assert_eq!((rules[1].fwmark, rules[1].tos), (Some((1, 0xff)), 0x10));
+        assert_eq!(
+            (rules[2].not, rules[2].sport, rules[2].dport),
+            (true, Some((10, 20)), Some((80, 80)))
+        );
+        assert_eq!(
+            (rules[2].ipproto, rules[2].uidrange),
+            (Some(6), Some((0, 100)))
+        );
+        let actions: Vec<RuleAction> = rules[3..8].iter().map(|rule| rule.action).collect();
+        assert_eq!(
+            actions,
+            [
+                RuleAction::Goto(500),
+                RuleAction::Nop,
+                RuleAction::Unreachable,
+                RuleAction::Table(TableId::MAIN),
+                RuleAction::L3mdev
+            ]
+        );
+        assert_eq!(
+            (rules[5].fwmark, rules[6].suppress_prefixlength),
+            (Some((9, u32::MAX)), Some(0))
+        );
+    }
+
+    #[test]
+    fn the_family_of_rules_shows_in_the_default_table() {
+        let v6 = r#"[{"priority":0,"src":"all","table":"local"},{"priority":32766,"src":"all","table":"main"}]"#;
+        assert!(
+            read_rules(v6)
+                .0
+                .iter()
+                .all(|rule| rule.family == IpFamily::V6)
+        );
+        let v4 = v6.replace(']', r#",{"priority":32767,"src":"all","table":"default"}]"#);
+        assert!(
+            read_rules(&v4)
+                .0
+                .iter()
+                .all(|rule| rule.family == IpFamily::V4)
+        );
+    }
+
+    #[test]
+    fn links_and_addresses() {
+        let read = addresses(
+            "a",
+            r#"[{},{"ifindex":3,"ifname":"br0","flags":["BROADCAST","UP"],"mtu":1500,"link_type":"ether","address":"02:42:b8:f1:db:fc","group":"default",
+                "linkinfo":{"info_kind":"bridge","info_data":{"nf_call_iptables":1}},"addr_info":[
+                {"family":"inet","local":"10.0.0.1","prefixlen":24,"scope":"global"},
+                {"family":"inet","local":"10.0.0.2","prefixlen":24,"scope":"global","secondary":true},
+                {"family":"inet","local":"10.9.0.1","address":"10.9.0.2","prefixlen":32,"scope":"link"},
+                {"family":"inet6","local":"fe80::1","prefixlen":64,"scope":"link","tentative":true},
+                {"family":"inet","local":"10.0.0.3","prefixlen":"x"}]},
+              {"ifindex":4,"ifname":"v10","link":"br0","flags":["UP","LOWER_UP"],"linkinfo":{"info_kind":"vlan","info_data":{"id":10}},"addr_info":[]},
+              {"ifindex":5,"ifname":"p0","master":"br0","flags":[],"linkinfo":{"info_kind":"veth","info_slave_kind":"bridge","info_slave_data":{"hairpin":true,"isolated":false}},"addr_info":[]}]"#,
+        )
+        .expect("a listing of addresses");
+        let LinksAndAddresses { links, addresses } = read.value;
+        assert_eq!(links[0].kind, LinkKind::Bridge);
+        assert_eq!(
+            (links[0].up, links[0].carrier, links[0].nf_call),
+            (
+                true,
+                false,
+                NfCall {
+                    ip: true,
+                    ip6: false
+                }
+            )
+        );
+        assert_eq!(links[0].mac, Some([2, 0x42, 0xb8, 0xf1, 0xdb, 0xfc]));
+        assert_eq!(
+            links[1].kind,
+            LinkKind::Vlan {
+                parent: Some("br0".into()),
+                id: 10
+            }
+        );
+        assert_eq!(
+            (links[2].hairpin, links[2].isolated, links[2].up),
+            (Some(true), Some(false), false)
+        );
+        assert_eq!(addresses.len(), 4);
+        assert!(addresses[1].secondary && addresses[3].tentative);
+        assert_eq!(
+            addresses[2].subnet().map(|net| net.to_string()).as_deref(),
+            Some("10.9.0.2/32")
+        );
+        assert_eq!(read.diagnostics.len(), 1);
+    }
+
+    #[test]
+    fn neighbours_and_forwarding_entries() {
+        let read = neighbours(
+            "n",
+            r#"[{"dst":"10.0.0.9","dev":"br0","lladdr":"02:00:00:00:00:09","state":["REACHABLE"]},{"dst":"10.0.0.10","dev":"br0","state":["FAILED"]}]"#,
+        );
+        let read = read.expect("a listing of neighbours").value;
+        assert_eq!(
+            (read[0].mac, read[0].failed),
+            (Some([2, 0, 0, 0, 0, 9]), false)
+        );
+        assert_eq!((read[1].mac, read[1].failed), (None, true));
+        let read = bridge_fdb(
+            "f",
+            r#"[{"mac":"33:33:00:00:00:01","ifname":"p0","flags":["self"],"state":"permanent"},{"mac":"02:00:00:00:00:09","ifname":"p0","flags":[],"master":"br0","state":""}]"#,
+        );
+        let read = read.expect("a listing of forwarding entries").value;
+        assert_eq!(read.len(), 1);
+        assert!(!read[0].permanent);
+    }
+
+    #[test]
+    fn what_is_no_such_listing_is_an_error_of_one_line() {
+        let say = |text: &str| {
+            links("l", text)
+                .expect_err("not a listing of links")
+                .to_string()
+        };
+        assert_eq!(
+            say(" "),
+            "the text is empty; write the output of `ip -j -d link` again and look at what it printed on standard error"
+        );
+        assert_eq!(
+            say("1: lo: <LOOPBACK>"),
+            "not JSON: trailing characters at line 1 column 2; give the output of `ip -j -d link`"
+        );
+        assert_eq!(say("{}"), "not a list; give the output of `ip -j -d link`");
+        assert_eq!(
+            say(r#"[{"dst":"default","dev":"eth0"}]"#),
+            "a list of routes, not of links; give the output of `ip -j -d link`"
+        );
+    }
+}

@@ -1,1 +1,118 @@
-//! Remarks that answer questions people have.
+//! Remarks that answer the questions people ask when they see a path.
+
+use crate::ruleset::Hook;
+
+use super::build::{Sources, is_bridge};
+use super::{FlowReport, Note, PathReport, RuleRef, Step, StepKind, Verdict};
+
+/// The notes for a flow, in the order of the path.
+pub(super) fn notes(report: &FlowReport, sources: Sources<'_>) -> Vec<Note> {
+    let mut notes = Vec::new();
+    let note = |code, message: String, at: Option<RuleRef>| Note { code, message, at };
+    let request = &report.request;
+    if let Some(reply) = &report.reply {
+        if has_nat_chains(request) && !nat_rules(reply) && is_reply(reply) {
+            notes.push(note(
+                "reply-passes-no-nat-chain",
+                "the reply passes no nat chain: nat chains see only the first packet of a connection; conntrack applies the translation to all others".into(),
+                None,
+            ));
+        }
+        if bridge_input_then_forward(reply) || bridge_input_then_forward(request) {
+            notes.push(note(
+                "bridge-input-is-not-ip-input",
+                "bridge input and ip forward both see a packet that comes in by a bridge and is routed on: for the bridge it is addressed to this host (its Ethernet destination is the bridge's own), for IP it is forwarded; the input of `table bridge` is not the input of `table ip`".into(),
+                None,
+            ));
+        }
+    }
+    if report.verdict == Verdict::Accept {
+        let accepting = accepting_chains(request);
+        if accepting > 1 {
+            notes.push(note(
+                "accept-is-not-final",
+                format!("accept ends only its own base chain: {accepting} base chains of the request had to let the packet pass"),
+                None,
+            ));
+        }
+    }
+    if let Some((step, statement)) = translated_destination(request) {
+        notes.push(note(
+            "rules-see-the-translated-destination",
+            format!(
+                "after {statement} every later chain sees {}; a rule that names {} there cannot match (`ct original proto-dst` still has the old port)",
+                step.1, step.0
+            ),
+            None,
+        ));
+    }
+    if let Some(oif) = &request.output.oif
+        && masqueraded_into_bridge(request)
+        && is_bridge(sources.host, oif)
+    {
+        notes.push(note(
+            "client-address-is-hidden",
+            format!(
+                "the receiver behind {oif} sees {} and not the client: its logs and access rules know only this host",
+                request.output.src.text()
+            ),
+            masquerade_rule(request),
+        ));
+    }
+    notes
+}
+
+fn has_nat_chains(path: &PathReport) -> bool {
+    path.steps.iter().any(|step| matches!(&step.kind, StepKind::Chain(chain) if chain.chain_type == "nat"))
+}
+
+fn nat_rules(path: &PathReport) -> bool {
+    has_nat_chains(path)
+}
+
+fn is_reply(path: &PathReport) -> bool {
+    path.steps.iter().any(|step| matches!(&step.kind, StepKind::Conntrack(ct) if ct.reply))
+}
+
+fn bridge_input_then_forward(path: &PathReport) -> bool {
+    let hook = |layer: &str, hook: Hook| {
+        path.steps.iter().any(|s: &Step| s.layer == layer && s.hook == hook && matches!(s.kind, StepKind::Chain(_)))
+    };
+    hook("bridge", Hook::Input) && (hook("ip", Hook::Forward) || hook("ip6", Hook::Forward))
+}
+
+/// Base chains that accepted by a rule of theirs, nat chains not counted.
+fn accepting_chains(path: &PathReport) -> usize {
+    let mut count = 0;
+    let mut nat = false;
+    for step in &path.steps {
+        match &step.kind {
+            StepKind::Chain(chain) => nat = chain.chain_type == "nat",
+            StepKind::Rule(rule) if rule.matched && rule.verdict == "accept" && !nat => count += 1,
+            _ => {}
+        }
+    }
+    count
+}
+
+fn translated_destination(path: &PathReport) -> Option<((String, String), &'static str)> {
+    path.steps.iter().find_map(|step| match &step.kind {
+        StepKind::Nat(nat) if !nat.source && !nat.reply => {
+            Some(((nat.from.clone(), nat.to.clone()), nat.statement.unwrap_or("the translation")))
+        }
+        _ => None,
+    })
+}
+
+fn masqueraded_into_bridge(path: &PathReport) -> bool {
+    path.steps
+        .iter()
+        .any(|step| matches!(&step.kind, StepKind::Nat(nat) if nat.source && nat.statement == Some("masquerade")))
+}
+
+fn masquerade_rule(path: &PathReport) -> Option<RuleRef> {
+    path.steps.iter().find_map(|step| match &step.kind {
+        StepKind::Nat(nat) if nat.source && !nat.reply => nat.by.clone(),
+        _ => None,
+    })
+}

@@ -1,7 +1,8 @@
 //! Base chains and the chains they call (`nft_do_chain`).
 
 use crate::eval::{Pf, RuleEnd, Skb};
-use crate::ruleset::{ChainId, Hook, Policy, RuleId};
+use crate::logic::Source;
+use crate::ruleset::{ChainId, Dormancy, Hook, Policy, RuleId};
 
 use super::step::{Disposition, RuleOutcome, RuleStep, StepKind, Taken};
 use super::{Ended, Record, Walker};
@@ -12,6 +13,14 @@ const MAX_DEPTH: usize = 64;
 impl<R: Record> Walker<'_, R> {
     /// Runs a base chain to its verdict. `Ok` is accept: the next work of the hook goes on.
     pub(super) fn base_chain(&mut self, skb: &mut Skb, pf: Pf, hook: Hook, id: ChainId) -> Result<(), Ended> {
+        let table = self.ruleset().table_of(id);
+        if table.dormancy == Dormancy::Possibly {
+            let question = format!("table {} {} is dormant", table.family, table.name);
+            let because = "nft 1.0.6 garbles the flags of tables; see `nft list table`, or list it with a newer nft";
+            if self.know.ask(question, because, Source::Open, false) {
+                return Ok(());
+            }
+        }
         self.step(skb, pf, hook, StepKind::Chain(id));
         let mut frames = std::mem::take(&mut self.frames);
         let base = frames.len();

@@ -124,6 +124,12 @@ impl<R: Record> Walker<'_, R> {
 
     /// The route cannot be known: is the destination this host's, or somebody else's?
     fn route_unknown(&mut self, skb: &mut Skb, dst: IpAddr, missing: &str) -> Result<Decision, Ended> {
+        if let Some((_, oif)) = self.peer.filter(|(peer, _)| *peer == dst) {
+            let words = Some("back by the interface that the request came by".to_string());
+            skb.oif = Some(oif);
+            self.routed(skb, RoutingDecision::Forward, words, false);
+            return Ok(Decision::Forward { oif, next_hop: None });
+        }
         let question = format!("{dst} is an address of this host");
         if self.know.ask(question, format!("{missing}; {LOCAL_ADDRESS}"), Source::Open, false) {
             self.routed(skb, RoutingDecision::Local, None, false);
@@ -320,6 +326,12 @@ impl<R: Record> Walker<'_, R> {
         match answer {
             RouteAnswer::NoRoute => Err(self.host_drop(skb, pf, HostDrop::NoRoute)),
             RouteAnswer::Unknown { missing } => {
+                if let Some((_, oif)) = self.peer.filter(|(peer, _)| *peer == dst) {
+                    skb.oif = Some(oif);
+                    let words = Some("back by the interface that the request came by".to_string());
+                    self.routed(skb, RoutingDecision::Output, words, again);
+                    return Ok(());
+                }
                 let question = format!("{dst} is an address of this host");
                 let local = self.know.ask(question, format!("{missing}; {LOCAL_ADDRESS}"), Source::Open, false);
                 let oif = if local { self.iface("lo") } else { self.unknown_out(dst) };
@@ -395,6 +407,7 @@ impl<R: Record> Walker<'_, R> {
             }
             return self.ip_receive(skb);
         }
+        skb.packet.with_new_link_header();
         if let Err(ended) = self.device_hook(skb, Hook::Egress, oif) {
             return ended;
         }

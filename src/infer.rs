@@ -1,0 +1,371 @@
+//! What a ruleset alone tells of its host, when nobody gave the host's facts.
+//!
+//! Every conclusion is an [`Inference`] with its reason and how to confirm it, and reaches the report when a walk uses it.
+//! Facts that were given are never overruled: nothing is concluded about lists that are whole.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+
+use crate::flow::Flow;
+use crate::host::{
+    Address, Host, Inference, InferenceId, IpFamily, Link, LinkKind, Name, NextHop, Origin, Route, RouteType, Scope,
+    TableId,
+};
+use crate::logic::max_of;
+use crate::ruleset::datatype::ifname_text;
+use crate::ruleset::protocol::Base;
+use crate::ruleset::{
+    ChainType, Expr, Field, FibResult, Hook, MetaKey, NatKind, Op, Operand, Rule, RuleId, Ruleset, Stmt, Target,
+};
+
+/// Adds to the host what the ruleset and the flow let one conclude.
+///
+/// `enters_by`: the interface that the user says the packet enters by.
+pub fn infer(ruleset: &Ruleset, host: &mut Host, flow: &Flow, enters_by: Option<&str>) {
+    loopback(host);
+    if !host.complete.addresses {
+        subnets(ruleset, host);
+    }
+    if !host.complete.links {
+        named_bridges(ruleset, host);
+    }
+    docker_sysctls(ruleset, host);
+    let uplink = uplink(ruleset, host, flow, enters_by);
+    if !host.complete.addresses {
+        published(ruleset, host, flow, uplink.as_ref().map(|(name, _)| name.as_str()));
+    }
+    if !host.complete.routes(family_of(flow)) {
+        default_route(host, flow, uplink);
+    }
+}
+
+fn family_of(flow: &Flow) -> IpFamily {
+    if flow.dst.is_ipv6() { IpFamily::V6 } else { IpFamily::V4 }
+}
+
+fn conclude(host: &mut Host, fact: String, value: String, because: String, confirm: String) -> Origin {
+    let known = host.inferences.iter().position(|i| i.fact == fact && i.value == value);
+    let id = known.unwrap_or_else(|| {
+        host.inferences.push(Inference { fact, value, because, confirm });
+        host.inferences.len() - 1
+    });
+    Origin::Inferred(InferenceId(id as u32))
+}
+
+fn loopback(host: &mut Host) {
+    if host.link("lo").is_none() && !host.complete.links {
+        host.links.push(Link::named("lo", LinkKind::Loopback, Origin::Given));
+    }
+    if !host.complete.addresses && !host.addresses.iter().any(|a| a.dev == "lo") {
+        host.addresses.push(Address::of(IpAddr::V4(Ipv4Addr::LOCALHOST), 8, "lo", Origin::Given));
+        host.addresses.push(Address::of(IpAddr::V6(Ipv6Addr::LOCALHOST), 128, "lo", Origin::Given));
+    }
+}
+
+/// What a rule says of interfaces and addresses, read off its matches.
+#[derive(Default)]
+struct Shape {
+    iif: Vec<(bool, String)>,
+    oif: Vec<(bool, String)>,
+    saddr: Option<IpNet>,
+    daddr: Option<IpNet>,
+    dport: Option<(u128, u128)>,
+    l4proto: Option<u128>,
+    local: bool,
+    masquerade: bool,
+    dnat: bool,
+}
+
+fn shape(ruleset: &Ruleset, rule: &Rule) -> Shape {
+    let mut shape = Shape::default();
+    for statement in &rule.statements {
+        match &statement.kind {
+            Stmt::Match(test) => {
+                let Expr::Field(field) = &test.left else { continue };
+                let range = match test.right {
+                    Operand::Value(value) => (value, value),
+                    Operand::Range(lo, hi) => (lo, hi),
+                    Operand::Set(_) | Operand::Expr(_) => continue,
+                };
+                let positive = test.op == Op::Eq;
+                match field {
+                    Field::Meta(MetaKey::Iifname | MetaKey::Iif) if range.0 == range.1 => {
+                        shape.iif.push((positive, ifname_text(range.0)));
+                    }
+                    Field::Meta(MetaKey::Oifname | MetaKey::Oif) if range.0 == range.1 => {
+                        shape.oif.push((positive, ifname_text(range.0)));
+                    }
+                    Field::Meta(MetaKey::L4proto) if positive => shape.l4proto = Some(range.0),
+                    Field::Payload { base: Base::Nh, offset: 96, len: 32 } if positive => {
+                        shape.saddr = prefix(range, false);
+                    }
+                    Field::Payload { base: Base::Nh, offset: 128, len: 32 } if positive => {
+                        shape.daddr = prefix(range, false);
+                    }
+                    Field::Payload { base: Base::Nh, offset: 64, len: 128 } if positive => {
+                        shape.saddr = prefix(range, true);
+                    }
+                    Field::Payload { base: Base::Nh, offset: 192, len: 128 } if positive => {
+                        shape.daddr = prefix(range, true);
+                    }
+                    Field::Payload { base: Base::Th, offset: 16, len: 16 } if positive => shape.dport = Some(range),
+                    Field::Fib { result: FibResult::Type, flags } if positive && flags.daddr => {
+                        shape.local = range.0 == 2;
+                    }
+                    _ => {}
+                }
+            }
+            Stmt::Nat(nat) => match nat.kind {
+                NatKind::Masquerade => shape.masquerade = true,
+                NatKind::Dnat | NatKind::Redirect => shape.dnat = true,
+                NatKind::Snat => {}
+            },
+            Stmt::Unknown(id) => {
+                let what = &ruleset.unknown(*id).what;
+                shape.masquerade |= what.ends_with("MASQUERADE");
+                shape.dnat |= what.ends_with("DNAT");
+                shape.local |= what.ends_with("addrtype");
+            }
+            _ => {}
+        }
+    }
+    shape
+}
+
+/// A range that is a prefix shorter than a whole address is also fine; other ranges are not.
+fn prefix((lo, hi): (u128, u128), v6: bool) -> Option<IpNet> {
+    let width = if v6 { 128 } else { 32 };
+    let host_bits = (lo ^ hi).checked_add(1).filter(|n| n.is_power_of_two()).map(u128::trailing_zeros).unwrap_or(128);
+    if lo & (max_of(host_bits.max(1)) * u128::from(host_bits > 0)) != 0 || host_bits > width {
+        return None;
+    }
+    let len = (width - host_bits) as u8;
+    let ip = if v6 { IpAddr::V6(Ipv6Addr::from_bits(lo)) } else { IpAddr::V4(Ipv4Addr::from_bits(lo as u32)) };
+    IpNet::new(ip, len).ok()
+}
+
+fn where_is(ruleset: &Ruleset, rule: &Rule) -> String {
+    let table = ruleset.table_of(rule.chain);
+    let chain = &ruleset.chain(rule.chain).name;
+    format!("rule {} of {} {} {chain}", rule.handle, table.family, table.name)
+}
+
+/// `ip saddr NET oifname != BR masquerade`: NET lives behind BR (Docker, Podman, libvirt write it so).
+fn subnets(ruleset: &Ruleset, host: &mut Host) {
+    for rule in &ruleset.rules {
+        let shape = shape(ruleset, rule);
+        let found = match (&shape.saddr, &shape.daddr, shape.oif.as_slice()) {
+            (Some(net), _, [(false, name)]) if shape.masquerade => Some((*net, name.clone())),
+            (_, Some(net), [(true, name)]) if short(net) => Some((*net, name.clone())),
+            _ => None,
+        };
+        let Some((net, name)) = found else { continue };
+        if !short(&net) || host.addresses.iter().any(|a| a.dev == name.as_str() && a.ip.is_ipv4() == net.addr().is_ipv4()) {
+            continue;
+        }
+        let Some(first) = net.hosts().next() else { continue };
+        let origin = conclude(
+            host,
+            format!("subnet of {name}"),
+            format!("{net}, with {first} as this host's address"),
+            format!("{} translates what leaves {net} by another interface than {name}, as Docker, Podman and libvirt write it for a bridge of theirs", where_is(ruleset, rule)),
+            format!("`--iface {name}={first}/{}`, or a snapshot of the host", net.prefix_len()),
+        );
+        add_bridge(host, &name, origin);
+        host.addresses.push(Address::of(first, net.prefix_len(), name.as_str(), origin));
+    }
+}
+
+fn short(net: &IpNet) -> bool {
+    net.prefix_len() > 0 && net.prefix_len() < net.max_prefix_len()
+}
+
+fn add_bridge(host: &mut Host, name: &str, origin: Origin) {
+    if host.link(name).is_none() {
+        host.links.push(Link::named(name, LinkKind::Bridge, origin));
+    }
+}
+
+/// Bridges whose names say so.
+fn named_bridges(ruleset: &Ruleset, host: &mut Host) {
+    for name in interface_names(ruleset) {
+        if host.link(&name).is_some() || !looks_like_bridge(&name) {
+            continue;
+        }
+        let origin = conclude(
+            host,
+            format!("interface {name}"),
+            "a bridge".into(),
+            "its name is one that container and virtualisation software gives to bridges".into(),
+            "`--bridge NAME=PORT,PORT`, or a snapshot of the host".into(),
+        );
+        host.links.push(Link::named(name, LinkKind::Bridge, origin));
+    }
+}
+
+fn looks_like_bridge(name: &str) -> bool {
+    ["docker", "br-", "virbr", "lxcbr", "lxdbr", "podman", "cni"].iter().any(|stem| name.starts_with(stem))
+}
+
+/// Interfaces that belong to containers, tunnels of overlays, or are no way to the outside.
+fn inner(name: &str) -> bool {
+    looks_like_bridge(name)
+        || ["veth", "vnet", "tap", "cali", "flannel", "cilium", "kube", "lxc"].iter().any(|stem| name.starts_with(stem))
+        || name == "lo"
+}
+
+/// Every interface name that rules compare with, in order of appearance, wildcards left out.
+fn interface_names(ruleset: &Ruleset) -> Vec<Name> {
+    let mut names: Vec<Name> = Vec::new();
+    let mut push = |value: u128| {
+        let name = ifname_text(value);
+        if !name.is_empty() && !names.iter().any(|n| n == name.as_str()) {
+            names.push(name.into());
+        }
+    };
+    let is_name = |expr: &Expr| {
+        matches!(expr, Expr::Field(Field::Meta(MetaKey::Iifname | MetaKey::Iif | MetaKey::Oifname | MetaKey::Oif)))
+    };
+    for rule in &ruleset.rules {
+        for statement in &rule.statements {
+            match &statement.kind {
+                Stmt::Match(test) if is_name(&test.left) => match test.right {
+                    Operand::Value(value) => push(value),
+                    Operand::Set(set) => {
+                        ruleset.set(set).ranges().iter().filter(|(lo, hi, _)| lo == hi).for_each(|(lo, _, _)| push(*lo));
+                    }
+                    Operand::Range(..) | Operand::Expr(_) => {}
+                },
+                Stmt::Vmap { key, map } if is_name(key) => {
+                    ruleset.set(*map).ranges().iter().filter(|(lo, hi, _)| lo == hi).for_each(|(lo, _, _)| push(*lo));
+                }
+                _ => {}
+            }
+        }
+    }
+    names
+}
+
+/// Docker loads br_netfilter and switches it on.
+fn docker_sysctls(ruleset: &Ruleset, host: &mut Host) {
+    const KEY: &str = "net.bridge.bridge-nf-call-iptables";
+    if host.complete.sysctls || host.sysctls.contains_key(KEY) {
+        return;
+    }
+    if !ruleset.chains.iter().any(|chain| chain.name.starts_with("DOCKER")) {
+        return;
+    }
+    conclude(
+        host,
+        KEY.into(),
+        "1".into(),
+        "there are chains of Docker, which switches br_netfilter on".into(),
+        format!("`--sysctl {KEY}=0` when it is off, or a snapshot of the host"),
+    );
+    host.sysctls.insert(KEY.into(), "1".into());
+}
+
+/// The interface towards everything that is behind no known subnet, and why it is taken for that.
+fn uplink(ruleset: &Ruleset, host: &Host, flow: &Flow, enters_by: Option<&str>) -> Option<(Name, String)> {
+    let behind_subnet = |ip: IpAddr| {
+        host.addresses.iter().any(|a| !a.ip.is_loopback() && a.subnet().is_some_and(|net| net.contains(&ip)))
+    };
+    if let Some(name) = enters_by
+        && flow.src.is_some_and(|src| !behind_subnet(src))
+    {
+        return Some((name.into(), format!("the flow is said to enter by {name}")));
+    }
+    let with_subnet = |name: &str| host.addresses.iter().any(|a| a.dev == name);
+    let mut candidates = interface_names(ruleset).into_iter().filter(|name| !inner(name) && !with_subnet(name));
+    let only = candidates.next()?;
+    if candidates.next().is_some() || host.complete.links && host.link(&only).is_none() {
+        return None;
+    }
+    let reason = format!("{only} is the only interface named in the ruleset that is neither loopback nor a container bridge");
+    Some((only, reason))
+}
+
+/// A published port: who asks for it asks this host.
+fn published(ruleset: &Ruleset, host: &mut Host, flow: &Flow, uplink: Option<&str>) {
+    let (Some(port), dst) = (flow.dport, flow.dst) else { return };
+    if host.addresses.iter().any(|a| a.ip == dst || !a.ip.is_loopback() && a.subnet().is_some_and(|net| net.contains(&dst))) {
+        return;
+    }
+    let fits = |shape: &Shape| {
+        shape.dnat
+            && shape.dport.is_some_and(|(lo, hi)| lo <= u128::from(port) && u128::from(port) <= hi)
+            && shape.l4proto.is_none_or(|proto| proto == u128::from(flow.proto))
+            && shape.daddr.is_none_or(|net| net.contains(&dst))
+    };
+    let mut found = None;
+    for (at, rule) in ruleset.rules.iter().enumerate() {
+        let own = shape(ruleset, rule);
+        if fits(&own) && (own.local || own.daddr.is_some() || called_for_local(ruleset, RuleId(at as u32))) {
+            found = Some(rule);
+            break;
+        }
+    }
+    let Some(rule) = found else { return };
+    let origin = conclude(
+        host,
+        format!("{dst} is an address of this host"),
+        "yes".into(),
+        format!("{} publishes port {port} of this host's own addresses", where_is(ruleset, rule)),
+        format!("`--local {dst}`, or a snapshot of the host"),
+    );
+    let dev = uplink.unwrap_or("lo");
+    let len = if dst.is_ipv4() { 32 } else { 128 };
+    host.addresses.push(Address::of(dst, len, dev, origin));
+}
+
+/// Whether the rule's chain is called only after `fib daddr type local` in a nat chain.
+fn called_for_local(ruleset: &Ruleset, rule: RuleId) -> bool {
+    let chain = ruleset.rule(rule).chain;
+    ruleset.rules.iter().enumerate().any(|(at, caller)| {
+        let calls = || {
+            ruleset
+                .transfers(RuleId(at as u32))
+                .iter()
+                .any(|(target, _)| matches!(target, Target::Chain(id) if *id == chain))
+        };
+        let at_prerouting = ruleset
+            .chain(caller.chain)
+            .base
+            .as_ref()
+            .is_some_and(|b| b.kind == ChainType::Nat && b.hook == Hook::Prerouting);
+        at_prerouting && calls() && shape(ruleset, caller).local
+    })
+}
+
+/// The way to everything else.
+fn default_route(host: &mut Host, flow: &Flow, uplink: Option<(Name, String)>) {
+    let Some((name, because)) = uplink else { return };
+    let any = if flow.dst.is_ipv6() { "::/0" } else { "0.0.0.0/0" };
+    let Ok(prefix) = any.parse::<IpNet>() else { return };
+    if host.routes.iter().any(|r| r.prefix == prefix) {
+        return;
+    }
+    let origin = conclude(
+        host,
+        format!("addresses outside of the known subnets are reached by {name}"),
+        "yes".into(),
+        because,
+        format!("`--route default,dev={name}`, or a snapshot of the host"),
+    );
+    if host.link(&name).is_none() {
+        host.links.push(Link::named(name.clone(), LinkKind::Physical, origin));
+    }
+    host.routes.push(Route {
+        kind: RouteType::Unicast,
+        prefix,
+        from: None,
+        table: TableId::MAIN,
+        nexthops: vec![NextHop::dev(name)],
+        metric: 0,
+        prefsrc: None,
+        scope: Scope::GLOBAL,
+        tos: 0,
+        origin,
+    });
+}

@@ -1,0 +1,1008 @@
+//! Reads the text of iptables-save(8) and ip6tables-save(8), versions 1.4 to 1.8, of either backend.
+//!
+//! Also reads what `iptables -S` prints (`-P`, `-N`, `-A` lines without a `*table` line). A line that cannot be read gives
+//! a diagnostic with its number and the rest is used; a rule that is only partly readable keeps its place in its chain, because
+//! rules are later identified by their number. What an option means is not known here, only to whom it belongs.
+
+use std::collections::{HashMap, HashSet};
+
+use super::Family;
+use crate::diagnostic::{Diagnostic, Severity};
+
+/// The rules of one family.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Save {
+    pub family: Family,
+    pub tables: Vec<Table>,
+    /// What wrote the text, from the first comment: `iptables-nft-save v1.8.9 (nf_tables)`.
+    pub generator: Option<String>,
+}
+
+/// Which kernel interface holds the rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Backend {
+    /// x_tables: invisible to nft.
+    Legacy,
+    /// nf_tables: the rules are also in `nft list ruleset`.
+    NfTables,
+}
+
+/// One table: `filter`, `nat`, `mangle`, `raw`, `security`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    pub name: String,
+    pub chains: Vec<Chain>,
+}
+
+/// A chain; a built-in one when it has a policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chain {
+    pub name: String,
+    pub policy: Option<Policy>,
+    pub rules: Vec<Rule>,
+}
+
+/// The policy of a built-in chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Policy {
+    Accept,
+    Drop,
+}
+
+/// One `-A` line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// Line number in the text, from 1.
+    pub line: usize,
+    /// The line without its counters.
+    pub text: String,
+    /// Basic options (`-s`, `-i`, `-p`, …) and `-m` matches as they were written.
+    pub matches: Vec<Match>,
+    pub target: Option<Target>,
+    /// True for `-g`.
+    pub goto: bool,
+    pub counters: Option<Counters>,
+}
+
+/// Packets and bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counters {
+    pub packets: u64,
+    pub bytes: u64,
+}
+
+/// One match: a basic option or an extension.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Match {
+    /// The extension's name, or the short form of a basic option: `-s`, `-d`, `-i`, `-o`, `-p`, `-f`.
+    /// [`UNREADABLE`] stands for the unread rest of a damaged line.
+    pub name: String,
+    /// A basic option has exactly one entry, of its own name.
+    pub options: Vec<Opt>,
+    /// The text of this match alone: `-m addrtype --dst-type LOCAL`.
+    pub text: String,
+}
+
+/// The name of the match that stands for text that could not be read.
+pub const UNREADABLE: &str = "(unreadable)";
+
+impl Match {
+    /// True for `-s`, `-d`, `-i`, `-o`, `-p` and `-f`.
+    pub fn is_basic(&self) -> bool {
+        self.name.starts_with('-')
+    }
+}
+
+/// What `-j` or `-g` names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    pub name: String,
+    pub options: Vec<Opt>,
+    /// The text of the target alone: `-j DNAT --to-destination 10.0.0.1`.
+    pub text: String,
+    /// True when the name is a chain of the table.
+    pub is_chain: bool,
+}
+
+/// One option of a match or target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opt {
+    /// With its dashes, as written: `--dport`.
+    pub name: String,
+    /// `!` stood before the option or before its value.
+    pub invert: bool,
+    pub values: Vec<String>,
+}
+
+impl Save {
+    /// Which kernel interface the rules came from, when the first comment tells.
+    ///
+    /// Versions before 1.8 know only x_tables; 1.8.0 to 1.8.3 call the other one `xtables-save`.
+    pub fn backend(&self) -> Option<Backend> {
+        let generator = self.generator.as_deref()?;
+        if generator.contains("nf_tables")
+            || generator.contains("-nft")
+            || generator.starts_with("xtables-")
+        {
+            Some(Backend::NfTables)
+        } else {
+            Some(Backend::Legacy)
+        }
+    }
+
+    /// The table of this name.
+    pub fn table(&self, name: &str) -> Option<&Table> {
+        self.tables.iter().find(|table| table.name == name)
+    }
+}
+
+impl Table {
+    /// The chain of this name.
+    pub fn chain(&self, name: &str) -> Option<&Chain> {
+        self.chains.iter().find(|chain| chain.name == name)
+    }
+}
+
+/// True when the text is of iptables-save or `iptables -S`, judged by its first line that is no comment.
+pub fn looks_like_save(text: &str) -> bool {
+    let mut comments = text
+        .lines()
+        .map(str::trim)
+        .take_while(|line| line.is_empty() || line.starts_with('#'));
+    if comments.any(|line| generator(line).is_some()) {
+        return true;
+    }
+    let Some(first) = text
+        .lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty() && !line.starts_with('#'))
+    else {
+        return false;
+    };
+    let is_table = first.strip_prefix('*').is_some_and(|name| {
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    });
+    let is_rule = ["-A ", "-P ", "-N ", "-t "]
+        .iter()
+        .any(|start| first.starts_with(start));
+    let is_counted = first.starts_with('[') && first.contains("] -A ");
+    is_table || is_rule || is_counted
+}
+
+/// The family that the text is of: by the command in its first comment, else by addresses and ICMP names.
+///
+/// `None` when nothing in it belongs to one family only.
+pub fn detect_family(text: &str) -> Option<Family> {
+    for line in text.lines() {
+        if let Some(by) = generator(line.trim()) {
+            if by.starts_with("ip6tables") {
+                return Some(Family::Ip6);
+            }
+            if by.starts_with("iptables") {
+                return Some(Family::Ip);
+            }
+        }
+    }
+    for line in text.lines() {
+        let (tokens, _) = tokenise(line);
+        for pair in tokens.windows(2) {
+            let (name, value) = (pair[0].text.as_str(), pair[1].text.as_str());
+            match name {
+                "-s" | "-d" | "--source" | "--destination" | "--to-destination" | "--to-source" => {
+                    let value = if value == "!" { continue } else { value };
+                    if value.matches(':').count() > 1 {
+                        return Some(Family::Ip6);
+                    }
+                    if value
+                        .split(['/', ':', '-'])
+                        .next()
+                        .is_some_and(|a| a.parse::<std::net::Ipv4Addr>().is_ok())
+                    {
+                        return Some(Family::Ip);
+                    }
+                }
+                "-p" | "-m" | "--protocol" | "--match" => match value {
+                    "icmpv6" | "ipv6-icmp" | "icmp6" | "58" => return Some(Family::Ip6),
+                    "icmp" => return Some(Family::Ip),
+                    _ => {}
+                },
+                "--reject-with" if value.starts_with("icmp6-") => return Some(Family::Ip6),
+                "--reject-with" if value.starts_with("icmp-") => return Some(Family::Ip),
+                _ => {}
+            }
+        }
+    }
+    None
+}
+
+/// Reads a text of one family. Diagnostics name the save command and the line.
+pub fn read(text: &str, family: Family) -> (Save, Vec<Diagnostic>) {
+    let mut reader = Reader {
+        save: Save {
+            family,
+            tables: Vec::new(),
+            generator: None,
+        },
+        diagnostics: Vec::new(),
+        open: None,
+        declares: false,
+        places: HashMap::new(),
+    };
+    for (index, line) in text.lines().enumerate() {
+        reader.line(index + 1, line.trim());
+    }
+    reader.finish(text.lines().count());
+    (reader.save, reader.diagnostics)
+}
+
+struct Reader {
+    save: Save,
+    diagnostics: Vec<Diagnostic>,
+    /// Index of the table between `*table` and `COMMIT`.
+    open: Option<usize>,
+    /// Chains were declared by `:CHAIN` or `-N` lines.
+    declares: bool,
+    /// Where each chain is, by table: kube-proxy makes tens of thousands.
+    places: HashMap<usize, HashMap<String, usize>>,
+}
+
+impl Reader {
+    fn warn(&mut self, line: usize, message: impl Into<String>) {
+        self.diagnostics.push(Diagnostic {
+            severity: Severity::Warning,
+            source: format!("{}:{line}", self.save.family.save_command()),
+            message: message.into(),
+        });
+    }
+
+    fn table(&mut self, name: &str) -> usize {
+        if let Some(found) = self.save.tables.iter().position(|table| table.name == name) {
+            return found;
+        }
+        self.save.tables.push(Table {
+            name: name.to_owned(),
+            chains: Vec::new(),
+        });
+        self.save.tables.len() - 1
+    }
+
+    fn chain(&mut self, table: usize, name: &str) -> Option<&mut Chain> {
+        let chains = &mut self.save.tables.get_mut(table)?.chains;
+        let places = self.places.entry(table).or_default();
+        let at = match places.get(name) {
+            Some(at) => *at,
+            None => {
+                chains.push(Chain {
+                    name: name.to_owned(),
+                    policy: None,
+                    rules: Vec::new(),
+                });
+                places.insert(name.to_owned(), chains.len() - 1);
+                chains.len() - 1
+            }
+        };
+        chains.get_mut(at)
+    }
+
+    fn line(&mut self, number: usize, line: &str) {
+        if line.is_empty() {
+        } else if line.starts_with('#') {
+            if let Some(by) = generator(line) {
+                self.save.generator.get_or_insert_with(|| by.to_owned());
+            } else if line.contains("incompatible") {
+                // `# Table `filter' contains incompatible base-chains, use 'nft' tool to list them.`
+                self.warn(number, line.trim_start_matches(['#', ' ']).to_owned());
+            }
+        } else if let Some(name) = line.strip_prefix('*') {
+            if let Some(open) = self.open {
+                self.cut_off(number, open);
+            }
+            self.open = Some(self.table(name.trim()));
+        } else if line == "COMMIT" {
+            if self.open.take().is_none() {
+                self.warn(number, "COMMIT without a table");
+            }
+        } else if let Some(declaration) = line.strip_prefix(':') {
+            self.declaration(number, declaration);
+        } else {
+            self.rule(number, line);
+        }
+    }
+
+    fn cut_off(&mut self, line: usize, table: usize) {
+        let name = self
+            .save
+            .tables
+            .get(table)
+            .map(|table| table.name.clone())
+            .unwrap_or_default();
+        self.warn(
+            line,
+            format!("table `{name}` ends without COMMIT: the text may be cut off"),
+        );
+    }
+
+    /// `CHAIN POLICY [packets:bytes]`
+    fn declaration(&mut self, number: usize, text: &str) {
+        let Some(table) = self.open else {
+            self.warn(number, format!("chain outside of a table: `:{text}`"));
+            return;
+        };
+        let mut words = text.split_whitespace();
+        let (Some(name), Some(policy)) = (words.next(), words.next()) else {
+            self.warn(number, format!("chain without a policy: `:{text}`"));
+            return;
+        };
+        self.declares = true;
+        let policy = self.policy(number, policy);
+        if let Some(chain) = self.chain(table, name) {
+            chain.policy = policy;
+        }
+    }
+
+    fn policy(&mut self, number: usize, word: &str) -> Option<Policy> {
+        match word {
+            "ACCEPT" => Some(Policy::Accept),
+            "DROP" => Some(Policy::Drop),
+            "-" => None,
+            other => {
+                self.warn(number, format!("unknown policy `{other}`"));
+                None
+            }
+        }
+    }
+
+    fn rule(&mut self, number: usize, line: &str) {
+        let (counters, text) = match leading_counters(line) {
+            Some((counters, rest)) => (Some(counters), rest),
+            None => (None, line),
+        };
+        let (mut tokens, complete) = tokenise(text);
+        // `-t nat -A …`: the table in the rule itself.
+        let mut table = self.open;
+        if let Some(at) = tokens
+            .iter()
+            .position(|token| token.is("-t") || token.is("--table"))
+            && let Some(name) = tokens.get(at + 1).map(|token| token.text.clone())
+        {
+            table = Some(self.table(&name));
+            tokens.drain(at..at + 2);
+        }
+        let mut words = tokens.iter().map(|token| token.text.as_str());
+        let command = words.next().unwrap_or_default().to_owned();
+        let chain = words.next().map(str::to_owned);
+        let policy = words.next().map(str::to_owned);
+        let known = matches!(
+            command.as_str(),
+            "-A" | "--append" | "-P" | "--policy" | "-N" | "--new-chain"
+        );
+        let (true, Some(chain)) = (known, chain) else {
+            self.warn(number, format!("line not understood: `{line}`"));
+            return;
+        };
+        let table = match table {
+            Some(table) => table,
+            None => self.table("filter"),
+        };
+        match command.as_str() {
+            "-P" | "--policy" => {
+                let policy = policy.and_then(|word| self.policy(number, &word));
+                if let Some(chain) = self.chain(table, &chain) {
+                    chain.policy = policy;
+                }
+            }
+            "-N" | "--new-chain" => {
+                self.declares = true;
+                self.chain(table, &chain);
+            }
+            _ => {
+                let mut rule = RuleReader::new(number, text, counters);
+                rule.read(tokens.get(2..).unwrap_or_default());
+                if !complete {
+                    rule.unreadable(text, "a quotation mark is not closed");
+                }
+                if rule.other_family(self.save.family) {
+                    return;
+                }
+                for problem in std::mem::take(&mut rule.problems) {
+                    self.warn(number, problem);
+                }
+                if let Some(chain) = self.chain(table, &chain) {
+                    chain.rules.push(rule.rule);
+                }
+            }
+        }
+    }
+
+    fn finish(&mut self, lines: usize) {
+        if let Some(open) = self.open.take() {
+            self.cut_off(lines, open);
+        }
+        // Which targets are chains is known when all chains are.
+        let declares = self.declares;
+        for table in &mut self.save.tables {
+            let names: HashSet<String> = table
+                .chains
+                .iter()
+                .map(|chain| chain.name.clone())
+                .collect();
+            let targets = table
+                .chains
+                .iter_mut()
+                .flat_map(|chain| &mut chain.rules)
+                .filter_map(|rule| rule.target.as_mut());
+            for target in targets {
+                target.is_chain = names.contains(&target.name)
+                    || (!declares
+                        && target.options.is_empty()
+                        && !super::translate::is_target(&target.name));
+            }
+        }
+    }
+}
+
+/// `# Generated by iptables-save v1.8.9 on Sat Nov 21 02:08:27 2026` without its frame.
+fn generator(line: &str) -> Option<&str> {
+    let by = line
+        .strip_prefix('#')?
+        .trim_start()
+        .strip_prefix("Generated by ")?;
+    Some(by.split(" on ").next().unwrap_or(by).trim())
+}
+
+/// `[packets:bytes] rest`
+fn leading_counters(line: &str) -> Option<(Counters, &str)> {
+    let (inside, rest) = line.strip_prefix('[')?.split_once(']')?;
+    let (packets, bytes) = inside.split_once(':')?;
+    let counters = Counters {
+        packets: packets.parse().ok()?,
+        bytes: bytes.parse().ok()?,
+    };
+    Some((counters, rest.trim_start()))
+}
+
+/// One argument of a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Token {
+    text: String,
+    /// Any part of it was quoted: it is no option, whatever it looks like.
+    quoted: bool,
+}
+
+impl Token {
+    fn is(&self, text: &str) -> bool {
+        !self.quoted && self.text == text
+    }
+
+    /// `-x` or `--xyz`; not `-1` and not `-`.
+    fn is_option(&self) -> bool {
+        let mut chars = self.text.chars();
+        !self.quoted
+            && chars.next() == Some('-')
+            && chars
+                .next()
+                .is_some_and(|c| c == '-' || c.is_ascii_alphabetic())
+    }
+}
+
+/// Splits as iptables-restore(8) does: blanks separate, double and single quotes hold together, a backslash inside double quotes
+/// escapes. False when a quote is not closed.
+fn tokenise(line: &str) -> (Vec<Token>, bool) {
+    let mut tokens = Vec::new();
+    let mut current: Option<Token> = None;
+    let mut quote: Option<char> = None;
+    let mut chars = line.chars();
+    while let Some(c) = chars.next() {
+        match quote {
+            Some(q) if c == q => quote = None,
+            Some(q) => {
+                let c = if c == '\\' && q == '"' {
+                    chars.next().unwrap_or(c)
+                } else {
+                    c
+                };
+                if let Some(token) = &mut current {
+                    token.text.push(c);
+                }
+            }
+            None if c == '"' || c == '\'' => {
+                quote = Some(c);
+                current
+                    .get_or_insert(Token {
+                        text: String::new(),
+                        quoted: true,
+                    })
+                    .quoted = true;
+            }
+            None if c.is_whitespace() => tokens.extend(current.take()),
+            None => current
+                .get_or_insert(Token {
+                    text: String::new(),
+                    quoted: false,
+                })
+                .text
+                .push(c),
+        }
+    }
+    tokens.extend(current.take());
+    (tokens, quote.is_none())
+}
+
+/// Writes an argument as iptables-save would, quoted when it has to be.
+fn quote(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-.,:/=+@%[]!&*^~#$".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+    }
+}
+
+/// Options whose one value is free text, printed without quotes even when it begins with a dash.
+const FREE_TEXT: [&str; 6] = [
+    "--comment",
+    "--log-prefix",
+    "--nflog-prefix",
+    "--ulog-prefix",
+    "--string",
+    "--hex-string",
+];
+
+/// Options of the protocol matches, which may stand without `-m` after `-p` in hand-written rules.
+const PROTOCOL_OPTIONS: [&str; 10] = [
+    "--sport",
+    "--source-port",
+    "--dport",
+    "--destination-port",
+    "--syn",
+    "--tcp-flags",
+    "--tcp-option",
+    "--icmp-type",
+    "--icmpv6-type",
+    "--chunk-types",
+];
+
+/// Matches that own such options.
+const PROTOCOL_MATCHES: [&str; 7] = ["tcp", "udp", "udplite", "sctp", "dccp", "icmp", "icmp6"];
+
+/// Where the next option belongs.
+#[derive(Clone, Copy)]
+enum Owner {
+    Nobody,
+    Match(usize),
+    Target,
+}
+
+struct RuleReader {
+    rule: Rule,
+    owner: Owner,
+    problems: Vec<String>,
+    only: Option<Family>,
+}
+
+impl RuleReader {
+    fn new(line: usize, text: &str, counters: Option<Counters>) -> Self {
+        RuleReader {
+            rule: Rule {
+                line,
+                text: text.to_owned(),
+                matches: Vec::new(),
+                target: None,
+                goto: false,
+                counters,
+            },
+            owner: Owner::Nobody,
+            problems: Vec::new(),
+            only: None,
+        }
+    }
+
+    /// `-4` and `-6` restrict a line of a text for both families.
+    fn other_family(&self, family: Family) -> bool {
+        self.only.is_some_and(|only| only != family)
+    }
+
+    fn unreadable(&mut self, text: &str, why: &str) {
+        self.problems.push(format!("{why}: `{text}`"));
+        self.rule.matches.push(Match {
+            name: UNREADABLE.to_owned(),
+            options: Vec::new(),
+            text: text.to_owned(),
+        });
+    }
+
+    fn read(&mut self, tokens: &[Token]) {
+        let mut at = 0;
+        let mut invert = false;
+        while let Some(token) = tokens.get(at) {
+            at += 1;
+            if token.is("!") {
+                invert = true;
+                continue;
+            }
+            if !token.is_option() {
+                self.unreadable(&token.text, "argument without an option");
+                continue;
+            }
+            let name = token.text.as_str();
+            let mut inverted = std::mem::take(&mut invert);
+            // `--dport ! 22` and `-s ! 10.0.0.0/8`, as versions before 1.4.3 wrote it.
+            if tokens.get(at).is_some_and(|next| next.is("!"))
+                && tokens
+                    .get(at + 1)
+                    .is_some_and(|next| !next.is_option() && !next.is("!"))
+            {
+                inverted = true;
+                at += 1;
+            }
+            let mut values = Vec::new();
+            if FREE_TEXT.contains(&name) {
+                values.extend(tokens.get(at).map(|value| value.text.clone()));
+                at += 1;
+            } else {
+                while let Some(value) = tokens
+                    .get(at)
+                    .filter(|value| !value.is_option() && !value.is("!"))
+                {
+                    values.push(value.text.clone());
+                    at += 1;
+                }
+            }
+            self.option(name, inverted, values);
+        }
+    }
+
+    fn option(&mut self, name: &str, invert: bool, values: Vec<String>) {
+        // `--proto` of the policy match is no abbreviation of `--protocol`.
+        let in_policy = matches!(self.owner, Owner::Match(at) if self.rule.matches.get(at).is_some_and(|m| m.name == "policy"));
+        let basic = match name {
+            "-s" | "--source" | "--src" => Some("-s"),
+            "-d" | "--destination" | "--dst" => Some("-d"),
+            "-i" | "--in-interface" => Some("-i"),
+            "-o" | "--out-interface" => Some("-o"),
+            "-p" | "--protocol" => Some("-p"),
+            "--proto" if !in_policy => Some("-p"),
+            "-f" | "--fragment" => Some("-f"),
+            _ => None,
+        };
+        if let Some(basic) = basic {
+            let opt = Opt {
+                name: basic.to_owned(),
+                invert,
+                values,
+            };
+            let text = option_text(&opt);
+            self.rule.matches.push(Match {
+                name: basic.to_owned(),
+                options: vec![opt],
+                text,
+            });
+            return;
+        }
+        match (name, values.as_slice()) {
+            ("-m" | "--match", [extension]) => {
+                let text = format!("-m {}", quote(extension));
+                self.rule.matches.push(Match {
+                    name: extension.clone(),
+                    options: Vec::new(),
+                    text,
+                });
+                self.owner = Owner::Match(self.rule.matches.len() - 1);
+            }
+            ("-j" | "--jump" | "-g" | "--goto", [target]) if self.rule.target.is_none() => {
+                self.rule.goto = matches!(name, "-g" | "--goto");
+                let text = format!(
+                    "{} {}",
+                    if self.rule.goto { "-g" } else { "-j" },
+                    quote(target)
+                );
+                self.rule.target = Some(Target {
+                    name: target.clone(),
+                    options: Vec::new(),
+                    text,
+                    is_chain: false,
+                });
+                self.owner = Owner::Target;
+            }
+            ("-c" | "--set-counters", [packets, bytes]) => {
+                if let (Ok(packets), Ok(bytes)) = (packets.parse(), bytes.parse()) {
+                    self.rule.counters = Some(Counters { packets, bytes });
+                }
+            }
+            ("-4" | "--ipv4", []) => self.only = Some(Family::Ip),
+            ("-6" | "--ipv6", []) => self.only = Some(Family::Ip6),
+            _ => self.extension_option(Opt {
+                name: name.to_owned(),
+                invert,
+                values,
+            }),
+        }
+    }
+
+    fn extension_option(&mut self, opt: Opt) {
+        if PROTOCOL_OPTIONS.contains(&opt.name.as_str()) {
+            let owned = matches!(self.owner, Owner::Match(at)
+                if self.rule.matches.get(at).is_some_and(|m| PROTOCOL_MATCHES.contains(&m.name.as_str())));
+            if !owned && !self.implicit_match() {
+                self.unreadable(&option_text(&opt), "option without its protocol");
+                return;
+            }
+        }
+        let text = option_text(&opt);
+        let owner = match self.owner {
+            Owner::Match(at) => self
+                .rule
+                .matches
+                .get_mut(at)
+                .map(|m| (&mut m.options, &mut m.text)),
+            Owner::Target => self
+                .rule
+                .target
+                .as_mut()
+                .map(|t| (&mut t.options, &mut t.text)),
+            Owner::Nobody => None,
+        };
+        match owner {
+            Some((options, whole)) => {
+                options.push(opt);
+                whole.push(' ');
+                whole.push_str(&text);
+            }
+            None => self.unreadable(&text, "option that belongs to no match"),
+        }
+    }
+
+    /// Makes the match that `-p` implies the owner of the next option. False when there is none.
+    fn implicit_match(&mut self) -> bool {
+        let protocol = self
+            .rule
+            .matches
+            .iter()
+            .find(|m| m.name == "-p")
+            .and_then(|m| m.options.first());
+        let name = match protocol
+            .and_then(|opt| opt.values.first())
+            .map(String::as_str)
+        {
+            Some("6") => "tcp",
+            Some("17") => "udp",
+            Some("ipv6-icmp" | "icmpv6" | "58") => "icmp6",
+            Some("1") => "icmp",
+            Some(name) if PROTOCOL_MATCHES.contains(&name) => name,
+            _ => return false,
+        }
+        .to_owned();
+        let at = match self.rule.matches.iter().position(|m| m.name == name) {
+            Some(at) => at,
+            None => {
+                let text = format!("-m {name}");
+                self.rule.matches.push(Match {
+                    name,
+                    options: Vec::new(),
+                    text,
+                });
+                self.rule.matches.len() - 1
+            }
+        };
+        self.owner = Owner::Match(at);
+        true
+    }
+}
+
+/// An option as it is written: `! --dport 22`.
+pub(super) fn option_text(opt: &Opt) -> String {
+    let mut text = String::new();
+    if opt.invert {
+        text.push_str("! ");
+    }
+    text.push_str(&opt.name);
+    for value in &opt.values {
+        text.push(' ');
+        text.push_str(&quote(value));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn only_rule(text: &str) -> Rule {
+        let (save, diagnostics) = read(
+            &format!("*filter\n:INPUT ACCEPT [0:0]\n:X - [0:0]\n{text}\nCOMMIT\n"),
+            Family::Ip,
+        );
+        assert_eq!(diagnostics, [], "{text}");
+        let mut rules: Vec<Rule> = save.tables[0]
+            .chains
+            .iter()
+            .flat_map(|chain| chain.rules.clone())
+            .collect();
+        assert_eq!(rules.len(), 1, "{text}");
+        rules.remove(0)
+    }
+
+    fn parts(text: &str) -> Vec<String> {
+        let rule = only_rule(text);
+        rule.matches
+            .iter()
+            .map(|m| m.text.clone())
+            .chain(rule.target.map(|t| t.text))
+            .collect()
+    }
+
+    #[test]
+    fn options_belong_to_the_match_before_them() {
+        assert_eq!(
+            parts(
+                "[3:180] -A INPUT ! -s 10.0.0.0/8 -p tcp -m tcp ! --dport 22 -m conntrack --ctstate NEW -j LOG --log-prefix \"a \\\"b\\\" \" --log-uid"
+            ),
+            [
+                "! -s 10.0.0.0/8",
+                "-p tcp",
+                "-m tcp ! --dport 22",
+                "-m conntrack --ctstate NEW",
+                "-j LOG --log-prefix \"a \\\"b\\\" \" --log-uid"
+            ]
+        );
+        let rule = only_rule("[3:180] -A INPUT -j X");
+        assert_eq!(
+            rule.counters,
+            Some(Counters {
+                packets: 3,
+                bytes: 180
+            })
+        );
+        assert_eq!(rule.text, "-A INPUT -j X");
+        assert_eq!(rule.line, 4);
+        assert!(rule.target.is_some_and(|target| target.is_chain));
+    }
+
+    #[test]
+    fn old_inversion_stands_after_the_option() {
+        assert_eq!(
+            parts("-A INPUT -s ! 10.0.0.0/8 -p tcp -m tcp --dport ! 22 -j ACCEPT"),
+            [
+                "! -s 10.0.0.0/8",
+                "-p tcp",
+                "-m tcp ! --dport 22",
+                "-j ACCEPT"
+            ]
+        );
+        assert_eq!(
+            parts("-A INPUT -m addrtype --limit-iface-in ! --src-type LOCAL"),
+            ["-m addrtype --limit-iface-in ! --src-type LOCAL"]
+        );
+    }
+
+    #[test]
+    fn protocol_options_find_their_match() {
+        assert_eq!(
+            parts("-A INPUT -m state --state NEW -p tcp --syn --dport 22 -j ACCEPT"),
+            [
+                "-m state --state NEW",
+                "-p tcp",
+                "-m tcp --syn --dport 22",
+                "-j ACCEPT"
+            ]
+        );
+    }
+
+    #[test]
+    fn free_text_may_begin_with_a_dash() {
+        let rule = only_rule("-A INPUT -m comment --comment --evil -j ACCEPT");
+        assert_eq!(rule.matches[0].options[0].values, ["--evil"]);
+    }
+
+    #[test]
+    fn policy_proto_is_not_the_protocol() {
+        assert_eq!(
+            parts("-A INPUT -m policy --dir in --pol ipsec --proto esp -j ACCEPT"),
+            ["-m policy --dir in --pol ipsec --proto esp", "-j ACCEPT"]
+        );
+    }
+
+    #[test]
+    fn damaged_lines_are_named_and_the_rest_is_used() {
+        let text =
+            "*filter\n:INPUT DROP\nfoo\n-A INPUT -m comment --comment \"open\n-A INPUT -j ACCEPT\n";
+        let (save, diagnostics) = read(text, Family::Ip);
+        let said: Vec<String> = diagnostics
+            .iter()
+            .map(|d| format!("{} {}", d.source, d.message))
+            .collect();
+        assert_eq!(
+            said,
+            [
+                "iptables-save:3 line not understood: `foo`",
+                "iptables-save:4 a quotation mark is not closed: `-A INPUT -m comment --comment \"open`",
+                "iptables-save:5 table `filter` ends without COMMIT: the text may be cut off",
+            ]
+        );
+        assert_eq!(save.tables[0].chains[0].policy, Some(Policy::Drop));
+        assert_eq!(
+            save.tables[0].chains[0].rules.len(),
+            2,
+            "a damaged rule keeps its place"
+        );
+    }
+
+    #[test]
+    fn the_listing_of_iptables_s_is_read_too() {
+        let (save, diagnostics) = read(
+            "-P INPUT DROP\n-N LOGGING\n-A INPUT -j LOGGING\n-t nat -A POSTROUTING -j MASQUERADE\n",
+            Family::Ip,
+        );
+        assert_eq!(diagnostics, []);
+        let names: Vec<&str> = save
+            .tables
+            .iter()
+            .map(|table| table.name.as_str())
+            .collect();
+        assert_eq!(names, ["filter", "nat"]);
+        let jump = save
+            .table("filter")
+            .and_then(|t| t.chain("INPUT"))
+            .and_then(|c| c.rules[0].target.clone());
+        assert!(jump.is_some_and(|target| target.is_chain));
+        let masquerade = save
+            .table("nat")
+            .and_then(|t| t.chain("POSTROUTING"))
+            .and_then(|c| c.rules[0].target.clone());
+        assert!(masquerade.is_some_and(|target| !target.is_chain));
+    }
+
+    #[test]
+    fn the_generator_tells_backend_and_family() {
+        for (line, backend, family) in [
+            (
+                "# Generated by iptables-nft-save v1.8.9 (nf_tables) on Sat Nov 21 02:08:27 2026",
+                Backend::NfTables,
+                Family::Ip,
+            ),
+            (
+                "# Generated by ip6tables-save v1.8.7 on Sat Nov 21 02:08:27 2026",
+                Backend::Legacy,
+                Family::Ip6,
+            ),
+            (
+                "# Generated by iptables-save v1.4.7 on Sat Nov 21 02:08:27 2026",
+                Backend::Legacy,
+                Family::Ip,
+            ),
+        ] {
+            let (save, _) = read(line, Family::Ip);
+            assert_eq!(save.backend(), Some(backend), "{line}");
+            assert_eq!(detect_family(line), Some(family), "{line}");
+            assert!(looks_like_save(line));
+        }
+        assert!(!looks_like_save("table ip filter {\n"));
+        assert!(!looks_like_save("{\"nftables\": []}"));
+        assert!(looks_like_save("*filter\n:INPUT ACCEPT [0:0]\n"));
+    }
+
+    #[test]
+    fn content_tells_the_family() {
+        assert_eq!(
+            detect_family("-A INPUT -s 10.0.0.0/8 -j DROP"),
+            Some(Family::Ip)
+        );
+        assert_eq!(
+            detect_family("-A INPUT -s fe80::/10 -j DROP"),
+            Some(Family::Ip6)
+        );
+        assert_eq!(
+            detect_family("-A INPUT -p ipv6-icmp -j ACCEPT"),
+            Some(Family::Ip6)
+        );
+        assert_eq!(
+            detect_family("-A INPUT -j REJECT --reject-with icmp-port-unreachable"),
+            Some(Family::Ip)
+        );
+        assert_eq!(
+            detect_family("-A DOCKER -p tcp -j DNAT --to-destination 172.17.0.2:80"),
+            Some(Family::Ip)
+        );
+        assert_eq!(detect_family("-A INPUT -j ACCEPT"), None);
+    }
+}

@@ -1,0 +1,189 @@
+//! One iptables rule told in nft's statements.
+//!
+//! The meaning followed is that of the kernel's `ip_tables`/`ip6_tables` and `net/netfilter/xt_*.c`, as iptables(8) and
+//! iptables-extensions(8) describe it. A match or target is translated only when nft statements exist that hold for exactly the same packets
+//! and do the same to them; where they differ only for packets that no host sends (a truncated transport header makes xtables drop the packet, and
+//! nft skip the rule; the same for a TCP fragment at offset 1), the difference is accepted. Everything else stays
+//! [`Stmt::Unknown`] with the key `xt`, the name, the arguments and, where it is not plain, why.
+//!
+//! A rule's basic options come first, then its matches as they were written, then its target; that is the order in which x_tables evaluates them.
+
+mod build;
+mod matches;
+mod targets;
+
+use serde_json::json;
+
+use super::Family;
+use super::save::{Match, Opt, Rule, UNREADABLE};
+use crate::nft::ast::{Stmt, Verdict};
+
+pub use targets::is_target;
+
+/// A rule in nft's statements.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Translated {
+    /// The parts of the rule in the order of evaluation.
+    pub parts: Vec<Part>,
+}
+
+impl Translated {
+    /// All statements with the iptables text that each comes from.
+    pub fn stmts(&self) -> impl Iterator<Item = (&Stmt, &str)> {
+        self.parts
+            .iter()
+            .flat_map(|part| part.stmts.iter().map(|stmt| (stmt, part.text.as_str())))
+    }
+}
+
+/// One basic option, match or target.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    pub kind: PartKind,
+    /// The extension's name (`conntrack`, `DNAT`), `-s` and the like for a basic option, the chain for a jump.
+    pub name: String,
+    /// As iptables writes it: `-m addrtype --dst-type LOCAL`.
+    pub text: String,
+    /// Empty when it always matches and does nothing to a packet's path.
+    pub stmts: Vec<Stmt>,
+}
+
+/// What a part of a rule is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PartKind {
+    /// `-s`, `-d`, `-i`, `-o`, `-p`, `-f`.
+    Basic,
+    /// `-m`.
+    Match,
+    /// A target extension.
+    Target,
+    /// A verdict or a chain.
+    Verdict,
+}
+
+/// Why something has no exact equivalent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Untranslatable(String);
+
+impl Untranslatable {
+    fn because(why: impl Into<String>) -> Self {
+        Untranslatable(why.into())
+    }
+
+    /// An option or value that is not known.
+    fn unread(opt: &Opt) -> Self {
+        Untranslatable(format!(
+            "`{}` is not understood",
+            super::save::option_text(opt)
+        ))
+    }
+}
+
+type Why<T> = Result<T, Untranslatable>;
+
+/// What a match or target may need to know of its rule.
+struct Context<'a> {
+    family: Family,
+    table: &'a str,
+    chain: &'a str,
+    rule: &'a Rule,
+}
+
+impl Context<'_> {
+    /// The value of an upright `-p`.
+    fn protocol(&self) -> Option<String> {
+        let opt = self
+            .rule
+            .matches
+            .iter()
+            .find(|m| m.name == "-p")?
+            .options
+            .first()?;
+        let value = opt.values.first().filter(|_| !opt.invert)?;
+        Some(match value.to_ascii_lowercase().as_str() {
+            "6" => "tcp".to_owned(),
+            "17" => "udp".to_owned(),
+            "33" => "dccp".to_owned(),
+            "132" => "sctp".to_owned(),
+            "136" => "udplite".to_owned(),
+            other => other.to_owned(),
+        })
+    }
+}
+
+/// Translates a rule. The chain's name tells the hook where a target depends on it.
+pub fn rule(rule: &Rule, family: Family, table: &str, chain: &str) -> Translated {
+    let context = Context {
+        family,
+        table,
+        chain,
+        rule,
+    };
+    let (basic, extensions): (Vec<&Match>, Vec<&Match>) =
+        rule.matches.iter().partition(|m| m.is_basic());
+    let mut parts: Vec<Part> = Vec::new();
+    for m in basic.into_iter().chain(extensions) {
+        let kind = if m.is_basic() {
+            PartKind::Basic
+        } else {
+            PartKind::Match
+        };
+        let stmts = match matches::translate(&context, m) {
+            Ok(stmts) => stmts,
+            Err(why) => vec![unknown("match", &m.name, &m.text, &why)],
+        };
+        parts.push(Part {
+            kind,
+            name: m.name.clone(),
+            text: m.text.clone(),
+            stmts,
+        });
+    }
+    if let Some(target) = &rule.target {
+        let name = target.name.clone();
+        let verdict = match name.as_str() {
+            "ACCEPT" => Some(Verdict::Accept),
+            "DROP" => Some(Verdict::Drop),
+            "RETURN" => Some(Verdict::Return),
+            _ if target.is_chain && rule.goto => Some(Verdict::Goto(name.as_str().into())),
+            _ if target.is_chain => Some(Verdict::Jump(name.as_str().into())),
+            _ => None,
+        };
+        let (kind, stmts) = match verdict {
+            Some(verdict) => (PartKind::Verdict, vec![Stmt::Verdict(verdict)]),
+            None => match targets::translate(&context, target) {
+                Ok(stmts) => (PartKind::Target, stmts),
+                Err(why) => (
+                    PartKind::Target,
+                    vec![unknown("target", &name, &target.text, &why)],
+                ),
+            },
+        };
+        parts.push(Part {
+            kind,
+            name,
+            text: target.text.clone(),
+            stmts,
+        });
+    }
+    Translated { parts }
+}
+
+/// The statement for what cannot be told in nft's words.
+fn unknown(kind: &str, name: &str, text: &str, why: &Untranslatable) -> Stmt {
+    let args = match name {
+        UNREADABLE => text,
+        _ => ["-m ", "-j ", "-g "]
+            .iter()
+            .find_map(|flag| text.strip_prefix(flag))
+            .and_then(|rest| rest.strip_prefix(name))
+            .map_or(text, str::trim_start),
+    };
+    Stmt::Unknown {
+        key: "xt".into(),
+        value: json!({ kind: name, "args": args, "why": why.0 }),
+    }
+}
+
+#[cfg(test)]
+mod tests;
