@@ -462,13 +462,18 @@ impl HookGraph {
             .filter(|pf| self.stages.iter().any(|stage| stage.pf == *pf))
             .collect();
         for &pf in &present {
-            let flow = flow(pf);
-            let mut queue: Vec<At> = match pf {
-                Pf::Arp | Pf::Ip | Pf::Ip6 | Pf::Bridge => {
-                    vec![At::Spot(Spot::Arrives), At::Spot(Spot::Sends)]
-                }
-                Pf::Netdev => vec![At::Spot(Spot::Arrives)],
-            };
+            // Beside other families, those stand between ingress and egress.
+            let joined = pf == Pf::Netdev && present.len() > 1;
+            let flow = if joined { JOINED } else { flow(pf) };
+            let mut queue: Vec<At> = flow
+                .iter()
+                .map(|(from, _)| *from)
+                .filter(|at| flow.iter().all(|(_, to)| to != at))
+                .filter(|at| match at {
+                    At::Spot(_) => !joined || self.stage(pf, Hook::Ingress).is_some(),
+                    At::Hook(hook) => self.stage(pf, *hook).is_some(),
+                })
+                .collect();
             let mut seen = HashSet::new();
             while let Some(at) = queue.pop() {
                 if !seen.insert(at) {
@@ -610,6 +615,12 @@ fn flow(pf: Pf) -> &'static [(At, At)] {
         Pf::Netdev => NETDEV,
     }
 }
+
+/// netdev beside other families.
+const JOINED: &[(At, At)] = &[
+    (At::Spot(Spot::Arrives), At::Hook(Hook::Ingress)),
+    (At::Hook(Hook::Egress), At::Spot(Spot::Leaves)),
+];
 
 /// Every verdict of a rule, with true for those in verdict maps.
 fn verdicts(ruleset: &Ruleset, rule: RuleId) -> Vec<(&Verdict, bool)> {

@@ -8,6 +8,7 @@ pub mod diagnostic;
 pub mod eval;
 pub mod flow;
 pub mod graph;
+pub mod graphviz;
 pub mod hooks;
 pub mod host;
 pub mod infer;

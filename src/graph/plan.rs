@@ -15,7 +15,7 @@ use crate::eval::Pf;
 use crate::hooks::{FAMILIES, Work, belongs};
 use crate::ruleset::{ChainId, Dormancy, Hook, Name, RuleId, Ruleset, TableId};
 
-/// Above this many regular chains, empty chains with one caller are only counted at their caller.
+/// Above this many regular chains, empty chains are only counted at their callers.
 pub const FOLD_EMPTY_ABOVE: usize = 30;
 /// Above this many chains left, those of a common prefix are drawn as one.
 pub const GROUP_ABOVE: usize = 160;
@@ -40,7 +40,7 @@ pub struct Wanted {
     /// The family where calls of inet chains are drawn.
     pub home: Option<Pf>,
     pub collapse: Collapse,
-    /// Chains that are never drawn as one with others.
+    /// Chains that are never drawn as one with others; empty ones are only counted all the same.
     pub keep: HashSet<ChainId>,
 }
 
@@ -125,7 +125,7 @@ pub struct Plan {
     pub sections: Vec<Section>,
     pub items: Vec<Item>,
     pub calls: Vec<Call>,
-    /// Empty chains that are only counted at their caller.
+    /// How many empty chains are only counted, by caller.
     pub folded: HashMap<ChainId, usize>,
     /// What was left out or drawn as one, a line each.
     pub notes: Vec<String>,
@@ -178,39 +178,6 @@ impl Plan {
         self.sections
             .iter()
             .position(|section| section.families.contains(&pf))
-    }
-
-    /// How many calls deep the deepest item of a place stands, and that item.
-    pub fn deepest(&self, place: Place) -> Option<usize> {
-        // The kernel allows 16 jumps in a row, so more rounds would only follow a circle.
-        const ROUNDS: usize = 16;
-        let mut depth: HashMap<End, usize> = HashMap::new();
-        for _ in 0..ROUNDS {
-            let mut changed = false;
-            for call in &self.calls {
-                let End::Item(to) = call.to else { continue };
-                if self.items[to].place != place || call.from == call.to {
-                    continue;
-                }
-                let next = depth.get(&call.from).copied().unwrap_or(0) + 1;
-                let old = depth.entry(call.to).or_insert(0);
-                if next > *old && next <= ROUNDS {
-                    *old = next;
-                    changed = true;
-                }
-            }
-            if !changed {
-                break;
-            }
-        }
-        depth
-            .into_iter()
-            .filter_map(|(end, depth)| match end {
-                End::Item(item) => Some((depth, std::cmp::Reverse(item))),
-                End::Base(..) => None,
-            })
-            .max()
-            .map(|(_, item)| item.0)
     }
 
     fn find_homes(&mut self, graph: &HookGraph) {
@@ -306,7 +273,7 @@ impl Plan {
         (chains, missing)
     }
 
-    /// Counts empty chains at their only caller.
+    /// Counts empty chains at their callers.
     fn fold(
         &mut self,
         graph: &HookGraph,
@@ -320,19 +287,20 @@ impl Plan {
         }
         for &(id, _) in places {
             let chain = ruleset.chain(id);
-            if chain.base.is_some() || !chain.rules.is_empty() || wanted.keep.contains(&id) {
+            if chain.base.is_some() || !chain.rules.is_empty() {
                 continue;
             }
-            if let [caller] = graph.callers(id)[..]
-                && caller != id
-            {
+            let callers = graph.callers(id);
+            for &caller in &callers {
                 *self.folded.entry(caller).or_default() += 1;
+            }
+            if !callers.is_empty() {
                 folded.insert(id);
             }
         }
         if !folded.is_empty() {
             self.notes.push(format!(
-                "{} empty chains with one caller are only counted there (“+ n empty”)",
+                "{} empty chains are not drawn, only counted at their callers (“+ n empty”)",
                 folded.len()
             ));
         }
