@@ -67,6 +67,9 @@ mod tests {
         let error = svg_by("no-such-program-as-this", "digraph {}").expect_err("there is none");
         assert!(matches!(error, GraphvizError::Missing));
         let text = error.to_string();
-        assert!(text.contains("not installed") && !text.contains('\n'), "{text}");
+        assert!(
+            text.contains("not installed") && !text.contains('\n'),
+            "{text}"
+        );
     }
 }

@@ -263,9 +263,7 @@ impl Plan {
                 table: dangling.table,
                 name: dangling.name.clone(),
             });
-            let place = node
-                .and_then(place)
-                .or_else(|| drawn.get(&caller).copied());
+            let place = node.and_then(place).or_else(|| drawn.get(&caller).copied());
             if let Some(place) = place {
                 missing.insert((dangling.table, dangling.name), place);
             }
@@ -392,7 +390,8 @@ impl Plan {
                     rules: Vec::new(),
                 });
                 call.via_map |= via_map;
-                if !call.rules.contains(&rule) {
+                // The calls of one rule stand together.
+                if call.rules.last() != Some(&rule) {
                     call.rules.push(rule);
                 }
             }

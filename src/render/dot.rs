@@ -68,7 +68,12 @@ pub fn dot(graph: &HookGraph, ruleset: &Ruleset, options: &Options<'_>) -> Strin
         ties: graph
             .ties()
             .iter()
-            .flat_map(|tie| [(tie.pf, tie.hook, tie.first), (tie.pf, tie.hook, tie.second)])
+            .flat_map(|tie| {
+                [
+                    (tie.pf, tie.hook, tie.first),
+                    (tie.pf, tie.hook, tie.second),
+                ]
+            })
             .collect(),
     };
     writer.document();
@@ -113,7 +118,12 @@ impl Writer<'_> {
         self.tables(Place::Dormant);
         self.tables(Place::Unreachable);
         self.tables(Place::Shared);
-        for (index, section) in self.plan.sections.iter().enumerate().rev() {
+        let mut sections: Vec<_> = self.plan.sections.iter().enumerate().rev().collect();
+        if sections.len() > 1 && sections[0].1.pf() == Pf::Netdev {
+            // Here the edges from ingress to the others decide, and they turn the order round.
+            sections.reverse();
+        }
+        for (index, section) in sections {
             self.section(index, section);
         }
         self.flow();
@@ -422,7 +432,12 @@ impl Writer<'_> {
             None => String::new(),
         };
         let look = if !steps.is_empty() {
-            format!(", fillcolor=\"{PAINTED_FILL}\", color=\"{REQUEST}\", penwidth=2")
+            let requested = self
+                .options
+                .painted
+                .is_some_and(|painted| painted.request.visits.iter().any(|v| v.chain == id));
+            let colour = colour(!requested);
+            format!(", fillcolor=\"{PAINTED_FILL}\", color=\"{colour}\", penwidth=2")
         } else if off {
             format!(
                 ", style=\"rounded,dashed,filled\", fillcolor=\"#eeeeee\", color=\"{GREY}\", fontcolor=\"#6a6a6a\""
@@ -591,12 +606,7 @@ impl Writer<'_> {
     }
 
     /// The step numbers and colours of painted ways over an edge.
-    fn passed(
-        &self,
-        from: End,
-        to: End,
-        rules: &[RuleId],
-    ) -> Option<(String, Vec<&'static str>)> {
+    fn passed(&self, from: End, to: End, rules: &[RuleId]) -> Option<(String, Vec<&'static str>)> {
         let mut words = Vec::new();
         let mut colours = Vec::new();
         for (reply, trail) in self.options.painted.iter().flat_map(|p| p.trails()) {
@@ -649,7 +659,10 @@ pub(super) fn flow_of(
     trail: &Trail,
 ) -> Vec<(NodeIndex, NodeIndex)> {
     // Two families drawn as one have one set of edges.
-    let drawn = |pf: Pf| plan.section_of(pf).map(|section| plan.sections[section].pf());
+    let drawn = |pf: Pf| {
+        plan.section_of(pf)
+            .map(|section| plan.sections[section].pf())
+    };
     let mut edges = Vec::new();
     let mut passed = Vec::new();
     // IP hooks may run in the midst of a bridge's, so each family is followed by itself.

@@ -71,22 +71,42 @@ impl Writer<'_> {
         self.flow();
         self.calls();
         self.trail_ends();
-        put!(self.out, "  classDef core fill:#f0f0f0,stroke:#aaa,color:#555");
+        put!(
+            self.out,
+            "  classDef core fill:#f0f0f0,stroke:#aaa,color:#555"
+        );
         put!(self.out, "  classDef nat fill:#fff6d6,stroke:#a58b2d");
         put!(self.out, "  classDef drop stroke:#b00020,stroke-width:4px");
-        put!(self.out, "  classDef off fill:#eee,stroke:#8a8a8a,color:#6a6a6a,stroke-dasharray:4");
-        put!(self.out, "  classDef missing stroke:#b00020,color:#b00020,stroke-dasharray:4");
+        put!(
+            self.out,
+            "  classDef off fill:#eee,stroke:#8a8a8a,color:#6a6a6a,stroke-dasharray:4"
+        );
+        put!(
+            self.out,
+            "  classDef missing stroke:#b00020,color:#b00020,stroke-dasharray:4"
+        );
         put!(self.out, "  classDef passed fill:#e3eefb");
         for (edge, reply) in &self.styles {
             let colour = if *reply { "#b3541e" } else { "#1558b0" };
-            put!(self.out, "  linkStyle {edge} stroke:{colour},stroke-width:3px");
+            put!(
+                self.out,
+                "  linkStyle {edge} stroke:{colour},stroke-width:3px"
+            );
         }
     }
 
     fn section(&mut self, index: usize, section: &Section) {
-        put!(self.out, "  subgraph s{index}[\"{}\"]", text(&section.title()));
+        put!(
+            self.out,
+            "  subgraph s{index}[\"{}\"]",
+            text(&section.title())
+        );
         for &hook in &section.hooks {
-            put!(self.out, "    subgraph {}[\"{hook}\"]", hook_id(index, hook));
+            put!(
+                self.out,
+                "    subgraph {}[\"{hook}\"]",
+                hook_id(index, hook)
+            );
             put!(self.out, "      direction TB");
             let stage = self.graph.stage(section.pf(), hook);
             let mut before: Option<String> = None;
@@ -106,7 +126,12 @@ impl Writer<'_> {
             if self.graph.index_of(&Node::Spot { pf, spot }).is_some() {
                 let (_, words) = spot_words(pf, spot);
                 let words = words.replace("\\n", " ");
-                put!(self.out, "    {}([\"{}\"])", spot_id(pf, spot), text(&words));
+                put!(
+                    self.out,
+                    "    {}([\"{}\"])",
+                    spot_id(pf, spot),
+                    text(&words)
+                );
             }
         }
         put!(self.out, "  end");
@@ -157,7 +182,11 @@ impl Writer<'_> {
         let number = base.priority.to_string();
         let family = self.ruleset.table(chain.table).family.name();
         let words = priority_words(family, hook.name(), i64::from(base.priority));
-        let priority = if words == number { number } else { format!("{number} ({words})") };
+        let priority = if words == number {
+            number
+        } else {
+            format!("{number} ({words})")
+        };
         let policy = match base.policy {
             Policy::Accept => "policy accept",
             Policy::Drop => "policy DROP",
@@ -259,11 +288,17 @@ impl Writer<'_> {
     fn item(&mut self, index: usize, place: Place, kind: &ItemKind) {
         let (lines, class) = match kind {
             ItemKind::Missing(name) => (
-                vec![format!("missing: {}", shorten(name)), "not in the listing".to_owned()],
+                vec![
+                    format!("missing: {}", shorten(name)),
+                    "not in the listing".to_owned(),
+                ],
                 Some("missing"),
             ),
             ItemKind::Group { prefix, chains } => {
-                let rules = chains.iter().map(|&id| self.ruleset.chain(id).rules.len()).sum();
+                let rules = chains
+                    .iter()
+                    .map(|&id| self.ruleset.chain(id).rules.len())
+                    .sum();
                 (
                     vec![
                         format!("{}…", shorten(prefix)),
@@ -278,10 +313,7 @@ impl Writer<'_> {
                     0 => "empty".to_owned(),
                     rules => count(rules, "rule"),
                 };
-                let mut lines = vec![
-                    shorten(&chain.name),
-                    format!("{size}{}", self.folded(*id)),
-                ];
+                let mut lines = vec![shorten(&chain.name), format!("{size}{}", self.folded(*id))];
                 let steps = self.steps(*id, |_, _| true);
                 let mut class = (!steps.is_empty()).then_some("passed");
                 lines.extend(steps);
@@ -360,7 +392,10 @@ impl Writer<'_> {
             }
             let arrow = if call.goto { "-.->" } else { "-->" };
             let (from, to) = (end_id(call.from), end_id(call.to));
-            self.edge(&format!("{from} {arrow}|\"{}\"| {to}", text(&words)), &replies);
+            self.edge(
+                &format!("{from} {arrow}|\"{}\"| {to}", text(&words)),
+                &replies,
+            );
         }
     }
 
@@ -403,7 +438,13 @@ impl Writer<'_> {
     }
 }
 
-const SPOTS: [Spot; 5] = [Spot::Arrives, Spot::Sends, Spot::Routing, Spot::Local, Spot::Leaves];
+const SPOTS: [Spot; 5] = [
+    Spot::Arrives,
+    Spot::Sends,
+    Spot::Routing,
+    Spot::Local,
+    Spot::Leaves,
+];
 
 fn hook_id(section: usize, hook: Hook) -> String {
     format!("h{section}_{hook}")
@@ -434,7 +475,19 @@ fn text(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in safe::terminal(text).chars() {
         match c {
-            'a'..='z' | 'A'..='Z' | '0'..='9' | ' ' | ',' | ':' | '.' | '-' | '_' | '+' | '(' | ')' | '/' => {
+            'a'..='z'
+            | 'A'..='Z'
+            | '0'..='9'
+            | ' '
+            | ','
+            | ':'
+            | '.'
+            | '-'
+            | '_'
+            | '+'
+            | '('
+            | ')'
+            | '/' => {
                 out.push(c);
             }
             c if c.is_alphabetic() || "…✓✗".contains(c) => out.push(c),
@@ -443,7 +496,11 @@ fn text(text: &str) -> String {
             }
         }
     }
-    if out.trim().is_empty() { "(no name)".to_owned() } else { out }
+    if out.trim().is_empty() {
+        "(no name)".to_owned()
+    } else {
+        out
+    }
 }
 
 /// Text behind `%%`, where braces would begin a directive.
