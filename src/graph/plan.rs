@@ -298,7 +298,7 @@ impl Plan {
         }
         if !folded.is_empty() {
             self.notes.push(format!(
-                "{} empty chains are not drawn, only counted at their callers (“+ n empty”)",
+                "empty chains that are not drawn, only counted at their callers (“+ n empty”): {}",
                 folded.len()
             ));
         }
@@ -470,66 +470,62 @@ fn called_from(graph: &HookGraph, chain: ChainId) -> HashSet<NodeIndex> {
 }
 
 /// The prefix under which each chain is drawn together with others of its place and table: the longest that ends at
-/// a separator, or before a digit, and that enough of them share.
+/// a separator and that enough of them share, or else one before a digit.
 fn prefixes(
     ruleset: &Ruleset,
     wanted: &Wanted,
     chains: &[(ChainId, Place)],
 ) -> HashMap<ChainId, String> {
-    let candidates = |name: &str| -> Vec<String> {
-        let mut found = vec![String::new()];
-        let mut before = None;
-        for (at, c) in name.char_indices() {
-            let boundary = match before {
-                None => false,
-                Some(before) => {
-                    "-_.:/".contains(before) && !"-_.:/".contains(c)
-                        || c.is_ascii_digit() && !char::is_ascii_digit(&before)
-                }
-            };
-            if boundary {
-                found.push(name[..at].to_owned());
-            }
-            before = Some(c);
-        }
-        found
-    };
-    let mut counts: HashMap<(Place, TableId, String), usize> = HashMap::new();
-    let groupable: Vec<_> = chains
-        .iter()
-        .filter(|(id, _)| !wanted.keep.contains(id) && ruleset.chain(*id).base.is_none())
-        .collect();
-    for (id, place) in &groupable {
-        let chain = ruleset.chain(*id);
-        for prefix in candidates(&chain.name) {
-            *counts.entry((*place, chain.table, prefix)).or_default() += 1;
-        }
-    }
     let mut found = HashMap::new();
-    for (id, place) in groupable {
-        let chain = ruleset.chain(*id);
-        let longest = candidates(&chain.name)
-            .into_iter()
-            .rev()
-            .find(|prefix| counts[&(*place, chain.table, prefix.clone())] >= GROUP_OF);
-        // Without any prefix in common only a real crowd is drawn as one.
-        if let Some(prefix) = longest
-            && (!prefix.is_empty()
-                || counts[&(*place, chain.table, String::new())] > GROUP_ABOVE / 2)
-        {
-            found.insert(*id, prefix);
+    for cut in [at_separators, before_digits, nowhere] {
+        let mut members: BTreeMap<(Place, TableId, &str), Vec<ChainId>> = BTreeMap::new();
+        for &(id, place) in chains {
+            let chain = ruleset.chain(id);
+            if wanted.keep.contains(&id) || chain.base.is_some() || found.contains_key(&id) {
+                continue;
+            }
+            for prefix in cut(&chain.name) {
+                let key = (place, chain.table, prefix);
+                members.entry(key).or_default().push(id);
+            }
+        }
+        let mut groups: Vec<_> = members.into_iter().collect();
+        // The longest first, so that a shorter one only gets what is left.
+        groups.sort_by_key(|((_, _, prefix), _)| std::cmp::Reverse(prefix.len()));
+        for ((_, _, prefix), mut ids) in groups {
+            ids.retain(|id| !found.contains_key(id));
+            // Without anything in common only a crowd is drawn as one.
+            let enough = if prefix.is_empty() {
+                GROUP_ABOVE / 2
+            } else {
+                GROUP_OF
+            };
+            if ids.len() >= enough {
+                found.extend(ids.into_iter().map(|id| (id, prefix.to_owned())));
+            }
         }
     }
-    // A longer prefix may have taken so many that a shorter one has few left.
-    let mut taken: HashMap<(Place, TableId, String), usize> = HashMap::new();
-    let place_of: HashMap<ChainId, Place> = chains.iter().copied().collect();
-    let key = |id: ChainId, prefix: &String| {
-        let place = place_of.get(&id).copied().unwrap_or(Place::Shared);
-        (place, ruleset.chain(id).table, prefix.clone())
-    };
-    for (&id, prefix) in &found {
-        *taken.entry(key(id, prefix)).or_default() += 1;
-    }
-    found.retain(|&id, prefix| taken[&key(id, prefix)] >= 2);
     found
+}
+
+fn at_separators(name: &str) -> Vec<&str> {
+    const SEPARATORS: [char; 5] = ['-', '_', '.', ':', '/'];
+    let ends = name
+        .match_indices(SEPARATORS)
+        .map(|(at, mark)| at + mark.len());
+    ends.filter(|&end| end < name.len())
+        .map(|end| &name[..end])
+        .collect()
+}
+
+fn before_digits(name: &str) -> Vec<&str> {
+    let digits = name.match_indices(|c: char| c.is_ascii_digit());
+    let starts = digits
+        .map(|(at, _)| at)
+        .filter(|&at| at > 0 && !name.as_bytes()[at - 1].is_ascii_digit());
+    starts.map(|at| &name[..at]).collect()
+}
+
+fn nowhere(_: &str) -> Vec<&str> {
+    vec![""]
 }

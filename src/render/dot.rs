@@ -75,6 +75,7 @@ pub fn dot(graph: &HookGraph, ruleset: &Ruleset, options: &Options<'_>) -> Strin
                 ]
             })
             .collect(),
+        circles: graph.cycles().into_iter().flatten().collect(),
     };
     writer.document();
     writer.out
@@ -87,6 +88,7 @@ struct Writer<'a> {
     plan: &'a Plan,
     out: String,
     ties: HashSet<(Pf, Hook, ChainId)>,
+    circles: HashSet<ChainId>,
 }
 
 /// Writing to a string cannot fail.
@@ -406,14 +408,10 @@ impl Writer<'_> {
         let mut facts = Vec::new();
         if let Some(base) = &chain.base {
             facts.push(format!(
-                "{} {} {}, policy {}",
+                "type {} hook {} priority {}, policy {}",
                 kind_words(&base.kind),
                 base.hook,
-                priority_words(
-                    self.ruleset.table(chain.table).family.name(),
-                    base.hook.name(),
-                    i64::from(base.priority)
-                ),
+                base.priority,
                 base.policy.name()
             ));
         }
@@ -426,6 +424,10 @@ impl Writer<'_> {
             Place::Unreachable => facts.push("unreachable".to_owned()),
             Place::Dormant => facts.push("dormant".to_owned()),
             Place::Hook(..) | Place::Section(_) | Place::Shared => {}
+        }
+        let circle = self.circles.contains(&id);
+        if circle {
+            facts.push("calls in a circle".to_owned());
         }
         let steps = match self.plan.sections.first() {
             Some(section) => self.steps(section, None, id),
@@ -442,6 +444,8 @@ impl Writer<'_> {
             format!(
                 ", style=\"rounded,dashed,filled\", fillcolor=\"#eeeeee\", color=\"{GREY}\", fontcolor=\"#6a6a6a\""
             )
+        } else if circle {
+            format!(", color=\"{DROP}\", penwidth=2")
         } else if chain.rules.is_empty() {
             ", style=\"rounded,dotted,filled\"".to_owned()
         } else {

@@ -32,6 +32,7 @@ pub fn mermaid(graph: &HookGraph, ruleset: &Ruleset, options: &Options<'_>) -> S
         out: String::new(),
         edges: 0,
         styles: Vec::new(),
+        circles: graph.cycles().into_iter().flatten().collect(),
     };
     writer.document();
     writer.out
@@ -46,6 +47,7 @@ struct Writer<'a> {
     /// How many edges were written; styles name edges by their number.
     edges: usize,
     styles: Vec<(usize, bool)>,
+    circles: HashSet<ChainId>,
 }
 
 /// Writing to a string cannot fail.
@@ -317,6 +319,10 @@ impl Writer<'_> {
                 let steps = self.steps(*id, |_, _| true);
                 let mut class = (!steps.is_empty()).then_some("passed");
                 lines.extend(steps);
+                if self.circles.contains(id) {
+                    lines.push("calls in a circle".to_owned());
+                    class = Some("missing");
+                }
                 let off = match place {
                     Place::Unreachable => Some("unreachable"),
                     Place::Dormant => Some("dormant"),
@@ -424,8 +430,8 @@ impl Writer<'_> {
                 Outcome::Unknown => "?",
             };
             let words = label(&[format!("{mark} {who}"), trail.end.words.clone()]);
-            put!(self.out, "  end_{who}{{{{\"{words}\"}}}}");
-            self.edge(&format!("{from} --> end_{who}"), &[reply]);
+            put!(self.out, "  z_{who}{{{{\"{words}\"}}}}");
+            self.edge(&format!("{from} --> z_{who}"), &[reply]);
         }
     }
 
