@@ -9,6 +9,8 @@ pub mod diagnostic;
 pub mod eval;
 pub mod explain;
 pub mod flow;
+pub mod graph;
+pub mod graphviz;
 pub mod hooks;
 pub mod host;
 pub mod infer;

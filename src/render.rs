@@ -1,5 +1,8 @@
 //! Renderers: each shows a report or a graph in one form, and decides nothing.
 
+pub mod dot;
 pub mod json;
+pub mod mermaid;
+pub mod painted;
 pub mod safe;
 pub mod text;
