@@ -80,11 +80,17 @@ pub struct Failure {
 
 impl Failure {
     fn usage(error: impl Into<anyhow::Error>) -> Failure {
-        Failure { exit: Exit::Usage, error: error.into() }
+        Failure {
+            exit: Exit::Usage,
+            error: error.into(),
+        }
     }
 
     fn unreadable(error: impl Into<anyhow::Error>) -> Failure {
-        Failure { exit: Exit::Unreadable, error: error.into() }
+        Failure {
+            exit: Exit::Unreadable,
+            error: error.into(),
+        }
     }
 }
 
@@ -195,7 +201,11 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
-            return if error.use_stderr() { Exit::Usage.into() } else { ExitCode::SUCCESS };
+            return if error.use_stderr() {
+                Exit::Usage.into()
+            } else {
+                ExitCode::SUCCESS
+            };
         }
     };
     output::set_color(cli.color);

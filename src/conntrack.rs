@@ -44,14 +44,25 @@ pub struct Tuple {
 impl Tuple {
     /// The tuple of an untranslated answer (`nf_ct_invert_tuple`).
     pub fn inverse(&self) -> Tuple {
-        let turned = Tuple { src: self.dst, dst: self.src, ..*self };
+        let turned = Tuple {
+            src: self.dst,
+            dst: self.src,
+            ..*self
+        };
         match (self.proto, self.dport) {
             (proto::ICMP | proto::ICMPV6, Known::Value(port)) => {
                 let [kind, code] = port.to_be_bytes();
                 let kind = inverse_icmp(self.proto, kind).unwrap_or(kind);
-                Tuple { dport: Known::Value(u16::from_be_bytes([kind, code])), ..turned }
+                Tuple {
+                    dport: Known::Value(u16::from_be_bytes([kind, code])),
+                    ..turned
+                }
             }
-            _ => Tuple { sport: self.dport, dport: self.sport, ..turned },
+            _ => Tuple {
+                sport: self.dport,
+                dport: self.sport,
+                ..turned
+            },
         }
     }
 }
@@ -106,7 +117,15 @@ pub struct Entry {
 impl Entry {
     /// A new entry for a first packet.
     pub fn new(original: Tuple, zone: u16) -> Entry {
-        Entry { original, reply: original.inverse(), status: 0, mark: 0, label: 0, zone, helper: None }
+        Entry {
+            original,
+            reply: original.inverse(),
+            status: 0,
+            mark: 0,
+            label: 0,
+            zone,
+            helper: None,
+        }
     }
 
     /// Whether the binding of this kind is made (`nf_nat_initialized`).

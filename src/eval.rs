@@ -13,8 +13,8 @@ use crate::packet::Packet;
 use crate::ruleset::datatype::DataType;
 use crate::ruleset::set::{MAX_KEY, NO_DATUM};
 use crate::ruleset::{
-    BitOp, ChainId, CtKey, Data, Expr, Field, Gate, GateKind, Hook, Match, MetaKey, Nat, Op, Operand, Reject,
-    RuleId, Ruleset, SetId, Stmt, Target, UnknownId, Verdict,
+    BitOp, ChainId, CtKey, Data, Expr, Field, Gate, GateKind, Hook, Match, MetaKey, Nat, Op,
+    Operand, Reject, RuleId, Ruleset, SetId, Stmt, Target, UnknownId, Verdict,
 };
 
 /// An interface: a link of the host, or one that the input does not tell.
@@ -110,7 +110,10 @@ pub enum Actual {
 #[derive(Debug, Clone, PartialEq)]
 pub enum RuleEnd {
     /// The statement at this position did not hold.
-    NoMatch { statement: usize, actual: Actual },
+    NoMatch {
+        statement: usize,
+        actual: Actual,
+    },
     /// All statements held, without a verdict.
     Continue,
     Accept,
@@ -119,15 +122,23 @@ pub enum RuleEnd {
     Jump(ChainId),
     Goto(ChainId),
     /// A translation is to be made; it implies accept.
-    Nat { statement: usize },
+    Nat {
+        statement: usize,
+    },
     Reject(Reject),
-    Queue { bypass: bool },
+    Queue {
+        bypass: bool,
+    },
     /// The packet is taken away (fwd, synproxy).
-    Stolen { statement: usize },
+    Stolen {
+        statement: usize,
+    },
     /// The rule does something that this version gives no meaning to.
     Unknown(UnknownId),
     /// Jump to a chain that the listing does not have.
-    Missing { statement: usize },
+    Missing {
+        statement: usize,
+    },
 }
 
 /// Told of everything that was not given and yet used.
@@ -135,7 +146,13 @@ pub trait Observer {
     /// A fact about the host was used that came from somewhere.
     fn origin(&mut self, origin: Origin);
     /// The rule used the customary value of something nobody gave.
-    fn assumed(&mut self, fact: &'static str, value: u128, data_type: DataType, settle: &'static str);
+    fn assumed(
+        &mut self,
+        fact: &'static str,
+        value: u128,
+        data_type: DataType,
+        settle: &'static str,
+    );
 }
 
 impl<'w> Env<'_, 'w> {
@@ -147,14 +164,20 @@ impl<'w> Env<'_, 'w> {
             let end = match &statement.kind {
                 Stmt::Match(test) => match self.test(test, observer) {
                     Ok(()) => continue,
-                    Err(actual) => RuleEnd::NoMatch { statement: position, actual },
+                    Err(actual) => RuleEnd::NoMatch {
+                        statement: position,
+                        actual,
+                    },
                 },
                 Stmt::Verdict(verdict) => match self.verdict(verdict, position) {
                     Some(end) => end,
                     None => continue,
                 },
                 Stmt::Vmap { key, map } => match self.lookup(key, *map, observer) {
-                    Err(actual) => RuleEnd::NoMatch { statement: position, actual },
+                    Err(actual) => RuleEnd::NoMatch {
+                        statement: position,
+                        actual,
+                    },
                     Ok(Some(Data::Verdict(verdict))) => match self.verdict(verdict, position) {
                         Some(end) => end,
                         None => continue,
@@ -165,20 +188,31 @@ impl<'w> Env<'_, 'w> {
                     },
                 },
                 Stmt::ObjectMap { key, map } => match self.lookup(key, *map, observer) {
-                    Err(actual) => RuleEnd::NoMatch { statement: position, actual },
+                    Err(actual) => RuleEnd::NoMatch {
+                        statement: position,
+                        actual,
+                    },
                     Ok(_) => continue,
                 },
                 Stmt::Mangle { target, value } => match self.mangle(target, value, observer) {
                     Ok(()) => continue,
-                    Err(actual) => RuleEnd::NoMatch { statement: position, actual },
+                    Err(actual) => RuleEnd::NoMatch {
+                        statement: position,
+                        actual,
+                    },
                 },
                 Stmt::Gate(gate) => {
                     if self.gate(gate) {
                         continue;
                     }
-                    RuleEnd::NoMatch { statement: position, actual: Actual::Chosen }
+                    RuleEnd::NoMatch {
+                        statement: position,
+                        actual: Actual::Chosen,
+                    }
                 }
-                Stmt::Nat(_) => RuleEnd::Nat { statement: position },
+                Stmt::Nat(_) => RuleEnd::Nat {
+                    statement: position,
+                },
                 Stmt::Reject(reject) => RuleEnd::Reject(*reject),
                 Stmt::Notrack => {
                     // nft_notrack_eval: a packet that has an entry keeps it
@@ -188,26 +222,37 @@ impl<'w> Env<'_, 'w> {
                     continue;
                 }
                 Stmt::Queue { bypass } => RuleEnd::Queue { bypass: *bypass },
-                Stmt::Fwd | Stmt::Synproxy => RuleEnd::Stolen { statement: position },
+                Stmt::Fwd | Stmt::Synproxy => RuleEnd::Stolen {
+                    statement: position,
+                },
                 Stmt::Tproxy { .. } => {
                     let question = "a local socket takes the packet by tproxy".to_string();
                     let because = "sockets are not part of a ruleset; see `ss -lntu` on the host";
                     if self.know.ask(question, because, Source::Default, true) {
                         continue;
                     }
-                    RuleEnd::NoMatch { statement: position, actual: Actual::Chosen }
+                    RuleEnd::NoMatch {
+                        statement: position,
+                        actual: Actual::Chosen,
+                    }
                 }
                 Stmt::SetUpdate { key, .. } => {
                     let mut values = [0u128; MAX_KEY];
                     match self.key(key, &mut values, observer) {
-                        Err(actual @ Actual::Absent) => RuleEnd::NoMatch { statement: position, actual },
+                        Err(actual @ Actual::Absent) => RuleEnd::NoMatch {
+                            statement: position,
+                            actual,
+                        },
                         _ => continue,
                     }
                 }
                 Stmt::Dup | Stmt::FlowOffload { .. } | Stmt::NoEffect(_) => continue,
                 Stmt::Unknown(unknown) => match self.unknown_statement(*unknown) {
                     Some(true) => continue,
-                    Some(false) => RuleEnd::NoMatch { statement: position, actual: Actual::Chosen },
+                    Some(false) => RuleEnd::NoMatch {
+                        statement: position,
+                        actual: Actual::Chosen,
+                    },
                     None => RuleEnd::Unknown(*unknown),
                 },
             };
@@ -224,13 +269,20 @@ impl<'w> Env<'_, 'w> {
             Verdict::Return => RuleEnd::Return,
             Verdict::Jump(Target::Chain(chain)) => RuleEnd::Jump(*chain),
             Verdict::Goto(Target::Chain(chain)) => RuleEnd::Goto(*chain),
-            Verdict::Jump(Target::Missing(_)) | Verdict::Goto(Target::Missing(_)) => RuleEnd::Missing { statement },
+            Verdict::Jump(Target::Missing(_)) | Verdict::Goto(Target::Missing(_)) => {
+                RuleEnd::Missing { statement }
+            }
         })
     }
 
     /// A verdict map whose datum could not be read.
     fn unreadable(&mut self, map: SetId) -> Option<RuleEnd> {
-        let found = self.world.ruleset.unknowns.iter().position(|u| u.rule == Some(self.rule));
+        let found = self
+            .world
+            .ruleset
+            .unknowns
+            .iter()
+            .position(|u| u.rule == Some(self.rule));
         let _ = map;
         found.map(|at| RuleEnd::Unknown(UnknownId(at as u32)))
     }
@@ -243,8 +295,14 @@ impl<'w> Env<'_, 'w> {
         }
         let rule = self.world.ruleset.rule(self.rule);
         let chain = &self.world.ruleset.chain(rule.chain).name;
-        let question = format!("{} holds in chain {chain} rule {}", unknown.what, rule.handle);
-        Some(self.know.ask(question, unknown.settle.clone(), Source::Open, false))
+        let question = format!(
+            "{} holds in chain {chain} rule {}",
+            unknown.what, rule.handle
+        );
+        Some(
+            self.know
+                .ask(question, unknown.settle.clone(), Source::Open, false),
+        )
     }
 
     fn gate(&mut self, gate: &Gate) -> bool {
@@ -293,7 +351,11 @@ impl<'w> Env<'_, 'w> {
                     let data_type = test.data_type;
                     let name = self.know.fact(fact).name.clone();
                     let statement = || word_test(&name, test.op, lo, hi, data_type);
-                    if self.know.test(fact, &ranges, statement) { Ok(()) } else { Err(Actual::Fact(fact)) }
+                    if self.know.test(fact, &ranges, statement) {
+                        Ok(())
+                    } else {
+                        Err(Actual::Fact(fact))
+                    }
                 }
                 None => self.ask_match(test),
             },
@@ -303,13 +365,18 @@ impl<'w> Env<'_, 'w> {
 
     /// A test on something that is not known at all.
     fn ask_match(&mut self, test: &Match) -> Result<(), Actual> {
-        let question = self.word_unknown(&test.left, &format!("{} its right side", word_op(test.op)));
+        let question =
+            self.word_unknown(&test.left, &format!("{} its right side", word_op(test.op)));
         self.ask_open(question)
     }
 
     fn ask_open(&mut self, question: String) -> Result<(), Actual> {
         let because = "the input does not say it";
-        if self.know.ask(question, because, Source::Open, false) { Ok(()) } else { Err(Actual::Chosen) }
+        if self.know.ask(question, because, Source::Open, false) {
+            Ok(())
+        } else {
+            Err(Actual::Chosen)
+        }
     }
 
     fn word_unknown(&self, left: &Expr, rest: &str) -> String {
@@ -317,7 +384,10 @@ impl<'w> Env<'_, 'w> {
         let chain = self.world.ruleset.chain(rule.chain);
         let table = self.world.ruleset.table(chain.table);
         let left = describe(left);
-        format!("{left} {rest} in {} {} {} rule {}", table.family, table.name, chain.name, rule.handle)
+        format!(
+            "{left} {rest} in {} {} {} rule {}",
+            table.family, table.name, chain.name, rule.handle
+        )
     }
 
     /// Set membership (`nft_lookup_eval`).
@@ -333,22 +403,46 @@ impl<'w> Env<'_, 'w> {
         let len = match self.key(left, &mut values, observer) {
             Ok(len) => len,
             Err(Actual::Fact(fact)) => {
-                let ranges: Ranges = set.ranges().into_iter().map(|(lo, hi, _)| (lo, hi)).collect();
+                let ranges: Ranges = set
+                    .ranges()
+                    .into_iter()
+                    .map(|(lo, hi, _)| (lo, hi))
+                    .collect();
                 let name = self.know.fact(fact).name.clone();
-                let set_name = set.name.as_deref().map_or("the set of the rule".to_string(), |n| format!("@{n}"));
+                let set_name = set
+                    .name
+                    .as_deref()
+                    .map_or("the set of the rule".to_string(), |n| format!("@{n}"));
                 let inside = set.catch_all.is_some()
-                    || self.know.test(fact, &ranges, || format!("{name} is in {set_name}"));
-                return if inside != inverted { Ok(()) } else { Err(Actual::Fact(fact)) };
+                    || self
+                        .know
+                        .test(fact, &ranges, || format!("{name} is in {set_name}"));
+                return if inside != inverted {
+                    Ok(())
+                } else {
+                    Err(Actual::Fact(fact))
+                };
             }
             Err(Actual::Chosen) => {
-                let question = self.word_unknown(left, if inverted { "is not in its set" } else { "is in its set" });
+                let question = self.word_unknown(
+                    left,
+                    if inverted {
+                        "is not in its set"
+                    } else {
+                        "is in its set"
+                    },
+                );
                 return self.ask_open(question);
             }
             Err(actual) => return Err(actual),
         };
         let key = &values[..len];
         let found = self.find(id, key)?.is_some();
-        if found != inverted { Ok(()) } else { Err(actual_of(key)) }
+        if found != inverted {
+            Ok(())
+        } else {
+            Err(actual_of(key))
+        }
     }
 
     /// Looks a key up; asks about what a listing of a volatile set cannot say.
@@ -358,7 +452,12 @@ impl<'w> Env<'_, 'w> {
         if found.is_none() && set.incomplete {
             let name = set.name.as_deref().unwrap_or("anonymous");
             let question = format!("one of the elements of set {name} that could not be read fits");
-            if self.know.ask(question, "see the list of unknown parts", Source::Open, false) {
+            if self.know.ask(
+                question,
+                "see the list of unknown parts",
+                Source::Open,
+                false,
+            ) {
                 return Err(Actual::Chosen);
             }
         }
@@ -377,14 +476,23 @@ impl<'w> Env<'_, 'w> {
             };
             let as_listed = self.know.ask(question, because, Source::Default, true);
             if !as_listed {
-                return Ok(if found.is_some() { None } else { Some(NO_DATUM) });
+                return Ok(if found.is_some() {
+                    None
+                } else {
+                    Some(NO_DATUM)
+                });
             }
         }
         Ok(found)
     }
 
     /// Map look-up: the datum, or why there is none.
-    fn lookup<O: Observer>(&mut self, key: &Expr, id: SetId, observer: &mut O) -> Result<Option<&'w Data>, Actual> {
+    fn lookup<O: Observer>(
+        &mut self,
+        key: &Expr,
+        id: SetId,
+        observer: &mut O,
+    ) -> Result<Option<&'w Data>, Actual> {
         let mut values = [0u128; MAX_KEY];
         let ruleset: &'w Ruleset = self.world.ruleset;
         let set = ruleset.set(id);
@@ -395,7 +503,9 @@ impl<'w> Env<'_, 'w> {
                 for (lo, hi, datum) in set.ranges() {
                     let name = self.know.fact(fact).name.clone();
                     let data_type = set.key.first().map_or(DataType::Integer, |c| c.data_type);
-                    if self.know.test(fact, &[(lo, hi)], || word_test(&name, Op::Eq, lo, hi, data_type)) {
+                    if self.know.test(fact, &[(lo, hi)], || {
+                        word_test(&name, Op::Eq, lo, hi, data_type)
+                    }) {
                         return Ok(set.datum(datum));
                     }
                 }
@@ -456,7 +566,9 @@ impl<'w> Env<'_, 'w> {
         match expr {
             Expr::Const(value) => Loaded::Value(*value),
             Expr::Field(field) => self.field(field, observer),
-            Expr::Bitwise { of, mask, xor } => map_value(self.load(of, observer), |v| (v & mask) ^ xor),
+            Expr::Bitwise { of, mask, xor } => {
+                map_value(self.load(of, observer), |v| (v & mask) ^ xor)
+            }
             Expr::Binary { op, left, right } => {
                 let (left, right) = (self.load(left, observer), self.load(right, observer));
                 match (left, right) {
@@ -469,9 +581,18 @@ impl<'w> Env<'_, 'w> {
                     _ => Loaded::Unknown,
                 }
             }
-            Expr::Shift { of, left, by, width } => map_value(self.load(of, observer), |v| {
+            Expr::Shift {
+                of,
+                left,
+                by,
+                width,
+            } => map_value(self.load(of, observer), |v| {
                 let by = (*by).min(127);
-                if *left { (v << by) & max_of(*width) } else { v >> by }
+                if *left {
+                    (v << by) & max_of(*width)
+                } else {
+                    v >> by
+                }
             }),
             Expr::Lookup { key, map } => match self.lookup(key, *map, observer) {
                 Ok(Some(Data::Value(value))) if value.len() == 1 => Loaded::Value(value[0]),
@@ -479,15 +600,22 @@ impl<'w> Env<'_, 'w> {
                 Err(Actual::Chosen) => Loaded::Unknown,
                 Err(_) => Loaded::Absent,
             },
-            Expr::Numgen { modulus: 1, offset, .. } | Expr::Hash { modulus: 1, offset } => {
-                Loaded::Value(u128::from(*offset))
+            Expr::Numgen {
+                modulus: 1, offset, ..
             }
-            Expr::Numgen { .. } | Expr::Hash { .. } | Expr::Unknown(_) | Expr::Concat(_) => Loaded::Unknown,
+            | Expr::Hash { modulus: 1, offset } => Loaded::Value(u128::from(*offset)),
+            Expr::Numgen { .. } | Expr::Hash { .. } | Expr::Unknown(_) | Expr::Concat(_) => {
+                Loaded::Unknown
+            }
         }
     }
 
     /// The datum of a nat map, which may be several values.
-    pub fn load_data<O: Observer>(&mut self, expr: &Expr, observer: &mut O) -> Result<Data, Loaded> {
+    pub fn load_data<O: Observer>(
+        &mut self,
+        expr: &Expr,
+        observer: &mut O,
+    ) -> Result<Data, Loaded> {
         if let Expr::Lookup { key, map } = expr {
             return match self.lookup(key, *map, observer) {
                 Ok(Some(data)) => Ok(data.clone()),
@@ -511,7 +639,12 @@ impl<'w> Env<'_, 'w> {
         }
     }
 
-    fn mangle<O: Observer>(&mut self, target: &Field, value: &Expr, observer: &mut O) -> Result<(), Actual> {
+    fn mangle<O: Observer>(
+        &mut self,
+        target: &Field,
+        value: &Expr,
+        observer: &mut O,
+    ) -> Result<(), Actual> {
         let loaded = match self.load(value, observer) {
             Loaded::Absent => return Err(Actual::Absent),
             Loaded::Value(value) => Some(value),
@@ -523,7 +656,14 @@ impl<'w> Env<'_, 'w> {
 
     /// The translation at a statement of the current rule.
     pub fn nat_at(&self, statement: usize) -> Option<&'static str> {
-        match &self.world.ruleset.rule(self.rule).statements.get(statement)?.kind {
+        match &self
+            .world
+            .ruleset
+            .rule(self.rule)
+            .statements
+            .get(statement)?
+            .kind
+        {
             Stmt::Nat(Nat { kind, .. }) => Some(kind.name()),
             _ => None,
         }

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use crate::eval::{Iface, World};
 use crate::flow::Flow;
 use crate::hooks::Hooks;
-use crate::host::{AddressType, Host, Link, LinkKind, Origin, RouteAnswer, RouteQuery, RouteType, TypeAnswer};
+use crate::host::{
+    AddressType, Host, Link, LinkKind, Origin, RouteAnswer, RouteQuery, RouteType, TypeAnswer,
+};
 use crate::infer::infer;
 use crate::load::Loaded;
 use crate::logic::{Knowledge, Known, max_of, subtract};
@@ -70,9 +72,17 @@ impl Question {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QuestionError {
     #[error("`{flag} {name}`: this host has no such interface; it has {known}")]
-    NoInterface { flag: &'static str, name: String, known: String },
+    NoInterface {
+        flag: &'static str,
+        name: String,
+        known: String,
+    },
     #[error("`--in-port {port}`: not a port of bridge {bridge}; its ports are {known}")]
-    NotAPort { port: String, bridge: String, known: String },
+    NotAPort {
+        port: String,
+        bridge: String,
+        known: String,
+    },
 }
 
 /// The answer to one question, with everything that the pictures need.
@@ -85,10 +95,19 @@ pub struct Answer {
 }
 
 /// Answers a question.
-pub fn explain(loaded: &Loaded, hooks: &Hooks, host: &Host, question: &Question) -> Result<Answer, QuestionError> {
+pub fn explain(
+    loaded: &Loaded,
+    hooks: &Hooks,
+    host: &Host,
+    question: &Question,
+) -> Result<Answer, QuestionError> {
     let mut host = host.clone();
     let flow = &question.flow;
-    let named = [("--iif", &question.iif), ("--oif", &question.oif), ("--in-port", &question.in_port)];
+    let named = [
+        ("--iif", &question.iif),
+        ("--oif", &question.oif),
+        ("--in-port", &question.in_port),
+    ];
     for (flag, name) in named {
         if let Some(name) = name {
             require_link(&mut host, flag, name)?;
@@ -101,7 +120,10 @@ pub fn explain(loaded: &Loaded, hooks: &Hooks, host: &Host, question: &Question)
     let mut know = Knowledge::default();
     let mut given = Vec::new();
     let entrance = entrance(&mut host, question, &mut know, &mut given);
-    let in_port = question.in_port.as_deref().and_then(|name| link(&host, name));
+    let in_port = question
+        .in_port
+        .as_deref()
+        .and_then(|name| link(&host, name));
     // a packet that is said to come in by a port enters there, whatever bridge was named
     let entrance = match (entrance, in_port) {
         (Entrance::Iface(_), Some(port)) if question.iif.is_none() => Entrance::Iface(port),
@@ -117,7 +139,11 @@ pub fn explain(loaded: &Loaded, hooks: &Hooks, host: &Host, question: &Question)
     };
     let sport = port(flow.sport, "source port", 1024, &mut know);
     let dport = port(flow.dport, "destination port", 0, &mut know);
-    let unspecified: IpAddr = if flow.dst.is_ipv6() { [0u8; 16].into() } else { [0u8; 4].into() };
+    let unspecified: IpAddr = if flow.dst.is_ipv6() {
+        [0u8; 16].into()
+    } else {
+        [0u8; 4].into()
+    };
     let probe = Probe {
         spec: Spec {
             v6: flow.dst.is_ipv6(),
@@ -142,9 +168,17 @@ pub fn explain(loaded: &Loaded, hooks: &Hooks, host: &Host, question: &Question)
         uid: question.uid,
         gid: None,
     };
-    know.assume(question.assume.limit_over, question.assume.quota_over, question.assume.count_over);
+    know.assume(
+        question.assume.limit_over,
+        question.assume.quota_over,
+        question.assume.count_over,
+    );
     let values = link_values(&host);
-    let world = World { ruleset: &loaded.ruleset, host: &host, link_values: &values };
+    let world = World {
+        ruleset: &loaded.ruleset,
+        host: &host,
+        link_values: &values,
+    };
     let explored = explore(world, hooks, &probe, &know);
     let info = FlowInfo {
         text: flow.to_string(),
@@ -157,9 +191,10 @@ pub fn explain(loaded: &Loaded, hooks: &Hooks, host: &Host, question: &Question)
         iif: match entrance {
             Entrance::Local => None,
             Entrance::Iface(Iface::Link(at)) => Some(host.links[at as usize].name.to_string()),
-            Entrance::Iface(Iface::Fact(fact)) => {
-                explored.knowledge.single(fact).map(crate::ruleset::datatype::ifname_text)
-            }
+            Entrance::Iface(Iface::Fact(fact)) => explored
+                .knowledge
+                .single(fact)
+                .map(crate::ruleset::datatype::ifname_text),
         },
         mark: question.mark,
     };
@@ -170,11 +205,18 @@ pub fn explain(loaded: &Loaded, hooks: &Hooks, host: &Host, question: &Question)
         host: &host,
     };
     let report = build::flow(sources, info, &explored, &given);
-    Ok(Answer { report, explored, host })
+    Ok(Answer {
+        report,
+        explored,
+        host,
+    })
 }
 
 fn link(host: &Host, name: &str) -> Option<Iface> {
-    host.links.iter().position(|link| link.name == name).map(|at| Iface::Link(at as u16))
+    host.links
+        .iter()
+        .position(|link| link.name == name)
+        .map(|at| Iface::Link(at as u16))
 }
 
 fn require_link(host: &mut Host, flag: &'static str, name: &str) -> Result<(), QuestionError> {
@@ -183,9 +225,14 @@ fn require_link(host: &mut Host, flag: &'static str, name: &str) -> Result<(), Q
     }
     if host.complete.links {
         let known: Vec<&str> = host.links.iter().map(|link| link.name.as_str()).collect();
-        return Err(QuestionError::NoInterface { flag, name: name.into(), known: known.join(", ") });
+        return Err(QuestionError::NoInterface {
+            flag,
+            name: name.into(),
+            known: known.join(", "),
+        });
     }
-    host.links.push(Link::named(name, LinkKind::Physical, Origin::Flag));
+    host.links
+        .push(Link::named(name, LinkKind::Physical, Origin::Flag));
     Ok(())
 }
 
@@ -196,7 +243,11 @@ fn join(host: &mut Host, bridge: &str, port: &str) -> Result<(), QuestionError> 
     }
     if host.complete.links {
         let known: Vec<&str> = host.ports(bridge).map(|link| link.name.as_str()).collect();
-        return Err(QuestionError::NotAPort { port: port.into(), bridge: bridge.into(), known: known.join(", ") });
+        return Err(QuestionError::NotAPort {
+            port: port.into(),
+            bridge: bridge.into(),
+            known: known.join(", "),
+        });
     }
     for link in &mut host.links {
         if link.name == bridge {
@@ -209,11 +260,18 @@ fn join(host: &mut Host, bridge: &str, port: &str) -> Result<(), QuestionError> 
 }
 
 /// Where the packet enters: as said, or by the route back to its source.
-fn entrance(host: &mut Host, question: &Question, know: &mut Knowledge, given: &mut Vec<Assumption>) -> Entrance {
+fn entrance(
+    host: &mut Host,
+    question: &Question,
+    know: &mut Knowledge,
+    given: &mut Vec<Assumption>,
+) -> Entrance {
     if let Some(iface) = question.iif.as_deref().and_then(|name| link(host, name)) {
         return Entrance::Iface(iface);
     }
-    let Some(src) = question.flow.src else { return Entrance::Local };
+    let Some(src) = question.flow.src else {
+        return Entrance::Local;
+    };
     if let TypeAnswer::Known(AddressType::Local, _) = host.address_type(src, None) {
         return Entrance::Local;
     }
@@ -241,7 +299,13 @@ fn entrance(host: &mut Host, question: &Question, know: &mut Knowledge, given: &
         let mut values: Vec<u128> = host
             .links
             .iter()
-            .filter(|l| l.kind == LinkKind::Loopback || host.addresses.iter().any(|a| a.dev == l.name && !a.ip.is_loopback()))
+            .filter(|l| {
+                l.kind == LinkKind::Loopback
+                    || host
+                        .addresses
+                        .iter()
+                        .any(|a| a.dev == l.name && !a.ip.is_loopback())
+            })
             .filter_map(|l| ifname_value(&l.name))
             .collect();
         values.sort_unstable();
@@ -249,7 +313,12 @@ fn entrance(host: &mut Host, question: &Question, know: &mut Knowledge, given: &
     };
     let all = [(1, max_of(128))];
     let domain = if host.complete.links {
-        let mut known: Vec<(u128, u128)> = host.links.iter().filter_map(|l| ifname_value(&l.name)).map(|v| (v, v)).collect();
+        let mut known: Vec<(u128, u128)> = host
+            .links
+            .iter()
+            .filter_map(|l| ifname_value(&l.name))
+            .map(|v| (v, v))
+            .collect();
         known.sort_unstable();
         known
     } else {

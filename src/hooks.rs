@@ -5,7 +5,9 @@
 
 use crate::eval::Pf;
 use crate::ruleset::expr::Expr;
-use crate::ruleset::{ChainId, ChainType, Dormancy, Family, Field, GateKind, Hook, Operand, Ruleset, Stmt};
+use crate::ruleset::{
+    ChainId, ChainType, Dormancy, Family, Field, GateKind, Hook, Operand, Ruleset, Stmt,
+};
 
 /// Where conntrack, defragmentation and the nat dispatcher sit (`enum nf_ip_hook_priorities`).
 pub mod priority {
@@ -87,14 +89,23 @@ impl Hooks {
         self.conntrack.contains(&pf)
     }
 
-    fn stage_of(&mut self, ruleset: &Ruleset, pf: Pf, hook: Hook, tracked: Option<u64>) -> Vec<Slot> {
+    fn stage_of(
+        &mut self,
+        ruleset: &Ruleset,
+        pf: Pf,
+        hook: Hook,
+        tracked: Option<u64>,
+    ) -> Vec<Slot> {
         // (priority, registration, work); the last registered of equal priority runs first
         let mut entries: Vec<(i32, u64, Work)> = Vec::new();
         let mut nat: Vec<(i32, u64, ChainId)> = Vec::new();
         for (id, chain) in ruleset.chains() {
             let Some(base) = &chain.base else { continue };
             let table = ruleset.table(chain.table);
-            if base.hook != hook || table.dormancy == Dormancy::Dormant || !belongs(table.family, hook, pf) {
+            if base.hook != hook
+                || table.dormancy == Dormancy::Dormant
+                || !belongs(table.family, hook, pf)
+            {
                 continue;
             }
             let registered = registration(id);
@@ -121,13 +132,18 @@ impl Hooks {
         {
             nat.sort_by_key(|&(priority, registered, _)| (priority, std::cmp::Reverse(registered)));
             self.note_ties(ruleset, pf, hook, nat.iter().map(|(p, _, id)| (*p, *id)));
-            let at = if destination { priority::NAT_DST } else { priority::NAT_SRC };
+            let at = if destination {
+                priority::NAT_DST
+            } else {
+                priority::NAT_SRC
+            };
             let chains = nat.into_iter().map(|(_, _, id)| id).collect();
             if !matches!(hook, Hook::Ingress | Hook::Egress) {
                 entries.push((at, registered, Work::Nat(chains)));
             }
         }
-        entries.sort_by_key(|(priority, registered, _)| (*priority, std::cmp::Reverse(*registered)));
+        entries
+            .sort_by_key(|(priority, registered, _)| (*priority, std::cmp::Reverse(*registered)));
         self.note_ties(
             ruleset,
             pf,
@@ -137,15 +153,29 @@ impl Hooks {
                 _ => None,
             }),
         );
-        entries.into_iter().map(|(priority, _, work)| Slot { priority, work }).collect()
+        entries
+            .into_iter()
+            .map(|(priority, _, work)| Slot { priority, work })
+            .collect()
     }
 
-    fn note_ties(&mut self, ruleset: &Ruleset, pf: Pf, hook: Hook, order: impl Iterator<Item = (i32, ChainId)>) {
+    fn note_ties(
+        &mut self,
+        ruleset: &Ruleset,
+        pf: Pf,
+        hook: Hook,
+        order: impl Iterator<Item = (i32, ChainId)>,
+    ) {
         let order: Vec<_> = order.collect();
         for pair in order.windows(2) {
             let ((p1, first), (p2, second)) = (pair[0], pair[1]);
             if p1 == p2 && ruleset.chain(first).table != ruleset.chain(second).table {
-                self.ties.push(Tie { pf, hook, first, second });
+                self.ties.push(Tie {
+                    pf,
+                    hook,
+                    first,
+                    second,
+                });
             }
         }
     }
@@ -175,7 +205,10 @@ fn nat_since(ruleset: &Ruleset, pf: Pf) -> Option<u64> {
         .chains()
         .find(|(_, chain)| {
             let family = ruleset.table(chain.table).family;
-            chain.base.as_ref().is_some_and(|b| b.kind == ChainType::Nat && belongs(family, b.hook, pf))
+            chain
+                .base
+                .as_ref()
+                .is_some_and(|b| b.kind == ChainType::Nat && belongs(family, b.hook, pf))
         })
         .map(|(id, _)| registration(id) - 1)
 }
@@ -188,7 +221,11 @@ fn conntrack_since(ruleset: &Ruleset, pf: Pf) -> Option<u64> {
         .iter()
         .filter(|rule| {
             let family = ruleset.table_of(rule.chain).family;
-            belongs(family, Hook::Forward, pf) && rule.statements.iter().any(|s| needs_conntrack(ruleset, &s.kind))
+            belongs(family, Hook::Forward, pf)
+                && rule
+                    .statements
+                    .iter()
+                    .any(|s| needs_conntrack(ruleset, &s.kind))
         })
         .filter_map(|rule| ruleset.table_of(rule.chain).chains.last())
         .map(|&chain| registration(chain) + 1)
@@ -201,19 +238,35 @@ fn needs_conntrack(ruleset: &Ruleset, stmt: &Stmt) -> bool {
             mentions_ct(&test.left)
                 || matches!(&test.right, Operand::Expr(expr) if mentions_ct(expr))
         }
-        Stmt::Vmap { key, .. } | Stmt::ObjectMap { key, .. } | Stmt::SetUpdate { key, .. } => mentions_ct(key),
+        Stmt::Vmap { key, .. } | Stmt::ObjectMap { key, .. } | Stmt::SetUpdate { key, .. } => {
+            mentions_ct(key)
+        }
         Stmt::Mangle { target, value } => matches!(target, Field::Ct { .. }) || mentions_ct(value),
         Stmt::Nat(_) | Stmt::Synproxy | Stmt::FlowOffload { .. } => true,
         Stmt::Gate(gate) => gate.kind == GateKind::CtCount,
         Stmt::NoEffect(effect) => matches!(
             effect,
-            crate::ruleset::Effect::CtHelper | crate::ruleset::Effect::CtTimeout | crate::ruleset::Effect::CtExpectation
+            crate::ruleset::Effect::CtHelper
+                | crate::ruleset::Effect::CtTimeout
+                | crate::ruleset::Effect::CtExpectation
         ),
         Stmt::Unknown(id) => {
             let what = &ruleset.unknown(*id).what;
-            ["conntrack", "state", "connmark", "connlimit", "connbytes", "NAT", "MASQUERADE", "REDIRECT", "NETMAP", "CONNMARK", " CT"]
-                .iter()
-                .any(|name| what.ends_with(name))
+            [
+                "conntrack",
+                "state",
+                "connmark",
+                "connlimit",
+                "connbytes",
+                "NAT",
+                "MASQUERADE",
+                "REDIRECT",
+                "NETMAP",
+                "CONNMARK",
+                " CT",
+            ]
+            .iter()
+            .any(|name| what.ends_with(name))
         }
         Stmt::Verdict(_)
         | Stmt::Reject(_)
@@ -228,7 +281,11 @@ fn needs_conntrack(ruleset: &Ruleset, stmt: &Stmt) -> bool {
 fn mentions_ct(expr: &Expr) -> bool {
     match expr {
         Expr::Field(Field::Ct { .. }) => true,
-        Expr::Field(_) | Expr::Const(_) | Expr::Numgen { .. } | Expr::Hash { .. } | Expr::Unknown(_) => false,
+        Expr::Field(_)
+        | Expr::Const(_)
+        | Expr::Numgen { .. }
+        | Expr::Hash { .. }
+        | Expr::Unknown(_) => false,
         Expr::Bitwise { of, .. } | Expr::Shift { of, .. } => mentions_ct(of),
         Expr::Binary { left, right, .. } => mentions_ct(left) || mentions_ct(right),
         Expr::Lookup { key, .. } => mentions_ct(key),

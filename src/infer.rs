@@ -9,14 +9,15 @@ use ipnet::IpNet;
 
 use crate::flow::Flow;
 use crate::host::{
-    Address, Host, Inference, InferenceId, IpFamily, Link, LinkKind, Name, NextHop, Origin, Route, RouteType, Scope,
-    TableId,
+    Address, Host, Inference, InferenceId, IpFamily, Link, LinkKind, Name, NextHop, Origin, Route,
+    RouteType, Scope, TableId,
 };
 use crate::logic::max_of;
 use crate::ruleset::datatype::ifname_text;
 use crate::ruleset::protocol::Base;
 use crate::ruleset::{
-    ChainType, Expr, Field, FibResult, Hook, MetaKey, NatKind, Op, Operand, Rule, RuleId, Ruleset, Stmt, Target,
+    ChainType, Expr, FibResult, Field, Hook, MetaKey, NatKind, Op, Operand, Rule, RuleId, Ruleset,
+    Stmt, Target,
 };
 
 /// Adds to the host what the ruleset and the flow let one conclude.
@@ -33,7 +34,12 @@ pub fn infer(ruleset: &Ruleset, host: &mut Host, flow: &Flow, enters_by: Option<
     docker_sysctls(ruleset, host);
     let uplink = uplink(ruleset, host, flow, enters_by);
     if !host.complete.addresses {
-        published(ruleset, host, flow, uplink.as_ref().map(|(name, _)| name.as_str()));
+        published(
+            ruleset,
+            host,
+            flow,
+            uplink.as_ref().map(|(name, _)| name.as_str()),
+        );
     }
     if !host.complete.routes(family_of(flow)) {
         default_route(host, flow, uplink);
@@ -41,13 +47,31 @@ pub fn infer(ruleset: &Ruleset, host: &mut Host, flow: &Flow, enters_by: Option<
 }
 
 fn family_of(flow: &Flow) -> IpFamily {
-    if flow.dst.is_ipv6() { IpFamily::V6 } else { IpFamily::V4 }
+    if flow.dst.is_ipv6() {
+        IpFamily::V6
+    } else {
+        IpFamily::V4
+    }
 }
 
-fn conclude(host: &mut Host, fact: String, value: String, because: String, confirm: String) -> Origin {
-    let known = host.inferences.iter().position(|i| i.fact == fact && i.value == value);
+fn conclude(
+    host: &mut Host,
+    fact: String,
+    value: String,
+    because: String,
+    confirm: String,
+) -> Origin {
+    let known = host
+        .inferences
+        .iter()
+        .position(|i| i.fact == fact && i.value == value);
     let id = known.unwrap_or_else(|| {
-        host.inferences.push(Inference { fact, value, because, confirm });
+        host.inferences.push(Inference {
+            fact,
+            value,
+            because,
+            confirm,
+        });
         host.inferences.len() - 1
     });
     Origin::Inferred(InferenceId(id as u32))
@@ -55,11 +79,22 @@ fn conclude(host: &mut Host, fact: String, value: String, because: String, confi
 
 fn loopback(host: &mut Host) {
     if host.link("lo").is_none() && !host.complete.links {
-        host.links.push(Link::named("lo", LinkKind::Loopback, Origin::Given));
+        host.links
+            .push(Link::named("lo", LinkKind::Loopback, Origin::Given));
     }
     if !host.complete.addresses && !host.addresses.iter().any(|a| a.dev == "lo") {
-        host.addresses.push(Address::of(IpAddr::V4(Ipv4Addr::LOCALHOST), 8, "lo", Origin::Given));
-        host.addresses.push(Address::of(IpAddr::V6(Ipv6Addr::LOCALHOST), 128, "lo", Origin::Given));
+        host.addresses.push(Address::of(
+            IpAddr::V4(Ipv4Addr::LOCALHOST),
+            8,
+            "lo",
+            Origin::Given,
+        ));
+        host.addresses.push(Address::of(
+            IpAddr::V6(Ipv6Addr::LOCALHOST),
+            128,
+            "lo",
+            Origin::Given,
+        ));
     }
 }
 
@@ -82,7 +117,9 @@ fn shape(ruleset: &Ruleset, rule: &Rule) -> Shape {
     for statement in &rule.statements {
         match &statement.kind {
             Stmt::Match(test) => {
-                let Expr::Field(field) = &test.left else { continue };
+                let Expr::Field(field) = &test.left else {
+                    continue;
+                };
                 let range = match test.right {
                     Operand::Value(value) => (value, value),
                     Operand::Range(lo, hi) => (lo, hi),
@@ -97,20 +134,43 @@ fn shape(ruleset: &Ruleset, rule: &Rule) -> Shape {
                         shape.oif.push((positive, ifname_text(range.0)));
                     }
                     Field::Meta(MetaKey::L4proto) if positive => shape.l4proto = Some(range.0),
-                    Field::Payload { base: Base::Nh, offset: 96, len: 32 } if positive => {
+                    Field::Payload {
+                        base: Base::Nh,
+                        offset: 96,
+                        len: 32,
+                    } if positive => {
                         shape.saddr = prefix(range, false);
                     }
-                    Field::Payload { base: Base::Nh, offset: 128, len: 32 } if positive => {
+                    Field::Payload {
+                        base: Base::Nh,
+                        offset: 128,
+                        len: 32,
+                    } if positive => {
                         shape.daddr = prefix(range, false);
                     }
-                    Field::Payload { base: Base::Nh, offset: 64, len: 128 } if positive => {
+                    Field::Payload {
+                        base: Base::Nh,
+                        offset: 64,
+                        len: 128,
+                    } if positive => {
                         shape.saddr = prefix(range, true);
                     }
-                    Field::Payload { base: Base::Nh, offset: 192, len: 128 } if positive => {
+                    Field::Payload {
+                        base: Base::Nh,
+                        offset: 192,
+                        len: 128,
+                    } if positive => {
                         shape.daddr = prefix(range, true);
                     }
-                    Field::Payload { base: Base::Th, offset: 16, len: 16 } if positive => shape.dport = Some(range),
-                    Field::Fib { result: FibResult::Type, flags } if positive && flags.daddr => {
+                    Field::Payload {
+                        base: Base::Th,
+                        offset: 16,
+                        len: 16,
+                    } if positive => shape.dport = Some(range),
+                    Field::Fib {
+                        result: FibResult::Type,
+                        flags,
+                    } if positive && flags.daddr => {
                         shape.local = range.0 == 2;
                     }
                     _ => {}
@@ -136,19 +196,30 @@ fn shape(ruleset: &Ruleset, rule: &Rule) -> Shape {
 /// A range that is a prefix shorter than a whole address is also fine; other ranges are not.
 fn prefix((lo, hi): (u128, u128), v6: bool) -> Option<IpNet> {
     let width = if v6 { 128 } else { 32 };
-    let host_bits = (lo ^ hi).checked_add(1).filter(|n| n.is_power_of_two()).map(u128::trailing_zeros).unwrap_or(128);
+    let host_bits = (lo ^ hi)
+        .checked_add(1)
+        .filter(|n| n.is_power_of_two())
+        .map(u128::trailing_zeros)
+        .unwrap_or(128);
     if lo & (max_of(host_bits.max(1)) * u128::from(host_bits > 0)) != 0 || host_bits > width {
         return None;
     }
     let len = (width - host_bits) as u8;
-    let ip = if v6 { IpAddr::V6(Ipv6Addr::from_bits(lo)) } else { IpAddr::V4(Ipv4Addr::from_bits(lo as u32)) };
+    let ip = if v6 {
+        IpAddr::V6(Ipv6Addr::from_bits(lo))
+    } else {
+        IpAddr::V4(Ipv4Addr::from_bits(lo as u32))
+    };
     IpNet::new(ip, len).ok()
 }
 
 fn where_is(ruleset: &Ruleset, rule: &Rule) -> String {
     let table = ruleset.table_of(rule.chain);
     let chain = &ruleset.chain(rule.chain).name;
-    format!("rule {} of {} {} {chain}", rule.handle, table.family, table.name)
+    format!(
+        "rule {} of {} {} {chain}",
+        rule.handle, table.family, table.name
+    )
 }
 
 /// `ip saddr NET oifname != BR masquerade`: NET lives behind BR (Docker, Podman, libvirt write it so).
@@ -161,19 +232,33 @@ fn subnets(ruleset: &Ruleset, host: &mut Host) {
             _ => None,
         };
         let Some((net, name)) = found else { continue };
-        if !short(&net) || host.addresses.iter().any(|a| a.dev == name.as_str() && a.ip.is_ipv4() == net.addr().is_ipv4()) {
+        if !short(&net)
+            || host
+                .addresses
+                .iter()
+                .any(|a| a.dev == name.as_str() && a.ip.is_ipv4() == net.addr().is_ipv4())
+        {
             continue;
         }
-        let Some(first) = net.hosts().next() else { continue };
+        let Some(first) = net.hosts().next() else {
+            continue;
+        };
         let origin = conclude(
             host,
             format!("subnet of {name}"),
             format!("{net}, with {first} as this host's address"),
-            format!("{} translates what leaves {net} by another interface than {name}, as Docker, Podman and libvirt write it for a bridge of theirs", where_is(ruleset, rule)),
-            format!("`--iface {name}={first}/{}`, or a snapshot of the host", net.prefix_len()),
+            format!(
+                "{} translates what leaves {net} by another interface than {name}, as Docker, Podman and libvirt write it for a bridge of theirs",
+                where_is(ruleset, rule)
+            ),
+            format!(
+                "`--iface {name}={first}/{}`, or a snapshot of the host",
+                net.prefix_len()
+            ),
         );
         add_bridge(host, &name, origin);
-        host.addresses.push(Address::of(first, net.prefix_len(), name.as_str(), origin));
+        host.addresses
+            .push(Address::of(first, net.prefix_len(), name.as_str(), origin));
     }
 }
 
@@ -205,13 +290,19 @@ fn named_bridges(ruleset: &Ruleset, host: &mut Host) {
 }
 
 fn looks_like_bridge(name: &str) -> bool {
-    ["docker", "br-", "virbr", "lxcbr", "lxdbr", "podman", "cni"].iter().any(|stem| name.starts_with(stem))
+    ["docker", "br-", "virbr", "lxcbr", "lxdbr", "podman", "cni"]
+        .iter()
+        .any(|stem| name.starts_with(stem))
 }
 
 /// Interfaces that belong to containers, tunnels of overlays, or are no way to the outside.
 fn inner(name: &str) -> bool {
     looks_like_bridge(name)
-        || ["veth", "vnet", "tap", "cali", "flannel", "cilium", "kube", "lxc"].iter().any(|stem| name.starts_with(stem))
+        || [
+            "veth", "vnet", "tap", "cali", "flannel", "cilium", "kube", "lxc",
+        ]
+        .iter()
+        .any(|stem| name.starts_with(stem))
         || name == "lo"
 }
 
@@ -225,7 +316,12 @@ fn interface_names(ruleset: &Ruleset) -> Vec<Name> {
         }
     };
     let is_name = |expr: &Expr| {
-        matches!(expr, Expr::Field(Field::Meta(MetaKey::Iifname | MetaKey::Iif | MetaKey::Oifname | MetaKey::Oif)))
+        matches!(
+            expr,
+            Expr::Field(Field::Meta(
+                MetaKey::Iifname | MetaKey::Iif | MetaKey::Oifname | MetaKey::Oif
+            ))
+        )
     };
     for rule in &ruleset.rules {
         for statement in &rule.statements {
@@ -233,12 +329,22 @@ fn interface_names(ruleset: &Ruleset) -> Vec<Name> {
                 Stmt::Match(test) if is_name(&test.left) => match test.right {
                     Operand::Value(value) => push(value),
                     Operand::Set(set) => {
-                        ruleset.set(set).ranges().iter().filter(|(lo, hi, _)| lo == hi).for_each(|(lo, _, _)| push(*lo));
+                        ruleset
+                            .set(set)
+                            .ranges()
+                            .iter()
+                            .filter(|(lo, hi, _)| lo == hi)
+                            .for_each(|(lo, _, _)| push(*lo));
                     }
                     Operand::Range(..) | Operand::Expr(_) => {}
                 },
                 Stmt::Vmap { key, map } if is_name(key) => {
-                    ruleset.set(*map).ranges().iter().filter(|(lo, hi, _)| lo == hi).for_each(|(lo, _, _)| push(*lo));
+                    ruleset
+                        .set(*map)
+                        .ranges()
+                        .iter()
+                        .filter(|(lo, hi, _)| lo == hi)
+                        .for_each(|(lo, _, _)| push(*lo));
                 }
                 _ => {}
             }
@@ -253,7 +359,11 @@ fn docker_sysctls(ruleset: &Ruleset, host: &mut Host) {
     if host.complete.sysctls || host.sysctls.contains_key(KEY) {
         return;
     }
-    if !ruleset.chains.iter().any(|chain| chain.name.starts_with("DOCKER")) {
+    if !ruleset
+        .chains
+        .iter()
+        .any(|chain| chain.name.starts_with("DOCKER"))
+    {
         return;
     }
     conclude(
@@ -267,9 +377,16 @@ fn docker_sysctls(ruleset: &Ruleset, host: &mut Host) {
 }
 
 /// The interface towards everything that is behind no known subnet, and why it is taken for that.
-fn uplink(ruleset: &Ruleset, host: &Host, flow: &Flow, enters_by: Option<&str>) -> Option<(Name, String)> {
+fn uplink(
+    ruleset: &Ruleset,
+    host: &Host,
+    flow: &Flow,
+    enters_by: Option<&str>,
+) -> Option<(Name, String)> {
     let behind_subnet = |ip: IpAddr| {
-        host.addresses.iter().any(|a| !a.ip.is_loopback() && a.subnet().is_some_and(|net| net.contains(&ip)))
+        host.addresses
+            .iter()
+            .any(|a| !a.ip.is_loopback() && a.subnet().is_some_and(|net| net.contains(&ip)))
     };
     if let Some(name) = enters_by
         && flow.src.is_some_and(|src| !behind_subnet(src))
@@ -277,31 +394,45 @@ fn uplink(ruleset: &Ruleset, host: &Host, flow: &Flow, enters_by: Option<&str>) 
         return Some((name.into(), format!("the flow is said to enter by {name}")));
     }
     let with_subnet = |name: &str| host.addresses.iter().any(|a| a.dev == name);
-    let mut candidates = interface_names(ruleset).into_iter().filter(|name| !inner(name) && !with_subnet(name));
+    let mut candidates = interface_names(ruleset)
+        .into_iter()
+        .filter(|name| !inner(name) && !with_subnet(name));
     let only = candidates.next()?;
     if candidates.next().is_some() || host.complete.links && host.link(&only).is_none() {
         return None;
     }
-    let reason = format!("{only} is the only interface named in the ruleset that is neither loopback nor a container bridge");
+    let reason = format!(
+        "{only} is the only interface named in the ruleset that is neither loopback nor a container bridge"
+    );
     Some((only, reason))
 }
 
 /// A published port: who asks for it asks this host.
 fn published(ruleset: &Ruleset, host: &mut Host, flow: &Flow, uplink: Option<&str>) {
-    let (Some(port), dst) = (flow.dport, flow.dst) else { return };
-    if host.addresses.iter().any(|a| a.ip == dst || !a.ip.is_loopback() && a.subnet().is_some_and(|net| net.contains(&dst))) {
+    let (Some(port), dst) = (flow.dport, flow.dst) else {
+        return;
+    };
+    if host.addresses.iter().any(|a| {
+        a.ip == dst || !a.ip.is_loopback() && a.subnet().is_some_and(|net| net.contains(&dst))
+    }) {
         return;
     }
     let fits = |shape: &Shape| {
         shape.dnat
-            && shape.dport.is_some_and(|(lo, hi)| lo <= u128::from(port) && u128::from(port) <= hi)
-            && shape.l4proto.is_none_or(|proto| proto == u128::from(flow.proto))
+            && shape
+                .dport
+                .is_some_and(|(lo, hi)| lo <= u128::from(port) && u128::from(port) <= hi)
+            && shape
+                .l4proto
+                .is_none_or(|proto| proto == u128::from(flow.proto))
             && shape.daddr.is_none_or(|net| net.contains(&dst))
     };
     let mut found = None;
     for (at, rule) in ruleset.rules.iter().enumerate() {
         let own = shape(ruleset, rule);
-        if fits(&own) && (own.local || own.daddr.is_some() || called_for_local(ruleset, RuleId(at as u32))) {
+        if fits(&own)
+            && (own.local || own.daddr.is_some() || called_for_local(ruleset, RuleId(at as u32)))
+        {
             found = Some(rule);
             break;
         }
@@ -311,7 +442,10 @@ fn published(ruleset: &Ruleset, host: &mut Host, flow: &Flow, uplink: Option<&st
         host,
         format!("{dst} is an address of this host"),
         "yes".into(),
-        format!("{} publishes port {port} of this host's own addresses", where_is(ruleset, rule)),
+        format!(
+            "{} publishes port {port} of this host's own addresses",
+            where_is(ruleset, rule)
+        ),
         format!("`--local {dst}`, or a snapshot of the host"),
     );
     let dev = uplink.unwrap_or("lo");
@@ -340,9 +474,17 @@ fn called_for_local(ruleset: &Ruleset, rule: RuleId) -> bool {
 
 /// The way to everything else.
 fn default_route(host: &mut Host, flow: &Flow, uplink: Option<(Name, String)>) {
-    let Some((name, because)) = uplink else { return };
-    let any = if flow.dst.is_ipv6() { "::/0" } else { "0.0.0.0/0" };
-    let Ok(prefix) = any.parse::<IpNet>() else { return };
+    let Some((name, because)) = uplink else {
+        return;
+    };
+    let any = if flow.dst.is_ipv6() {
+        "::/0"
+    } else {
+        "0.0.0.0/0"
+    };
+    let Ok(prefix) = any.parse::<IpNet>() else {
+        return;
+    };
     if host.routes.iter().any(|r| r.prefix == prefix) {
         return;
     }
@@ -354,7 +496,8 @@ fn default_route(host: &mut Host, flow: &Flow, uplink: Option<(Name, String)>) {
         format!("`--route default,dev={name}`, or a snapshot of the host"),
     );
     if host.link(&name).is_none() {
-        host.links.push(Link::named(name.clone(), LinkKind::Physical, origin));
+        host.links
+            .push(Link::named(name.clone(), LinkKind::Physical, origin));
     }
     host.routes.push(Route {
         kind: RouteType::Unicast,

@@ -36,7 +36,11 @@ pub enum Kind {
 pub fn recognise(text: &str) -> Kind {
     let start = text.trim_start_matches('\u{feff}').trim_start();
     if start.starts_with('{') || start.starts_with('[') || start.is_empty() {
-        if bundle::is_bundle(text) { Kind::Bundle } else { Kind::Listing }
+        if bundle::is_bundle(text) {
+            Kind::Bundle
+        } else {
+            Kind::Listing
+        }
     } else if save::looks_like_save(text) {
         Kind::IptablesSave
     } else if looks_like_nft(start) {
@@ -50,9 +54,14 @@ fn looks_like_nft(text: &str) -> bool {
     text.lines().map(str::trim).any(|line| {
         let mut words = line.split_whitespace();
         match words.next() {
-            Some("table" | "flush" | "include" | "define" | "destroy" | "delete") => words.next().is_some(),
+            Some("table" | "flush" | "include" | "define" | "destroy" | "delete") => {
+                words.next().is_some()
+            }
             Some("add" | "create" | "insert") => {
-                matches!(words.next(), Some("table" | "chain" | "rule" | "set" | "map" | "element"))
+                matches!(
+                    words.next(),
+                    Some("table" | "chain" | "rule" | "set" | "map" | "element")
+                )
             }
             Some(word) => word == "#!/usr/sbin/nft" || word == "#!/sbin/nft",
             None => false,
@@ -64,7 +73,10 @@ fn looks_like_nft(text: &str) -> bool {
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     #[error("{source_name}: {error}")]
-    Json { source_name: String, error: json::ReadError },
+    Json {
+        source_name: String,
+        error: json::ReadError,
+    },
     #[error("{0}")]
     Bundle(#[from] bundle::HostError),
     #[error("{source_name}: the snapshot has no ruleset: {why}")]
@@ -108,28 +120,50 @@ pub fn load(source: &str, text: &str, saves: &[SaveText]) -> Result<Loaded, Load
         Kind::Bundle => {
             let mut bundle = bundle::read(source, text)?;
             let Some(json) = bundle.ruleset_json.take() else {
-                let why = "its part `ruleset` is missing or failed; take it again as root".to_string();
-                return Err(LoadError::NoRuleset { source_name: source.into(), why });
+                let why =
+                    "its part `ruleset` is missing or failed; take it again as root".to_string();
+                return Err(LoadError::NoRuleset {
+                    source_name: source.into(),
+                    why,
+                });
             };
             let mut all: Vec<SaveText> = saves.to_vec();
             let parts = [
-                (bundle.iptables_save.take(), iptables::Family::Ip, "iptables-save"),
-                (bundle.ip6tables_save.take(), iptables::Family::Ip6, "ip6tables-save"),
+                (
+                    bundle.iptables_save.take(),
+                    iptables::Family::Ip,
+                    "iptables-save",
+                ),
+                (
+                    bundle.ip6tables_save.take(),
+                    iptables::Family::Ip6,
+                    "ip6tables-save",
+                ),
             ];
             for (text, family, part) in parts {
                 if let Some(text) = text
                     && !saves.iter().any(|save| save.family == family)
                 {
-                    all.push(SaveText { source: format!("{source} ({part})"), text, family });
+                    all.push(SaveText {
+                        source: format!("{source} ({part})"),
+                        text,
+                        family,
+                    });
                 }
             }
             listing(source, json.get(), &all, bundle)
         }
         Kind::IptablesSave => {
             let Some(family) = save::detect_family(text) else {
-                return Err(LoadError::NoFamily { source_name: source.into() });
+                return Err(LoadError::NoFamily {
+                    source_name: source.into(),
+                });
             };
-            let own = SaveText { source: source.into(), text: text.into(), family };
+            let own = SaveText {
+                source: source.into(),
+                text: text.into(),
+                family,
+            };
             let mut diagnostics = Vec::new();
             let mut read = Vec::new();
             for save in std::iter::once(&own).chain(saves) {
@@ -139,9 +173,16 @@ pub fn load(source: &str, text: &str, saves: &[SaveText]) -> Result<Loaded, Load
             }
             let (document, meanings, notes) = standalone::document(&read);
             diagnostics.extend(named(notes, source));
-            Ok(finish(document, meanings.by_rule, diagnostics, Bundle::default()))
+            Ok(finish(
+                document,
+                meanings.by_rule,
+                diagnostics,
+                Bundle::default(),
+            ))
         }
-        Kind::NftText => Err(LoadError::NftText { source_name: source.into() }),
+        Kind::NftText => Err(LoadError::NftText {
+            source_name: source.into(),
+        }),
     }
 }
 
@@ -153,11 +194,20 @@ fn named(diagnostics: Vec<Diagnostic>, source: &str) -> impl Iterator<Item = Dia
     })
 }
 
-fn listing(source: &str, text: &str, saves: &[SaveText], bundle: Bundle) -> Result<Loaded, LoadError> {
-    let (document, notes) =
-        json::read(text).map_err(|error| LoadError::Json { source_name: source.into(), error })?;
-    let mut diagnostics: Vec<Diagnostic> =
-        notes.iter().map(|note| Diagnostic::note(source, note.to_string())).collect();
+fn listing(
+    source: &str,
+    text: &str,
+    saves: &[SaveText],
+    bundle: Bundle,
+) -> Result<Loaded, LoadError> {
+    let (document, notes) = json::read(text).map_err(|error| LoadError::Json {
+        source_name: source.into(),
+        error,
+    })?;
+    let mut diagnostics: Vec<Diagnostic> = notes
+        .iter()
+        .map(|note| Diagnostic::note(source, note.to_string()))
+        .collect();
     let mut meanings = merge::Meanings::default();
     for save in saves {
         let (parsed, notes) = save::read(&save.text, save.family);
@@ -169,13 +219,21 @@ fn listing(source: &str, text: &str, saves: &[SaveText], bundle: Bundle) -> Resu
     Ok(finish(document, meanings.by_rule, diagnostics, bundle))
 }
 
-fn finish(document: Document, meanings: Meanings, mut diagnostics: Vec<Diagnostic>, bundle: Bundle) -> Loaded {
+fn finish(
+    document: Document,
+    meanings: Meanings,
+    mut diagnostics: Vec<Diagnostic>,
+    bundle: Bundle,
+) -> Loaded {
     let (ruleset, notes) = lower::lower(&document, &meanings);
     diagnostics.extend(notes);
     let origins = meanings
         .into_iter()
         .map(|(object, statements)| {
-            let texts = statements.into_iter().map(|meaning| meaning.map(|(_, text)| text)).collect();
+            let texts = statements
+                .into_iter()
+                .map(|meaning| meaning.map(|(_, text)| text))
+                .collect();
             (object, texts)
         })
         .collect();
@@ -195,12 +253,20 @@ fn finish(document: Document, meanings: Meanings, mut diagnostics: Vec<Diagnosti
 impl Loaded {
     /// Whether the listing has iptables extensions whose meaning is not known.
     pub fn has_opaque_extensions(&self) -> bool {
-        self.document.objects.iter().enumerate().any(|(at, object)| match object {
-            Object::Rule(rule) => rule.expr.iter().flatten().enumerate().any(|(n, stmt)| {
-                matches!(stmt, Stmt::Xt(_))
-                    && self.origins.get(&at).and_then(|o| o.get(n)).is_none_or(Option::is_none)
-            }),
-            _ => false,
-        })
+        self.document
+            .objects
+            .iter()
+            .enumerate()
+            .any(|(at, object)| match object {
+                Object::Rule(rule) => rule.expr.iter().flatten().enumerate().any(|(n, stmt)| {
+                    matches!(stmt, Stmt::Xt(_))
+                        && self
+                            .origins
+                            .get(&at)
+                            .and_then(|o| o.get(n))
+                            .is_none_or(Option::is_none)
+                }),
+                _ => false,
+            })
     }
 }

@@ -83,7 +83,10 @@ pub struct Knowledge {
 impl Knowledge {
     /// Knowledge whose first choices are prescribed; later ones take their default.
     pub fn with_script(script: Vec<bool>) -> Knowledge {
-        Knowledge { script, ..Knowledge::default() }
+        Knowledge {
+            script,
+            ..Knowledge::default()
+        }
     }
 
     /// Says how rate limits, quotas and connection counts stand: true for exceeded.
@@ -102,9 +105,18 @@ impl Knowledge {
     }
 
     /// Adds a fact.
-    pub fn add(&mut self, name: impl Into<String>, settle: impl Into<String>, domain: Ranges) -> FactId {
+    pub fn add(
+        &mut self,
+        name: impl Into<String>,
+        settle: impl Into<String>,
+        domain: Ranges,
+    ) -> FactId {
         let id = FactId(self.facts.len() as u16);
-        self.facts.push(Fact { name: name.into(), settle: settle.into(), domain });
+        self.facts.push(Fact {
+            name: name.into(),
+            settle: settle.into(),
+            domain,
+        });
         id
     }
 
@@ -131,7 +143,12 @@ impl Knowledge {
     /// Whether the fact lies in `ranges` (sorted, disjoint); a choice when the domain does not decide.
     ///
     /// `statement` words the question and is called only when it is one.
-    pub fn test(&mut self, id: FactId, ranges: &[(u128, u128)], statement: impl FnOnce() -> String) -> bool {
+    pub fn test(
+        &mut self,
+        id: FactId,
+        ranges: &[(u128, u128)],
+        statement: impl FnOnce() -> String,
+    ) -> bool {
         let inside = intersect(&self.fact(id).domain, ranges);
         if inside.is_empty() {
             return false;
@@ -149,7 +166,13 @@ impl Knowledge {
     /// A yes-or-no question that no domain decides; asked once, then answered the same.
     ///
     /// `usual` is the answer when no script says otherwise.
-    pub fn ask(&mut self, statement: String, because: impl Into<String>, source: Source, usual: bool) -> bool {
+    pub fn ask(
+        &mut self,
+        statement: String,
+        because: impl Into<String>,
+        source: Source,
+        usual: bool,
+    ) -> bool {
         if let Some(&holds) = self.answered.get(&statement) {
             return holds;
         }
@@ -159,8 +182,18 @@ impl Knowledge {
     }
 
     fn choose(&mut self, statement: String, because: String, source: Source, usual: bool) -> bool {
-        let holds = self.script.get(self.choices.len()).copied().unwrap_or(usual);
-        self.choices.push(Choice { statement, holds, usual, because, source });
+        let holds = self
+            .script
+            .get(self.choices.len())
+            .copied()
+            .unwrap_or(usual);
+        self.choices.push(Choice {
+            statement,
+            holds,
+            usual,
+            because,
+            source,
+        });
         holds
     }
 }
@@ -208,7 +241,11 @@ pub fn subtract(a: &[(u128, u128)], b: &[(u128, u128)]) -> Ranges {
 
 /// The largest value of a width in bits.
 pub fn max_of(width: u32) -> u128 {
-    if width >= 128 { u128::MAX } else { (1u128 << width) - 1 }
+    if width >= 128 {
+        u128::MAX
+    } else {
+        (1u128 << width) - 1
+    }
 }
 
 #[cfg(test)]
@@ -229,8 +266,14 @@ mod tests {
     #[test]
     fn ranges_subtract_and_intersect_at_the_edges() {
         assert_eq!(subtract(&[(0, u128::MAX)], &[(5, u128::MAX)]), vec![(0, 4)]);
-        assert_eq!(subtract(&[(0, 9)], &[(0, 0), (9, 9), (4, 5)][..2]), vec![(1, 8)]);
+        assert_eq!(
+            subtract(&[(0, 9)], &[(0, 0), (9, 9), (4, 5)][..2]),
+            vec![(1, 8)]
+        );
         assert_eq!(subtract(&[(3, 3)], &[(3, 3)]), vec![]);
-        assert_eq!(intersect(&[(0, 5), (8, 9)], &[(5, 8)]), vec![(5, 5), (8, 8)]);
+        assert_eq!(
+            intersect(&[(0, 5), (8, 9)], &[(5, 8)]),
+            vec![(5, 5), (8, 8)]
+        );
     }
 }

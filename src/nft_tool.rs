@@ -15,7 +15,9 @@ pub fn convert(text: &str) -> Result<String, String> {
         let mut words = unshare.split(' ');
         let program = words.next().unwrap_or("unshare");
         let mut command = Command::new(program);
-        command.args(words).args(["--net", "--", "sh", "-c", script]);
+        command
+            .args(words)
+            .args(["--net", "--", "sh", "-c", script]);
         match run(&mut command, text) {
             Ok(json) => return Ok(json),
             Err(error) => last = error,
@@ -34,22 +36,34 @@ fn run(command: &mut Command, input: &str) -> Result<String, String> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|error| format!("nft syntax needs `unshare` and `nft` to be read: {error}; {advice}"))?;
+        .map_err(|error| {
+            format!("nft syntax needs `unshare` and `nft` to be read: {error}; {advice}")
+        })?;
     if let Some(mut stdin) = child.stdin.take() {
         // nft may stop reading at the first mistake; its message says more than the broken pipe
         let _ = stdin.write_all(input.as_bytes());
     }
-    let output = child.wait_with_output().map_err(|error| format!("nft: {error}"))?;
+    let output = child
+        .wait_with_output()
+        .map_err(|error| format!("nft: {error}"))?;
     if output.status.success() {
-        return String::from_utf8(output.stdout).map_err(|_| "nft printed what is no text".to_string());
+        return String::from_utf8(output.stdout)
+            .map_err(|_| "nft printed what is no text".to_string());
     }
     let stderr = String::from_utf8_lossy(&output.stderr);
-    let line = stderr.lines().find(|line| !line.trim().is_empty()).unwrap_or("it failed without a word");
+    let line = stderr
+        .lines()
+        .find(|line| !line.trim().is_empty())
+        .unwrap_or("it failed without a word");
     if line.contains("not found") {
-        return Err(format!("nft syntax is read by nft itself, which is not installed here; {advice}"));
+        return Err(format!(
+            "nft syntax is read by nft itself, which is not installed here; {advice}"
+        ));
     }
     if line.starts_with("unshare:") {
-        return Err(format!("nft syntax is read by nft in a network namespace of its own ({line}); run as root, or {advice}"));
+        return Err(format!(
+            "nft syntax is read by nft in a network namespace of its own ({line}); run as root, or {advice}"
+        ));
     }
     Err(format!("nft does not load this: {line}"))
 }

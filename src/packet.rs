@@ -233,7 +233,8 @@ impl Packet {
         self.unknown &= !mask(at, bytes.len());
         self.assumed &= !mask(at, bytes.len());
         let (from, to) = (at as u8, (at + bytes.len()) as u8);
-        self.facts.retain(|&(start, len, _)| start + len <= from || start >= to);
+        self.facts
+            .retain(|&(start, len, _)| start + len <= from || start >= to);
     }
 
     fn write_fact(&mut self, at: usize, len: usize, fact: FactId) {
@@ -412,7 +413,11 @@ impl Packet {
     /// Loads `len` bits (at most 128) at `offset` bits from a base (`nft_payload_eval`).
     pub fn load(&self, base: Base, offset: u32, len: u32) -> Bits {
         let Some(start) = self.base(base) else {
-            return if base == Base::Ih { Bits::Unknown } else { Bits::Absent };
+            return if base == Base::Ih {
+                Bits::Unknown
+            } else {
+                Bits::Absent
+            };
         };
         let bit = start * 8 + offset as usize;
         let end = bit + len as usize;
@@ -444,12 +449,18 @@ impl Packet {
             }
         }
         value &= crate::logic::max_of(len);
-        if self.assumed & touched != 0 { Bits::Assumed(value) } else { Bits::Value(value) }
+        if self.assumed & touched != 0 {
+            Bits::Assumed(value)
+        } else {
+            Bits::Value(value)
+        }
     }
 
     /// Writes `len` bits at `offset` bits from a base; false when the header is not there.
     pub fn store(&mut self, base: Base, offset: u32, len: u32, value: u128) -> bool {
-        let Some(start) = self.base(base) else { return false };
+        let Some(start) = self.base(base) else {
+            return false;
+        };
         let bit = start * 8 + offset as usize;
         if bit + len as usize > self.len * 8 || len > 128 {
             return false;
@@ -475,14 +486,23 @@ impl Packet {
 }
 
 /// The customary value at a place of the packet, in words, for a report: what it is and how to say otherwise.
-pub fn assumed_field(v6: bool, proto_number: u8, base: Base, offset: u32) -> (&'static str, &'static str) {
+pub fn assumed_field(
+    v6: bool,
+    proto_number: u8,
+    base: Base,
+    offset: u32,
+) -> (&'static str, &'static str) {
     let byte = offset / 8;
     match (base, v6, byte) {
-        (Base::Nh, false, 1) | (Base::Nh, true, 0..=3) => ("type of service", "not settable; 0 is usual"),
+        (Base::Nh, false, 1) | (Base::Nh, true, 0..=3) => {
+            ("type of service", "not settable; 0 is usual")
+        }
         (Base::Nh, false, 2..=3) | (Base::Nh, true, 4..=5) => ("packet length", "--length"),
         (Base::Nh, false, 6..=7) => ("fragmentation", "the packet is taken to be whole"),
         (Base::Nh, false, 8) | (Base::Nh, true, 7) => ("time to live", "64 is what Linux sends"),
-        (Base::Th, _, 0..=1) if matches!(proto_number, proto::ICMP | proto::ICMPV6) => ("icmp type", "--icmp-type"),
+        (Base::Th, _, 0..=1) if matches!(proto_number, proto::ICMP | proto::ICMPV6) => {
+            ("icmp type", "--icmp-type")
+        }
         (Base::Th, _, 13) if proto_number == proto::TCP => ("tcp flags", "--tcp-flags"),
         _ => ("header field", "the usual value is taken"),
     }
@@ -492,7 +512,11 @@ fn mask(at: usize, len: usize) -> u128 {
     if len == 0 || at >= CAPACITY {
         return 0;
     }
-    let ones = if len >= 128 { u128::MAX } else { (1u128 << len) - 1 };
+    let ones = if len >= 128 {
+        u128::MAX
+    } else {
+        (1u128 << len) - 1
+    };
     ones << at
 }
 

@@ -190,17 +190,31 @@ pub enum StepKind {
     Chain(ChainStep),
     Rule(RuleStep),
     /// The end of a base chain was reached.
-    Policy { family: Family, table: String, chain: String, accept: bool },
+    Policy {
+        family: Family,
+        table: String,
+        chain: String,
+        accept: bool,
+    },
     Conntrack(ConntrackStep),
     Nat(NatStep),
     Routing(RoutingStep),
-    Bridge { what: BridgeWhat, text: String },
-    Ttl { before: u8, after: u8 },
+    Bridge {
+        what: BridgeWhat,
+        text: String,
+    },
+    Ttl {
+        before: u8,
+        after: u8,
+    },
     Local,
     Leaves,
     Loopback,
     /// The stack drops the packet, no rule is to blame.
-    Drop { disposition: &'static str, text: String },
+    Drop {
+        disposition: &'static str,
+        text: String,
+    },
 }
 
 #[derive(Debug, Clone)]

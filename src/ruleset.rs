@@ -14,7 +14,9 @@ use std::fmt;
 use compact_str::CompactString;
 use indexmap::IndexMap;
 
-pub use expr::{BitOp, CtDir, CtKey, Expr, Field, FibFlags, FibResult, Match, MetaKey, Op, Operand};
+pub use expr::{
+    BitOp, CtDir, CtKey, Expr, FibFlags, FibResult, Field, Match, MetaKey, Op, Operand,
+};
 pub use set::{Component, Data, DataKind, Set};
 
 /// A name from the ruleset: untrusted text.
@@ -469,13 +471,23 @@ impl Ruleset {
 
     /// All chains with their ids.
     pub fn chains(&self) -> impl Iterator<Item = (ChainId, &Chain)> {
-        self.chains.iter().enumerate().map(|(i, chain)| (ChainId(i as u32), chain))
+        self.chains
+            .iter()
+            .enumerate()
+            .map(|(i, chain)| (ChainId(i as u32), chain))
     }
 
     /// The chain of this family, table and name.
     pub fn find_chain(&self, family: Family, table: &str, chain: &str) -> Option<ChainId> {
-        let table = self.tables.iter().find(|t| t.family == family && t.name == table)?;
-        table.chains.iter().copied().find(|&id| self.chain(id).name == chain)
+        let table = self
+            .tables
+            .iter()
+            .find(|t| t.family == family && t.name == table)?;
+        table
+            .chains
+            .iter()
+            .copied()
+            .find(|&id| self.chain(id).name == chain)
     }
 
     /// Every jump and goto of a rule, verdict maps included, with true for goto.

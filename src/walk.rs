@@ -99,9 +99,20 @@ impl Observer for Trace {
         }
     }
 
-    fn assumed(&mut self, fact: &'static str, value: u128, data_type: DataType, settle: &'static str) {
+    fn assumed(
+        &mut self,
+        fact: &'static str,
+        value: u128,
+        data_type: DataType,
+        settle: &'static str,
+    ) {
         if !self.assumed.iter().any(|a| a.fact == fact) {
-            self.assumed.push(AssumedField { fact, value, data_type, settle });
+            self.assumed.push(AssumedField {
+                fact,
+                value,
+                data_type,
+                settle,
+            });
         }
     }
 }
@@ -114,7 +125,10 @@ impl Record for Trace {
 
 /// The names of a host's links as values, for [`World::link_values`].
 pub fn link_values(host: &Host) -> Vec<u128> {
-    host.links.iter().map(|link| ifname_value(&link.name).unwrap_or(0)).collect()
+    host.links
+        .iter()
+        .map(|link| ifname_value(&link.name).unwrap_or(0))
+        .collect()
 }
 
 /// How many rules a walk looks at before it is taken for endless.
@@ -141,7 +155,13 @@ pub(crate) struct Walker<'w, R> {
 
 impl<'w, R: Record> Walker<'w, R> {
     fn new(world: World<'w>, hooks: &'w Hooks, know: Knowledge, record: R) -> Self {
-        Walker { world, hooks, know, entries: Vec::new(), record, budget: BUDGET,
+        Walker {
+            world,
+            hooks,
+            know,
+            entries: Vec::new(),
+            record,
+            budget: BUDGET,
             binders: Vec::new(),
             next_hop: None,
             peer: None,
@@ -172,7 +192,13 @@ impl<'w, R: Record> Walker<'w, R> {
 
     /// The interface of a name; one that no list has becomes a fact with that name as its only value.
     fn iface(&mut self, name: &str) -> Iface {
-        match self.world.host.links.iter().position(|link| link.name == name) {
+        match self
+            .world
+            .host
+            .links
+            .iter()
+            .position(|link| link.name == name)
+        {
             Some(at) => Iface::Link(at as u16),
             None => {
                 let value = ifname_value(name).unwrap_or(0);
@@ -213,7 +239,11 @@ impl<'w, R: Record> Walker<'w, R> {
     }
 
     fn step(&mut self, skb: &Skb, pf: Pf, hook: Hook, kind: StepKind) {
-        self.record.step(|| Step { point: Point { pf, hook }, packet: view(skb), kind });
+        self.record.step(|| Step {
+            point: Point { pf, hook },
+            packet: view(skb),
+            kind,
+        });
     }
 
     /// Runs what stands at a hook between two priorities (inclusive), as `nf_hook_slow` does.
@@ -302,13 +332,21 @@ impl<'w, R: Record> Walker<'w, R> {
             None => {
                 let whom = ip.map_or("the packet".to_string(), |ip| ip.to_string());
                 let question = format!("port of {name} towards {whom}");
-                let ports: Vec<u128> =
-                    self.host().ports(name).filter_map(|link| ifname_value(&link.name)).collect();
+                let ports: Vec<u128> = self
+                    .host()
+                    .ports(name)
+                    .filter_map(|link| ifname_value(&link.name))
+                    .collect();
                 let mut ranges: Vec<(u128, u128)> = ports.iter().map(|v| (*v, *v)).collect();
                 ranges.sort_unstable();
-                let settle = "say it with `--in-port`, or give `bridge fdb` and neighbours with a snapshot";
+                let settle =
+                    "say it with `--in-port`, or give `bridge fdb` and neighbours with a snapshot";
                 Iface::Fact(self.know.named(&question, settle, || {
-                    if ranges.is_empty() { vec![(1, max_of(128))] } else { ranges }
+                    if ranges.is_empty() {
+                        vec![(1, max_of(128))]
+                    } else {
+                        ranges
+                    }
                 }))
             }
         }
@@ -330,9 +368,14 @@ impl<'w, R: Record> Walker<'w, R> {
             let attached = match (&base.devices, name) {
                 (Some(devices), Some(name)) => devices.iter().any(|d| d == name),
                 _ => {
-                    let question = format!("chain {} is attached to {}", chain.name, name.unwrap_or("the interface"));
+                    let question = format!(
+                        "chain {} is attached to {}",
+                        chain.name,
+                        name.unwrap_or("the interface")
+                    );
                     let because = "nft 1.0.6 does not list the device; use a newer nft, or see `nft list chain`";
-                    self.know.ask(question, because, crate::logic::Source::Open, false)
+                    self.know
+                        .ask(question, because, crate::logic::Source::Open, false)
                 }
             };
             if attached {
@@ -372,7 +415,12 @@ pub(crate) fn view(skb: &Skb) -> PacketView {
 }
 
 /// Walks a request and the reply it makes, keeping every step.
-pub fn walk(world: World<'_>, hooks: &Hooks, probe: &Probe, know: Knowledge) -> (Walked, Knowledge) {
+pub fn walk(
+    world: World<'_>,
+    hooks: &Hooks,
+    probe: &Probe,
+    know: Knowledge,
+) -> (Walked, Knowledge) {
     let mut walker = Walker::new(world, hooks, know, Trace::default());
     let (skb, disposition) = walker.send(probe);
     let request = take_path(&mut walker, probe, &skb, disposition, 0);
@@ -392,14 +440,25 @@ pub fn walk(world: World<'_>, hooks: &Hooks, probe: &Probe, know: Knowledge) -> 
 }
 
 /// Only whether request and reply get through: no step is kept.
-pub fn verdict(world: World<'_>, hooks: &Hooks, probe: &Probe, know: Knowledge) -> (Disposition, Option<Disposition>) {
+pub fn verdict(
+    world: World<'_>,
+    hooks: &Hooks,
+    probe: &Probe,
+    know: Knowledge,
+) -> (Disposition, Option<Disposition>) {
     let mut walker = Walker::new(world, hooks, know, Silent);
     let (skb, disposition) = walker.send(probe);
     let reply = answer(&skb, &disposition).map(|reply| walker.send(&reply).1);
     (disposition, reply)
 }
 
-fn take_path(walker: &mut Walker<'_, Trace>, probe: &Probe, skb: &Skb, disposition: Disposition, from: usize) -> Path {
+fn take_path(
+    walker: &mut Walker<'_, Trace>,
+    probe: &Probe,
+    skb: &Skb,
+    disposition: Disposition,
+    from: usize,
+) -> Path {
     let steps = std::mem::take(&mut walker.record.steps);
     let output = view(skb);
     let input = match steps.first() {
@@ -414,14 +473,22 @@ fn take_path(walker: &mut Walker<'_, Trace>, probe: &Probe, skb: &Skb, dispositi
         },
         None => output,
     };
-    Path { input, output, steps, disposition, choices: (from, walker.know.choices.len()) }
+    Path {
+        input,
+        output,
+        steps,
+        disposition,
+        choices: (from, walker.know.choices.len()),
+    }
 }
 
 /// The answer that the receiver of a delivered packet sends; `None` when none is to be expected.
 fn answer(skb: &Skb, disposition: &Disposition) -> Option<Probe> {
     let entrance = match disposition {
         Disposition::Local => Entrance::Local,
-        Disposition::Forwarded | Disposition::Transmitted | Disposition::Bridged => Entrance::Iface(skb.oif?),
+        Disposition::Forwarded | Disposition::Transmitted | Disposition::Bridged => {
+            Entrance::Iface(skb.oif?)
+        }
         Disposition::Dropped
         | Disposition::Rejected
         | Disposition::Queued
@@ -437,7 +504,9 @@ fn answer(skb: &Skb, disposition: &Disposition) -> Option<Probe> {
     }
     let icmp = match packet.icmp() {
         None => None,
-        Some((kind, code)) if asks(packet.proto, kind) => Some((inverse_icmp(packet.proto, kind)?, code)),
+        Some((kind, code)) if asks(packet.proto, kind) => {
+            Some((inverse_icmp(packet.proto, kind)?, code))
+        }
         Some(_) => return None,
     };
     let in_port = match disposition {

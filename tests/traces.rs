@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use nfpath::eval::{Iface, World};
 use nfpath::hooks::Hooks;
 use nfpath::host::Host;
-use nfpath::load::bundle::{HostPart, assemble};
 use nfpath::iptables::Family;
+use nfpath::load::bundle::{HostPart, assemble};
 use nfpath::load::{SaveText, load};
 use nfpath::logic::{Knowledge, Known};
 use nfpath::packet::Spec;
@@ -64,7 +64,9 @@ fn read_trace(text: &str) -> Trace {
             }
             continue;
         }
-        let Some(parsed) = line.strip_prefix("trace id ").and_then(read_line) else { continue };
+        let Some(parsed) = line.strip_prefix("trace id ").and_then(read_line) else {
+            continue;
+        };
         match section {
             "request" => trace.request.push(parsed),
             "reply" => {
@@ -85,7 +87,15 @@ fn read_line(line: &str) -> Option<Line> {
     if table == "nfpath_trace" {
         return None;
     }
-    let key = |handle, verdict: &str| (family.into(), table.into(), chain.into(), handle, verdict.into());
+    let key = |handle, verdict: &str| {
+        (
+            family.into(),
+            table.into(),
+            chain.into(),
+            handle,
+            verdict.into(),
+        )
+    };
     if let Some(policy) = rest.strip_prefix("policy ") {
         let verdict = policy.split_whitespace().next()?;
         return Some(key(0, verdict));
@@ -94,7 +104,10 @@ fn read_line(line: &str) -> Option<Line> {
         let at = rest.rfind("# handle ")?;
         let tail = &rest[at + "# handle ".len()..];
         let (handle, verdict) = tail.split_once(" (verdict ")?;
-        return Some(key(handle.trim().parse().ok()?, verdict.trim_end().trim_end_matches(')')));
+        return Some(key(
+            handle.trim().parse().ok()?,
+            verdict.trim_end().trim_end_matches(')'),
+        ));
     }
     None
 }
@@ -104,7 +117,9 @@ fn lines_of(ruleset: &Ruleset, path: &Walk) -> Vec<Line> {
     for step in &path.steps {
         match &step.kind {
             StepKind::Rule(rule) => {
-                let RuleOutcome::Matched(taken) = &rule.outcome else { continue };
+                let RuleOutcome::Matched(taken) = &rule.outcome else {
+                    continue;
+                };
                 let chain = ruleset.rule(rule.rule).chain;
                 let name = |id| ruleset.chain(id).name.to_string();
                 let verdict = match taken {
@@ -156,15 +171,26 @@ fn host_of(folder: &Path) -> Host {
     ];
     let texts: Vec<(HostPart, String, String)> = parts
         .iter()
-        .filter_map(|(name, part)| Some((*part, name.to_string(), fs::read_to_string(folder.join(name)).ok()?)))
+        .filter_map(|(name, part)| {
+            Some((
+                *part,
+                name.to_string(),
+                fs::read_to_string(folder.join(name)).ok()?,
+            ))
+        })
         .collect();
-    let inputs: Vec<(HostPart, &str, &str)> = texts.iter().map(|(p, n, t)| (*p, n.as_str(), t.as_str())).collect();
+    let inputs: Vec<(HostPart, &str, &str)> = texts
+        .iter()
+        .map(|(p, n, t)| (*p, n.as_str(), t.as_str()))
+        .collect();
     assemble(&inputs).0
 }
 
 fn cases() -> Vec<PathBuf> {
     fn visit(folder: &Path, found: &mut Vec<PathBuf>) {
-        let Ok(entries) = fs::read_dir(folder) else { return };
+        let Ok(entries) = fs::read_dir(folder) else {
+            return;
+        };
         let mut paths: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).collect();
         paths.sort();
         for path in paths {
@@ -177,7 +203,10 @@ fn cases() -> Vec<PathBuf> {
         }
     }
     let mut found = Vec::new();
-    visit(&Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata"), &mut found);
+    visit(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata"),
+        &mut found,
+    );
     found
 }
 
@@ -188,27 +217,49 @@ fn every_traced_packet_takes_the_steps_that_the_kernel_took() {
     for case in cases() {
         let text = fs::read_to_string(case.join("ruleset.json")).expect("ruleset.json");
         let saves: Vec<SaveText> = fs::read_to_string(case.join("iptables-save.txt"))
-            .map(|text| SaveText { source: "iptables-save.txt".into(), text, family: Family::Ip })
+            .map(|text| SaveText {
+                source: "iptables-save.txt".into(),
+                text,
+                family: Family::Ip,
+            })
             .into_iter()
             .collect();
-        let ruleset = load("ruleset.json", &text, &saves).expect("a listing").ruleset;
+        let ruleset = load("ruleset.json", &text, &saves)
+            .expect("a listing")
+            .ruleset;
         let hooks = Hooks::new(&ruleset);
         let base = host_of(&case.join("host"));
-        let mut traces: Vec<PathBuf> =
-            fs::read_dir(case.join("traces")).expect("traces").filter_map(|e| Some(e.ok()?.path())).collect();
+        let mut traces: Vec<PathBuf> = fs::read_dir(case.join("traces"))
+            .expect("traces")
+            .filter_map(|e| Some(e.ok()?.path()))
+            .collect();
         traces.sort();
         for file in traces {
-            let name = file.strip_prefix(env!("CARGO_MANIFEST_DIR")).expect("below").display().to_string();
+            let name = file
+                .strip_prefix(env!("CARGO_MANIFEST_DIR"))
+                .expect("below")
+                .display()
+                .to_string();
             let trace = read_trace(&fs::read_to_string(&file).expect("trace"));
             let mut host = base.clone();
             for (key, value) in &trace.sysctl {
-                host.sysctls.insert(key.as_str().into(), value.as_str().into());
+                host.sysctls
+                    .insert(key.as_str().into(), value.as_str().into());
             }
             let flow = nfpath::flow::parse(&trace.flow).unwrap_or_else(|e| panic!("{name}: {e}"));
             let values = link_values(&host);
-            let world = World { ruleset: &ruleset, host: &host, link_values: &values };
+            let world = World {
+                ruleset: &ruleset,
+                host: &host,
+                link_values: &values,
+            };
             let iface = |name: &str| {
-                Iface::Link(host.links.iter().position(|l| l.name == name).unwrap_or_else(|| panic!("no {name}")) as u16)
+                Iface::Link(
+                    host.links
+                        .iter()
+                        .position(|l| l.name == name)
+                        .unwrap_or_else(|| panic!("no {name}")) as u16,
+                )
             };
             let probe = Probe {
                 spec: Spec {
@@ -226,7 +277,10 @@ fn every_traced_packet_takes_the_steps_that_the_kernel_took() {
                     ether_src: None,
                     ether_dst: None,
                 },
-                entrance: trace.iif.as_deref().map_or(Entrance::Local, |iif| Entrance::Iface(iface(iif))),
+                entrance: trace
+                    .iif
+                    .as_deref()
+                    .map_or(Entrance::Local, |iif| Entrance::Iface(iface(iif))),
                 in_port: None,
                 oif: None,
                 mark: 0,
@@ -250,7 +304,8 @@ fn every_traced_packet_takes_the_steps_that_the_kernel_took() {
                     break;
                 }
                 for at in forced..walked.choices.len() {
-                    let mut script: Vec<bool> = walked.choices[..at].iter().map(|c| c.holds).collect();
+                    let mut script: Vec<bool> =
+                        walked.choices[..at].iter().map(|c| c.holds).collect();
                     script.push(!walked.choices[at].holds);
                     scripts.push(script);
                 }
@@ -260,9 +315,15 @@ fn every_traced_packet_takes_the_steps_that_the_kernel_took() {
                 *counts.entry("left open").or_default() += 1;
                 if !found {
                     *counts.entry("different").or_default() += 1;
-                    writeln!(report, "{name} {} [{:?}]\n{bad}", trace.flow, walked.request.disposition).unwrap();
+                    writeln!(
+                        report,
+                        "{name} {} [{:?}]\n{bad}",
+                        trace.flow, walked.request.disposition
+                    )
+                    .unwrap();
                     for choice in &walked.choices {
-                        writeln!(report, "  choice: {} = {}", choice.statement, choice.holds).unwrap();
+                        writeln!(report, "  choice: {} = {}", choice.statement, choice.holds)
+                            .unwrap();
                     }
                 }
             }
@@ -271,13 +332,23 @@ fn every_traced_packet_takes_the_steps_that_the_kernel_took() {
     println!("{counts:?}");
     assert!(counts["flows"] > 100, "the traces are there");
     assert!(report.is_empty(), "{report}\n{counts:?}");
-    assert!(counts.get("left open").is_none_or(|n| *n < 8), "few flows depend on what the input leaves open");
+    assert!(
+        counts.get("left open").is_none_or(|n| *n < 8),
+        "few flows depend on what the input leaves open"
+    );
 }
 
 fn compare(ruleset: &Ruleset, trace: &Trace, walked: &Walked) -> String {
-    let mut bad = difference("request", &trace.request, &lines_of(ruleset, &walked.request));
+    let mut bad = difference(
+        "request",
+        &trace.request,
+        &lines_of(ruleset, &walked.request),
+    );
     if trace.replied {
-        let reply = walked.reply.as_ref().map_or(Vec::new(), |reply| lines_of(ruleset, reply));
+        let reply = walked
+            .reply
+            .as_ref()
+            .map_or(Vec::new(), |reply| lines_of(ruleset, reply));
         bad.push_str(&difference("reply", &trace.reply, &reply));
     }
     bad
@@ -287,13 +358,24 @@ fn difference(what: &str, expected: &[Line], got: &[Line]) -> String {
     if expected == got {
         return String::new();
     }
-    let at = expected.iter().zip(got).position(|(a, b)| a != b).unwrap_or(expected.len().min(got.len()));
-    let mut text = format!("  {what}: differs at step {at} (kernel {}, model {})\n", expected.len(), got.len());
+    let at = expected
+        .iter()
+        .zip(got)
+        .position(|(a, b)| a != b)
+        .unwrap_or(expected.len().min(got.len()));
+    let mut text = format!(
+        "  {what}: differs at step {at} (kernel {}, model {})\n",
+        expected.len(),
+        got.len()
+    );
     for (who, lines) in [("kernel", expected), ("model ", got)] {
         for line in lines.iter().skip(at.saturating_sub(1)).take(3) {
-            let _ = writeln!(text, "    {who} {} {} {} #{} {}", line.0, line.1, line.2, line.3, line.4);
+            let _ = writeln!(
+                text,
+                "    {who} {} {} {} #{} {}",
+                line.0, line.1, line.2, line.3, line.4
+            );
         }
     }
     text
 }
-

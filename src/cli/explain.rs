@@ -5,8 +5,8 @@ use clap::{Args, ValueEnum};
 use crate::explain::explain;
 use crate::hooks::Hooks;
 use crate::render;
-use crate::report::{ContextInfo, Report, RulesetInfo, Verdict, build};
 use crate::render::text;
+use crate::report::{ContextInfo, Report, RulesetInfo, Verdict, build};
 
 use super::{Answer, Exit, Facts, Failure, Packet, input, output};
 
@@ -44,14 +44,17 @@ impl Explain {
     pub(super) fn run(&self) -> Answer {
         if self.packet.flow.is_empty() {
             let example = "give one with `--flow 'udp:10.0.0.2->10.0.0.1:53'`";
-            return Err(Failure::usage(anyhow::anyhow!("no flow to explain; {example}")));
+            return Err(Failure::usage(anyhow::anyhow!(
+                "no flow to explain; {example}"
+            )));
         }
         let questions = input::questions(&self.packet)?;
         let input = input::read(self.ruleset.as_deref(), &self.facts)?;
         let hooks = Hooks::new(&input.loaded.ruleset);
         let mut flows = Vec::new();
         for question in &questions {
-            let answer = explain(&input.loaded, &hooks, &input.host, question).map_err(Failure::usage)?;
+            let answer =
+                explain(&input.loaded, &hooks, &input.host, question).map_err(Failure::usage)?;
             flows.push(answer.report);
         }
         let ruleset = &input.loaded.ruleset;

@@ -24,25 +24,37 @@ pub(super) fn text(name: &str) -> Result<String, Failure> {
     let bytes = bytes(name).map_err(Failure::unreadable)?;
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        Failure::unreadable(anyhow!("{name}: not text: byte {at} is no UTF-8; is this the right file?"))
+        Failure::unreadable(anyhow!(
+            "{name}: not text: byte {at} is no UTF-8; is this the right file?"
+        ))
     })
 }
 
 fn bytes(name: &str) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let too_large = || anyhow!("{name}: larger than 1 GiB; give the listing of one table (`nft -j list table …`)");
+    let too_large = || {
+        anyhow!("{name}: larger than 1 GiB; give the listing of one table (`nft -j list table …`)")
+    };
     if name == "-" {
-        io::stdin().lock().take(LARGEST + 1).read_to_end(&mut bytes).context("standard input")?;
+        io::stdin()
+            .lock()
+            .take(LARGEST + 1)
+            .read_to_end(&mut bytes)
+            .context("standard input")?;
     } else {
         let file = File::open(name).map_err(|error| anyhow!("{name}: {}", plain(&error)))?;
-        let metadata = file.metadata().map_err(|error| anyhow!("{name}: {}", plain(&error)))?;
+        let metadata = file
+            .metadata()
+            .map_err(|error| anyhow!("{name}: {}", plain(&error)))?;
         if metadata.is_dir() {
             return Err(anyhow!("{name}: this is a directory; give the file in it"));
         }
         if metadata.len() > LARGEST {
             return Err(too_large());
         }
-        file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| anyhow!("{name}: {}", plain(&error)))?;
+        file.take(LARGEST + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|error| anyhow!("{name}: {}", plain(&error)))?;
     }
     if bytes.len() as u64 > LARGEST {
         return Err(too_large());
@@ -53,7 +65,9 @@ fn bytes(name: &str) -> anyhow::Result<Vec<u8>> {
 fn plain(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "no such file".into(),
-        io::ErrorKind::PermissionDenied => "permission denied; run as a user who may read it".into(),
+        io::ErrorKind::PermissionDenied => {
+            "permission denied; run as a user who may read it".into()
+        }
         _ => error.to_string(),
     }
 }
@@ -70,10 +84,17 @@ pub(super) struct Input {
 /// Reads the ruleset and all facts.
 pub(super) fn read(ruleset: Option<&str>, facts: &Facts) -> Result<Input, Failure> {
     let mut saves = Vec::new();
-    let files = [(&facts.iptables_save, Family::Ip), (&facts.ip6tables_save, Family::Ip6)];
+    let files = [
+        (&facts.iptables_save, Family::Ip),
+        (&facts.ip6tables_save, Family::Ip6),
+    ];
     for (name, family) in files {
         if let Some(name) = name {
-            saves.push(SaveText { source: name.clone(), text: text(name)?, family });
+            saves.push(SaveText {
+                source: name.clone(),
+                text: text(name)?,
+                family,
+            });
         }
     }
     let live = facts.live.then(|| capture::snapshot(&ThisMachine));
@@ -81,7 +102,9 @@ pub(super) fn read(ruleset: Option<&str>, facts: &Facts) -> Result<Input, Failur
         (Some(name), _) => (name.to_string(), text(name)?),
         (None, Some(snapshot)) => ("live".to_string(), snapshot.clone()),
         (None, None) => {
-            return Err(Failure::usage(anyhow!("no ruleset: give a file, `-`, or `--live`")));
+            return Err(Failure::usage(anyhow!(
+                "no ruleset: give a file, `-`, or `--live`"
+            )));
         }
     };
     let mut sources: Vec<String> = saves.iter().map(|save| save.source.clone()).collect();
@@ -98,12 +121,19 @@ pub(super) fn read(ruleset: Option<&str>, facts: &Facts) -> Result<Input, Failur
     if let Some((name, content)) = context {
         let bundle = bundle::read(&name, &content).map_err(Failure::unreadable)?;
         extra.extend(bundle.diagnostics);
-        let parts = [(bundle.iptables_save, Family::Ip), (bundle.ip6tables_save, Family::Ip6)];
+        let parts = [
+            (bundle.iptables_save, Family::Ip),
+            (bundle.ip6tables_save, Family::Ip6),
+        ];
         for (text, family) in parts {
             if let Some(text) = text
                 && !saves.iter().any(|save| save.family == family)
             {
-                saves.push(SaveText { source: name.clone(), text, family });
+                saves.push(SaveText {
+                    source: name.clone(),
+                    text,
+                    family,
+                });
             }
         }
         host = Some(bundle.host);
@@ -121,10 +151,20 @@ pub(super) fn read(ruleset: Option<&str>, facts: &Facts) -> Result<Input, Failur
     loaded.diagnostics.extend(extra);
     let mut host = host.unwrap_or_else(|| std::mem::take(&mut loaded.host));
     add_facts(&mut host, facts, &mut loaded, &mut sources)?;
-    Ok(Input { source, loaded, host, sources })
+    Ok(Input {
+        source,
+        loaded,
+        host,
+        sources,
+    })
 }
 
-fn add_facts(host: &mut Host, facts: &Facts, loaded: &mut Loaded, sources: &mut Vec<String>) -> Result<(), Failure> {
+fn add_facts(
+    host: &mut Host,
+    facts: &Facts,
+    loaded: &mut Loaded,
+    sources: &mut Vec<String>,
+) -> Result<(), Failure> {
     let files = [
         (&facts.addr, HostPart::Addresses),
         (&facts.link, HostPart::Links),
@@ -135,7 +175,8 @@ fn add_facts(host: &mut Host, facts: &Facts, loaded: &mut Loaded, sources: &mut 
     for (names, part) in files {
         for name in names {
             let content = text(name)?;
-            let found = bundle::add_part(host, part, name, &content).map_err(Failure::unreadable)?;
+            let found =
+                bundle::add_part(host, part, name, &content).map_err(Failure::unreadable)?;
             loaded.diagnostics.extend(found);
             sources.push(name.clone());
         }
@@ -159,7 +200,11 @@ fn add_facts(host: &mut Host, facts: &Facts, loaded: &mut Loaded, sources: &mut 
 
 /// The questions that the command line asks.
 pub(super) fn questions(packet: &Packet) -> Result<Vec<Question>, Failure> {
-    packet.flow.iter().map(|text| question(text, packet)).collect()
+    packet
+        .flow
+        .iter()
+        .map(|text| question(text, packet))
+        .collect()
 }
 
 fn question(text: &str, packet: &Packet) -> Result<Question, Failure> {
@@ -168,7 +213,8 @@ fn question(text: &str, packet: &Packet) -> Result<Question, Failure> {
     question.iif.clone_from(&packet.iif);
     question.oif.clone_from(&packet.oif);
     question.in_port.clone_from(&packet.in_port);
-    question.mark = flow::parse_mark(&packet.mark).map_err(|error| Failure::usage(anyhow!("`--mark`: {error}")))?;
+    question.mark = flow::parse_mark(&packet.mark)
+        .map_err(|error| Failure::usage(anyhow!("`--mark`: {error}")))?;
     question.state = match packet.ct_state {
         None | Some(CtState::New) => GivenState::New,
         Some(CtState::Established) => GivenState::Established,
@@ -177,7 +223,8 @@ fn question(text: &str, packet: &Packet) -> Result<Question, Failure> {
         Some(CtState::Untracked) => GivenState::Untracked,
     };
     if let Some(flags) = &packet.tcp_flags {
-        let flags = flow::parse_tcp_flags(flags).map_err(|error| Failure::usage(anyhow!("`--tcp-flags`: {error}")))?;
+        let flags = flow::parse_tcp_flags(flags)
+            .map_err(|error| Failure::usage(anyhow!("`--tcp-flags`: {error}")))?;
         question.tcp_flags = Some(flags);
     }
     if let Some(kind) = &packet.icmp_type {
@@ -189,10 +236,16 @@ fn question(text: &str, packet: &Packet) -> Result<Question, Failure> {
     question.uid = packet.uid;
     if let Some(ether) = &packet.ether {
         let mut parts = ether.split(',');
-        question.ether_src = parts.next().filter(|p| !p.is_empty()).map(mac).transpose()?;
+        question.ether_src = parts
+            .next()
+            .filter(|p| !p.is_empty())
+            .map(mac)
+            .transpose()?;
         question.ether_dst = parts.next().map(mac).transpose()?;
         if parts.next().is_some() {
-            return Err(Failure::usage(anyhow!("`--ether {ether}`: more than two addresses; write SRC,DST")));
+            return Err(Failure::usage(anyhow!(
+                "`--ether {ether}`: more than two addresses; write SRC,DST"
+            )));
         }
     }
     question.assume = assume(&packet.assume)?;
@@ -200,9 +253,15 @@ fn question(text: &str, packet: &Packet) -> Result<Question, Failure> {
 }
 
 fn mac(text: &str) -> Result<[u8; 6], Failure> {
-    let parts: Vec<u8> = text.split(':').filter_map(|part| u8::from_str_radix(part, 16).ok()).collect();
-    <[u8; 6]>::try_from(parts)
-        .map_err(|_| Failure::usage(anyhow!("`--ether {text}`: not an Ethernet address; write it as 52:54:00:12:34:56")))
+    let parts: Vec<u8> = text
+        .split(':')
+        .filter_map(|part| u8::from_str_radix(part, 16).ok())
+        .collect();
+    <[u8; 6]>::try_from(parts).map_err(|_| {
+        Failure::usage(anyhow!(
+            "`--ether {text}`: not an Ethernet address; write it as 52:54:00:12:34:56"
+        ))
+    })
 }
 
 fn assume(values: &[String]) -> Result<Assume, Failure> {

@@ -14,7 +14,12 @@ impl Man {
         let mut command = Cli::command().disable_help_subcommand(true);
         command.build();
         let mut pages = vec![command.clone()];
-        pages.extend(command.get_subcommands().filter(|sub| !sub.is_hide_set()).cloned());
+        pages.extend(
+            command
+                .get_subcommands()
+                .filter(|sub| !sub.is_hide_set())
+                .cloned(),
+        );
         for page in pages {
             clap_mangen::Man::new(page)
                 .render(&mut text)

@@ -30,14 +30,18 @@ pub(super) fn color() -> bool {
 
 /// Columns of the terminal: `COLUMNS`, else what the terminal says, else 100.
 pub(super) fn width() -> usize {
-    let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let said = std::env::var("COLUMNS")
+        .ok()
+        .and_then(|columns| columns.parse().ok());
     let asked = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
     said.or_else(asked).unwrap_or(100).clamp(40, 400)
 }
 
 /// Whether the locale shows more than ASCII.
 pub(super) fn unicode() -> bool {
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
     match locale {
         Some(locale) => {
             let locale = locale.to_ascii_lowercase();
@@ -50,9 +54,14 @@ pub(super) fn unicode() -> bool {
 /// Writes a result. A reader that went away is no error.
 pub(super) fn result(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(Failure::unreadable(anyhow::anyhow!("standard output: {error}"))),
+        Err(error) => Err(Failure::unreadable(anyhow::anyhow!(
+            "standard output: {error}"
+        ))),
         Ok(()) => Ok(()),
     }
 }
@@ -70,12 +79,20 @@ pub(super) fn diagnostics(diagnostics: &[Diagnostic]) {
         let _ = writeln!(stderr, "{severity}: {text}");
     }
     if diagnostics.len() > MOST {
-        let _ = writeln!(stderr, "note: {} more remarks; see them all with `--format json`", diagnostics.len() - MOST);
+        let _ = writeln!(
+            stderr,
+            "note: {} more remarks; see them all with `--format json`",
+            diagnostics.len() - MOST
+        );
     }
 }
 
 /// An error and its causes on one line.
 pub(super) fn error(error: &anyhow::Error) {
     let text = safe::terminal(&format!("{error:#}"));
-    let _ = writeln!(io::stderr().lock(), "{} {text}", "nfpath: error:".red().bold());
+    let _ = writeln!(
+        io::stderr().lock(),
+        "{} {text}",
+        "nfpath: error:".red().bold()
+    );
 }

@@ -28,13 +28,21 @@ impl Show {
         if unknown.is_empty() {
             text.push_str("\n# all of this ruleset is modelled\n");
         } else {
-            text.push_str(&format!("\n# not modelled: {} parts, evaluated as unknown\n", unknown.len()));
+            text.push_str(&format!(
+                "\n# not modelled: {} parts, evaluated as unknown\n",
+                unknown.len()
+            ));
             for part in &unknown {
                 let place = match &part.at {
                     Some(at) => format!("{} {} {} {}", at.family, at.table, at.chain, at.handle),
                     None => "the ruleset".to_string(),
                 };
-                text.push_str(&format!("#   {}: {}; settled by {}\n", one_line(&place), one_line(&part.what), part.settle));
+                text.push_str(&format!(
+                    "#   {}: {}; settled by {}\n",
+                    one_line(&place),
+                    one_line(&part.what),
+                    part.settle
+                ));
             }
         }
         output::result(&crate::render::safe::terminal_text(&text))?;

@@ -30,6 +30,10 @@ impl Snapshot {
         }
         let read = crate::load::bundle::read("snapshot", &text).map_err(Failure::unreadable)?;
         output::diagnostics(&read.diagnostics);
-        Ok(if read.ruleset_json.is_some() { Exit::Yes } else { Exit::No })
+        Ok(if read.ruleset_json.is_some() {
+            Exit::Yes
+        } else {
+            Exit::No
+        })
     }
 }

@@ -8,8 +8,8 @@ use crate::host::{AddressType, LinkKind, RouteAnswer, RouteQuery, RouteType, Typ
 use crate::logic::{Known, Source, max_of};
 use crate::packet::{Bits, assumed_field};
 use crate::ruleset::datatype::{DataType, ifname_value};
-use crate::ruleset::{CtDir, CtKey, Field, FibFlags, FibResult, Hook, MetaKey};
 use crate::ruleset::expr::{OptionOf, RtKey, SocketKey};
+use crate::ruleset::{CtDir, CtKey, FibFlags, FibResult, Field, Hook, MetaKey};
 
 use super::{Actual, Env, Iface, Loaded, Observer, Pf};
 
@@ -19,20 +19,27 @@ impl Env<'_, '_> {
         match field {
             Field::Meta(key) => self.meta(*key, observer),
             Field::Ct { key, dir } => self.ct(*key, *dir),
-            Field::Payload { base, offset, len } => match self.skb.packet.load(*base, *offset, *len) {
-                Bits::Value(value) => Loaded::Value(value),
-                Bits::Absent => Loaded::Absent,
-                Bits::Fact(fact) => self.known_fact(fact),
-                Bits::Unknown => Loaded::Unknown,
-                Bits::Assumed(value) => {
-                    let packet = &self.skb.packet;
-                    let (name, settle) = assumed_field(packet.v6, packet.proto, *base, *offset);
-                    observer.assumed(name, value, DataType::Integer, settle);
-                    Loaded::Value(value)
+            Field::Payload { base, offset, len } => {
+                match self.skb.packet.load(*base, *offset, *len) {
+                    Bits::Value(value) => Loaded::Value(value),
+                    Bits::Absent => Loaded::Absent,
+                    Bits::Fact(fact) => self.known_fact(fact),
+                    Bits::Unknown => Loaded::Unknown,
+                    Bits::Assumed(value) => {
+                        let packet = &self.skb.packet;
+                        let (name, settle) = assumed_field(packet.v6, packet.proto, *base, *offset);
+                        observer.assumed(name, value, DataType::Integer, settle);
+                        Loaded::Value(value)
+                    }
                 }
-            },
+            }
             Field::Exthdr { presence, .. } => {
-                observer.assumed("extension headers", 0, DataType::Integer, "the packet is taken to have none");
+                observer.assumed(
+                    "extension headers",
+                    0,
+                    DataType::Integer,
+                    "the packet is taken to have none",
+                );
                 if !self.skb.packet.v6 {
                     Loaded::Absent
                 } else if *presence {
@@ -53,7 +60,10 @@ impl Env<'_, '_> {
                 }
             },
             Field::Socket(key) => match key {
-                SocketKey::Transparent | SocketKey::Mark | SocketKey::Wildcard | SocketKey::Cgroupv2 => {
+                SocketKey::Transparent
+                | SocketKey::Mark
+                | SocketKey::Wildcard
+                | SocketKey::Cgroupv2 => {
                     let question = "a local socket belongs to the packet".to_string();
                     let because = "sockets are not part of a ruleset; see `ss -lntu` on the host";
                     if self.know.ask(question, because, Source::Default, false) {
@@ -87,8 +97,17 @@ impl Env<'_, '_> {
         }
         match of {
             OptionOf::Ip => {
-                observer.assumed("ip options", 0, DataType::Integer, "the packet is taken to have none");
-                if presence { Loaded::Value(0) } else { Loaded::Absent }
+                observer.assumed(
+                    "ip options",
+                    0,
+                    DataType::Integer,
+                    "the packet is taken to have none",
+                );
+                if presence {
+                    Loaded::Value(0)
+                } else {
+                    Loaded::Absent
+                }
             }
             OptionOf::Tcp | OptionOf::Sctp | OptionOf::Dccp => Loaded::Unknown,
         }
@@ -103,7 +122,11 @@ impl Env<'_, '_> {
         }
     }
 
-    fn with_link(&self, iface: Option<Iface>, value: impl FnOnce(&crate::host::Link) -> Loaded) -> Loaded {
+    fn with_link(
+        &self,
+        iface: Option<Iface>,
+        value: impl FnOnce(&crate::host::Link) -> Loaded,
+    ) -> Loaded {
         match iface {
             None => Loaded::Absent,
             Some(Iface::Link(at)) => value(&self.world.host.links[at as usize]),
@@ -116,7 +139,12 @@ impl Env<'_, '_> {
             MetaKey::Length => {
                 let (length, assumed) = self.skb.packet.length();
                 if assumed {
-                    observer.assumed("packet length", u128::from(length), DataType::Integer, "--length");
+                    observer.assumed(
+                        "packet length",
+                        u128::from(length),
+                        DataType::Integer,
+                        "--length",
+                    );
                 }
                 Loaded::Value(u128::from(length))
             }
@@ -151,11 +179,19 @@ impl Env<'_, '_> {
                 if !self.skb.local {
                     return Loaded::Absent;
                 }
-                let given = if key == MetaKey::Skuid { self.skb.uid } else { self.skb.gid };
+                let given = if key == MetaKey::Skuid {
+                    self.skb.uid
+                } else {
+                    self.skb.gid
+                };
                 match given {
                     Some(id) => Loaded::Value(u128::from(id)),
                     None => self.fact(
-                        if key == MetaKey::Skuid { "user of the sending socket" } else { "group of the sending socket" },
+                        if key == MetaKey::Skuid {
+                            "user of the sending socket"
+                        } else {
+                            "group of the sending socket"
+                        },
                         "say it with `--uid`",
                         32,
                     ),
@@ -164,18 +200,29 @@ impl Env<'_, '_> {
             MetaKey::Pkttype => Loaded::Value(u128::from(self.skb.pkttype)),
             MetaKey::Nftrace => Loaded::Value(0),
             MetaKey::Secpath => {
-                observer.assumed("ipsec", 0, DataType::Boolean, "the packet is taken not to come out of an ipsec tunnel");
+                observer.assumed(
+                    "ipsec",
+                    0,
+                    DataType::Boolean,
+                    "the packet is taken not to come out of an ipsec tunnel",
+                );
                 Loaded::Value(0)
             }
             MetaKey::Sdif => Loaded::Value(0),
             MetaKey::Sdifname => Loaded::Value(0),
             MetaKey::Cpu => self.fact("processor", "a dump cannot say it", 32),
             MetaKey::Random => Loaded::Unknown,
-            MetaKey::Cgroup => self.fact("cgroup of the sending socket", "a dump cannot say it", 32),
+            MetaKey::Cgroup => {
+                self.fact("cgroup of the sending socket", "a dump cannot say it", 32)
+            }
             MetaKey::Time => self.fact("time", "a dump cannot say it", 64),
             MetaKey::Day => self.fact("day of the week", "a dump cannot say it", 8),
             MetaKey::Hour => self.fact("time of the day", "a dump cannot say it", 32),
-            MetaKey::Rtclassid | MetaKey::Ibrpvid | MetaKey::Ibrvproto | MetaKey::Ibrhwaddr | MetaKey::Secmark
+            MetaKey::Rtclassid
+            | MetaKey::Ibrpvid
+            | MetaKey::Ibrvproto
+            | MetaKey::Ibrhwaddr
+            | MetaKey::Secmark
             | MetaKey::Broute => Loaded::Unknown,
         }
     }
@@ -207,14 +254,22 @@ impl Env<'_, '_> {
                 CtRef::Tracked(info) => info.state(),
             }));
         }
-        let CtRef::Tracked(info) = self.skb.ct else { return Loaded::Absent };
-        let Some(entry) = self.entries.get(self.skb.entry) else { return Loaded::Absent };
+        let CtRef::Tracked(info) = self.skb.ct else {
+            return Loaded::Absent;
+        };
+        let Some(entry) = self.entries.get(self.skb.entry) else {
+            return Loaded::Absent;
+        };
         let towards_reply = match dir {
             Some(CtDir::Original) => false,
             Some(CtDir::Reply) => true,
             None => info.is_reply(),
         };
-        let tuple = if towards_reply { &entry.reply } else { &entry.original };
+        let tuple = if towards_reply {
+            &entry.reply
+        } else {
+            &entry.original
+        };
         match key {
             CtKey::State => Loaded::Absent,
             CtKey::Direction => Loaded::Value(u128::from(info.is_reply())),
@@ -232,7 +287,12 @@ impl Env<'_, '_> {
                 Some(name) => ifname_value(name).map_or(Loaded::Unknown, Loaded::Value),
                 None => Loaded::Absent,
             },
-            CtKey::Expiration | CtKey::Bytes | CtKey::Packets | CtKey::Avgpkt | CtKey::Event | CtKey::Id
+            CtKey::Expiration
+            | CtKey::Bytes
+            | CtKey::Packets
+            | CtKey::Avgpkt
+            | CtKey::Event
+            | CtKey::Id
             | CtKey::Secmark => Loaded::Unknown,
         }
     }
@@ -257,8 +317,14 @@ impl Env<'_, '_> {
     /// `nft_fib4_eval`, `nft_fib4_eval_type` and the IPv6 pair.
     fn fib<O: Observer>(&mut self, result: FibResult, flags: FibFlags, observer: &mut O) -> Loaded {
         let packet = &self.skb.packet;
-        let asked = if flags.saddr { packet.src() } else { packet.dst() };
-        let Known::Value(address) = asked else { return Loaded::Unknown };
+        let asked = if flags.saddr {
+            packet.src()
+        } else {
+            packet.dst()
+        };
+        let Known::Value(address) = asked else {
+            return Loaded::Unknown;
+        };
         let dev = if flags.iif {
             self.skb.iif
         } else if flags.oif {
@@ -326,7 +392,11 @@ impl Env<'_, '_> {
                 _ => Err(()),
             };
         }
-        let other = if flags.saddr { self.skb.packet.dst() } else { self.skb.packet.src() };
+        let other = if flags.saddr {
+            self.skb.packet.dst()
+        } else {
+            self.skb.packet.src()
+        };
         let query = RouteQuery {
             src: other.value(),
             mark: if flags.mark { self.skb.mark } else { 0 },
@@ -340,7 +410,10 @@ impl Env<'_, '_> {
                 observer.origin(route.origin);
                 if matches!(
                     route.kind,
-                    RouteType::Local | RouteType::Blackhole | RouteType::Unreachable | RouteType::Prohibit
+                    RouteType::Local
+                        | RouteType::Blackhole
+                        | RouteType::Unreachable
+                        | RouteType::Prohibit
                 ) {
                     return Ok(None);
                 }
@@ -361,7 +434,8 @@ impl Env<'_, '_> {
                 (MetaKey::Mark, None) => {
                     let question = "the mark that a rule computes is not 0".to_string();
                     let because = "it is computed from what the input does not say";
-                    self.skb.mark = u32::from(self.know.ask(question, because, Source::Open, false));
+                    self.skb.mark =
+                        u32::from(self.know.ask(question, because, Source::Open, false));
                 }
                 (MetaKey::Priority, value) => self.skb.priority = value.map(|v| v as u32),
                 (MetaKey::Pkttype, Some(value)) => self.skb.pkttype = value as u8,
@@ -380,7 +454,9 @@ impl Env<'_, '_> {
                 if !matches!(self.skb.ct, CtRef::Tracked(_)) {
                     return Ok(());
                 }
-                let Some(entry) = self.entries.get_mut(self.skb.entry) else { return Ok(()) };
+                let Some(entry) = self.entries.get_mut(self.skb.entry) else {
+                    return Ok(());
+                };
                 write_entry(entry, *key, value);
             }
             Field::Payload { base, offset, len } => {
@@ -405,9 +481,20 @@ fn write_entry(entry: &mut Entry, key: CtKey, value: Option<u128>) {
         CtKey::Mark => entry.mark = value as u32,
         CtKey::Label => entry.label |= value,
         CtKey::Event | CtKey::Secmark | CtKey::Zone | CtKey::Helper => {}
-        CtKey::State | CtKey::Direction | CtKey::Status | CtKey::Expiration | CtKey::L3proto | CtKey::Saddr { .. }
-        | CtKey::Daddr { .. } | CtKey::Protocol | CtKey::ProtoSrc | CtKey::ProtoDst | CtKey::Bytes
-        | CtKey::Packets | CtKey::Avgpkt | CtKey::Id => {}
+        CtKey::State
+        | CtKey::Direction
+        | CtKey::Status
+        | CtKey::Expiration
+        | CtKey::L3proto
+        | CtKey::Saddr { .. }
+        | CtKey::Daddr { .. }
+        | CtKey::Protocol
+        | CtKey::ProtoSrc
+        | CtKey::ProtoDst
+        | CtKey::Bytes
+        | CtKey::Packets
+        | CtKey::Avgpkt
+        | CtKey::Id => {}
     }
     debug_assert!(entry.status & status::SRC_NAT == 0 || entry.bound(crate::conntrack::Manip::Src));
 }
@@ -423,7 +510,9 @@ fn link_type(link: &crate::host::Link) -> Loaded {
         | LinkKind::Dummy
         | LinkKind::Macvlan { .. } => Loaded::Value(1),
         LinkKind::Wireguard => Loaded::Value(65534),
-        LinkKind::Tun | LinkKind::Vrf { .. } | LinkKind::Ipvlan { .. } | LinkKind::Other(_) => Loaded::Unknown,
+        LinkKind::Tun | LinkKind::Vrf { .. } | LinkKind::Ipvlan { .. } | LinkKind::Other(_) => {
+            Loaded::Unknown
+        }
     }
 }
 

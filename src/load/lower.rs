@@ -15,8 +15,8 @@ use indexmap::IndexMap;
 use crate::diagnostic::Diagnostic;
 use crate::nft::ast::{self, Document, Object, OneOrMany, Str};
 use crate::ruleset::{
-    Base, Chain, ChainId, ChainType, Dormancy, Family, Handle, Hook, Policy, Rule, RuleId, Ruleset, Set, SetId,
-    Statement, Stmt, Table, TableId, Unknown, UnknownId,
+    Base, Chain, ChainId, ChainType, Dormancy, Family, Handle, Hook, Policy, Rule, RuleId, Ruleset,
+    Set, SetId, Statement, Stmt, Table, TableId, Unknown, UnknownId,
 };
 
 /// What opaque iptables extensions mean: by position of the rule's object in the document, one entry per statement.
@@ -66,23 +66,38 @@ impl Lowering {
             match object {
                 Object::Metainfo(info) => self.ruleset.nft_version = info.version.clone(),
                 Object::Table(table) => {
-                    let Some(family) = self.family(&table.family, "table", &table.name) else { continue };
+                    let Some(family) = self.family(&table.family, "table", &table.name) else {
+                        continue;
+                    };
                     let id = self.table(family, &table.name);
                     let entry = &mut self.ruleset.tables[id.index()];
                     entry.handle = Handle(table.handle.unwrap_or(0));
                     entry.comment = table.comment.clone();
-                    entry.dormancy = dormancy(table.flags.as_ref(), self.ruleset.nft_version.as_deref());
+                    entry.dormancy =
+                        dormancy(table.flags.as_ref(), self.ruleset.nft_version.as_deref());
                 }
                 Object::Chain(chain) => self.chain(chain),
                 Object::Flowtable(flowtable) => {
-                    let Some(family) = self.family(&flowtable.family, "flowtable", &flowtable.name) else { continue };
+                    let Some(family) = self.family(&flowtable.family, "flowtable", &flowtable.name)
+                    else {
+                        continue;
+                    };
                     let table = self.table(family, &flowtable.table);
-                    let devices = flowtable.dev.as_ref().map_or(Vec::new(), |dev| dev.as_slice().to_vec());
-                    self.ruleset.flowtables.insert((table, flowtable.name.clone()), devices);
+                    let devices = flowtable
+                        .dev
+                        .as_ref()
+                        .map_or(Vec::new(), |dev| dev.as_slice().to_vec());
+                    self.ruleset
+                        .flowtables
+                        .insert((table, flowtable.name.clone()), devices);
                 }
                 Object::Rule(_) | Object::Set(_) | Object::Map(_) | Object::Stateful(_) => {}
                 Object::Unknown { key, .. } => {
-                    let what = if key.is_empty() { "a member that is no object".into() } else { format!("object `{key}`") };
+                    let what = if key.is_empty() {
+                        "a member that is no object".into()
+                    } else {
+                        format!("object `{key}`")
+                    };
                     self.ruleset.unknowns.push(Unknown {
                         is_match: false,
                         rule: None,
@@ -120,7 +135,9 @@ impl Lowering {
     }
 
     fn chain(&mut self, chain: &ast::Chain) {
-        let Some(family) = self.family(&chain.family, "chain", &chain.name) else { return };
+        let Some(family) = self.family(&chain.family, "chain", &chain.name) else {
+            return;
+        };
         let table = self.table(family, &chain.table);
         let base = self.base(family, chain);
         let id = self.add_chain(table, &chain.name, base);
@@ -159,13 +176,21 @@ impl Lowering {
         let priority = match &chain.prio {
             None => 0,
             Some(ast::Priority::Number(number)) => i32::try_from(*number).unwrap_or_else(|_| {
-                self.warn(format!("chain `{}` has priority {number}, out of the kernel's range; 0 is taken", chain.name));
+                self.warn(format!(
+                    "chain `{}` has priority {number}, out of the kernel's range; 0 is taken",
+                    chain.name
+                ));
                 0
             }),
-            Some(ast::Priority::Name(words)) => priority_number(family, words).unwrap_or_else(|| {
-                self.warn(format!("chain `{}` has priority `{words}`, which is no known name; 0 is taken", chain.name));
-                0
-            }),
+            Some(ast::Priority::Name(words)) => {
+                priority_number(family, words).unwrap_or_else(|| {
+                    self.warn(format!(
+                        "chain `{}` has priority `{words}`, which is no known name; 0 is taken",
+                        chain.name
+                    ));
+                    0
+                })
+            }
         };
         let policy = match chain.policy.as_deref() {
             None | Some("accept") => Policy::Accept,
@@ -189,8 +214,15 @@ impl Lowering {
         })
     }
 
-    fn rule(&mut self, rule: &ast::Rule, position: usize, meaning: Option<&[Option<(Vec<ast::Stmt>, String)>]>) {
-        let Some(family) = self.family(&rule.family, "rule of chain", &rule.chain) else { return };
+    fn rule(
+        &mut self,
+        rule: &ast::Rule,
+        position: usize,
+        meaning: Option<&[Option<(Vec<ast::Stmt>, String)>]>,
+    ) {
+        let Some(family) = self.family(&rule.family, "rule of chain", &rule.chain) else {
+            return;
+        };
         let table = self.table(family, &rule.table);
         let chain = match self.chains.get(&(table, rule.chain.clone())) {
             Some(&chain) => chain,
@@ -203,7 +235,11 @@ impl Lowering {
             }
         };
         let id = RuleId(self.ruleset.rules.len() as u32);
-        let place = Place { family, table, rule: id };
+        let place = Place {
+            family,
+            table,
+            rule: id,
+        };
         self.ruleset.rules.push(Rule {
             chain,
             handle: Handle(rule.handle.unwrap_or(0)),
@@ -227,7 +263,14 @@ impl Lowering {
         }
         if let Some((field, _)) = rule.extra.iter().next() {
             let unknown = self.unknown(place, format!("field `{field}` of the rule"), true);
-            body.statements.insert(0, Statement { kind: Stmt::Unknown(unknown), source: 0, implied: false });
+            body.statements.insert(
+                0,
+                Statement {
+                    kind: Stmt::Unknown(unknown),
+                    source: 0,
+                    implied: false,
+                },
+            );
         }
         self.ruleset.rules[id.index()].statements = body.statements.into();
     }
@@ -246,7 +289,12 @@ impl Lowering {
             "this version of nfpath gives it no meaning".to_string()
         };
         let id = UnknownId(self.ruleset.unknowns.len() as u32);
-        self.ruleset.unknowns.push(Unknown { is_match, rule: Some(place.rule), what, settle });
+        self.ruleset.unknowns.push(Unknown {
+            is_match,
+            rule: Some(place.rule),
+            what,
+            settle,
+        });
         id
     }
 
@@ -273,7 +321,9 @@ impl Lowering {
 }
 
 fn dormancy(flags: Option<&OneOrMany<Str>>, version: Option<&str>) -> Dormancy {
-    let Some(flags) = flags else { return Dormancy::Active };
+    let Some(flags) = flags else {
+        return Dormancy::Active;
+    };
     if flags.as_slice().is_empty() {
         return Dormancy::Active;
     }
@@ -294,18 +344,39 @@ fn priority_number(family: Family, words: &str) -> Option<i32> {
     let words = words.replace(' ', "");
     let split = words.find(['+', '-']).filter(|&at| at > 0);
     let (name, offset) = match split {
-        Some(at) => (&words[..at], words[at..].trim_start_matches('+').parse::<i32>().ok()?),
+        Some(at) => (
+            &words[..at],
+            words[at..].trim_start_matches('+').parse::<i32>().ok()?,
+        ),
         None => (words.as_str(), 0),
     };
     let bridge = family == Family::Bridge;
     let base = match name {
         "raw" if !bridge => -300,
         "mangle" if !bridge => -150,
-        "dstnat" => if bridge { -300 } else { -100 },
-        "filter" => if bridge { -200 } else { 0 },
+        "dstnat" => {
+            if bridge {
+                -300
+            } else {
+                -100
+            }
+        }
+        "filter" => {
+            if bridge {
+                -200
+            } else {
+                0
+            }
+        }
         "out" if bridge => 100,
         "security" if !bridge => 50,
-        "srcnat" => if bridge { 300 } else { 100 },
+        "srcnat" => {
+            if bridge {
+                300
+            } else {
+                100
+            }
+        }
         number => number.parse().ok()?,
     };
     Some(base + offset)

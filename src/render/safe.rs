@@ -5,7 +5,10 @@ pub fn terminal(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200b}'..='\u{200f}' | '\u{feff}' => {
+            '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{feff}' => {
                 out.push_str(&format!("\\u{{{:x}}}", c as u32));
             }
             c if c.is_control() => out.push_str(&c.escape_default().to_string()),
@@ -26,7 +29,10 @@ pub fn terminal_text(text: &str) -> String {
 }
 
 fn tabs(line: &str) -> String {
-    line.split('\t').map(terminal).collect::<Vec<_>>().join("\t")
+    line.split('\t')
+        .map(terminal)
+        .collect::<Vec<_>>()
+        .join("\t")
 }
 
 #[cfg(test)]

@@ -15,12 +15,14 @@ use crate::ruleset::datatype::ifname_text;
 use crate::ruleset::{ChainId, ChainType, Policy, RuleId, Ruleset, Stmt};
 use crate::walk::explore::Explored;
 use crate::walk::step::{
-    self, BridgeStep, Disposition, HostDrop, Outcome, PacketView, Path, RoutingDecision, RuleOutcome, Taken, Walked,
+    self, BridgeStep, Disposition, HostDrop, Outcome, PacketView, Path, RoutingDecision,
+    RuleOutcome, Taken, Walked,
 };
 
 use super::{
-    Alternative, Assumption, BridgeWhat, ChainStep, ConntrackStep, Field, FlowInfo, FlowReport, NatStep, Packet,
-    PathReport, RoutingStep, RuleRef, RuleStep, Step, StepKind, UnknownPart, Verdict, notes,
+    Alternative, Assumption, BridgeWhat, ChainStep, ConntrackStep, Field, FlowInfo, FlowReport,
+    NatStep, Packet, PathReport, RoutingStep, RuleRef, RuleStep, Step, StepKind, UnknownPart,
+    Verdict, notes,
 };
 
 /// What names are resolved against.
@@ -33,18 +35,34 @@ pub struct Sources<'a> {
 }
 
 /// The report of one flow.
-pub fn flow(sources: Sources<'_>, flow: FlowInfo, explored: &Explored, given: &[Assumption]) -> FlowReport {
-    let primary = Resolver { sources, know: &explored.knowledge, choices: &explored.primary.choices };
+pub fn flow(
+    sources: Sources<'_>,
+    flow: FlowInfo,
+    explored: &Explored,
+    given: &[Assumption],
+) -> FlowReport {
+    let primary = Resolver {
+        sources,
+        know: &explored.knowledge,
+        choices: &explored.primary.choices,
+    };
     let request = primary.path(&explored.primary.request);
-    let reply = explored.primary.reply.as_ref().map(|path| primary.path(path));
+    let reply = explored
+        .primary
+        .reply
+        .as_ref()
+        .map(|path| primary.path(path));
     let mut assumptions: Vec<Assumption> = given.to_vec();
     assumptions.extend(primary.assumptions(&explored.primary));
     let alternatives = explored
         .alternatives
         .iter()
         .map(|alternative| {
-            let resolver =
-                Resolver { sources, know: &alternative.knowledge, choices: &alternative.walked.choices };
+            let resolver = Resolver {
+                sources,
+                know: &alternative.knowledge,
+                choices: &alternative.walked.choices,
+            };
             let mut settle: Vec<String> = Vec::new();
             for choice in &alternative.when {
                 if !choice.because.is_empty() && !settle.contains(&choice.because) {
@@ -54,10 +72,17 @@ pub fn flow(sources: Sources<'_>, flow: FlowInfo, explored: &Explored, given: &[
             Alternative {
                 when: alternative.when.iter().map(word_choice).collect(),
                 settle,
-                unusual: alternative.when.iter().any(|choice| choice.source != Source::Open),
+                unusual: alternative
+                    .when
+                    .iter()
+                    .any(|choice| choice.source != Source::Open),
                 verdict: verdict_of(alternative.walked.outcome()),
                 request: resolver.path(&alternative.walked.request),
-                reply: alternative.walked.reply.as_ref().map(|path| resolver.path(path)),
+                reply: alternative
+                    .walked
+                    .reply
+                    .as_ref()
+                    .map(|path| resolver.path(path)),
             }
         })
         .collect();
@@ -81,7 +106,10 @@ pub fn unknown_parts(ruleset: &Ruleset) -> Vec<UnknownPart> {
         .unknowns
         .iter()
         .map(|unknown| UnknownPart {
-            at: unknown.rule.filter(|id| id.0 != u32::MAX).map(|id| rule_ref(ruleset, id)),
+            at: unknown
+                .rule
+                .filter(|id| id.0 != u32::MAX)
+                .map(|id| rule_ref(ruleset, id)),
             what: unknown.what.clone(),
             settle: unknown.settle.clone(),
         })
@@ -90,7 +118,11 @@ pub fn unknown_parts(ruleset: &Ruleset) -> Vec<UnknownPart> {
 
 /// A choice as a statement about the world.
 pub fn word_choice(choice: &Choice) -> String {
-    if choice.holds { choice.statement.clone() } else { format!("not: {}", choice.statement) }
+    if choice.holds {
+        choice.statement.clone()
+    } else {
+        format!("not: {}", choice.statement)
+    }
 }
 
 /// The rule by the kernel's own keys.
@@ -109,7 +141,9 @@ pub fn rule_ref(ruleset: &Ruleset, id: RuleId) -> RuleRef {
 /// The text of a rule as listed, statements from iptables in the words of iptables.
 pub fn rule_text(sources: Sources<'_>, id: RuleId) -> String {
     let source = sources.ruleset.rule(id).source as usize;
-    let Some(Object::Rule(rule)) = sources.document.objects.get(source) else { return String::new() };
+    let Some(Object::Rule(rule)) = sources.document.objects.get(source) else {
+        return String::new();
+    };
     let origins = sources.origins.get(&source);
     let mut words: Vec<String> = Vec::new();
     for (at, stmt) in rule.expr.iter().flatten().enumerate() {
@@ -128,8 +162,14 @@ pub fn rule_text(sources: Sources<'_>, id: RuleId) -> String {
 fn statement_text(sources: Sources<'_>, id: RuleId, statement: usize) -> Option<String> {
     let rule = sources.ruleset.rule(id);
     let at = rule.statements.get(statement)?.source as usize;
-    let Some(Object::Rule(syntax)) = sources.document.objects.get(rule.source as usize) else { return None };
-    let origin = sources.origins.get(&(rule.source as usize)).and_then(|o| o.get(at)).and_then(Option::as_ref);
+    let Some(Object::Rule(syntax)) = sources.document.objects.get(rule.source as usize) else {
+        return None;
+    };
+    let origin = sources
+        .origins
+        .get(&(rule.source as usize))
+        .and_then(|o| o.get(at))
+        .and_then(Option::as_ref);
     match origin {
         Some(origin) => Some(origin.clone()),
         None => Some(print::stmt(syntax.expr.as_ref()?.get(at)?)),
@@ -143,7 +183,9 @@ fn left_text(sources: Sources<'_>, id: RuleId, statement: usize) -> Option<Strin
     if origins.and_then(|o| o.get(at)).is_some_and(Option::is_some) {
         return None;
     }
-    let Some(Object::Rule(syntax)) = sources.document.objects.get(rule.source as usize) else { return None };
+    let Some(Object::Rule(syntax)) = sources.document.objects.get(rule.source as usize) else {
+        return None;
+    };
     match syntax.expr.as_ref()?.get(at)? {
         Syntax::Match(test) => Some(print::expr(&test.left)),
         Syntax::Vmap(vmap) => Some(print::expr(&vmap.key)),
@@ -287,7 +329,11 @@ impl Resolver<'_> {
 
     fn path(&self, path: &Path) -> PathReport {
         let mut depth = Depth::default();
-        let steps: Vec<Step> = path.steps.iter().map(|step| self.step(step, &mut depth)).collect();
+        let steps: Vec<Step> = path
+            .steps
+            .iter()
+            .map(|step| self.step(step, &mut depth))
+            .collect();
         let deciding = deciding(&path.steps, &path.disposition);
         PathReport {
             verdict: verdict_of(path.disposition.outcome()),
@@ -324,19 +370,32 @@ impl Resolver<'_> {
                 }
             }
             step::StepKind::Conntrack(conntrack) => StepKind::Conntrack(match conntrack {
-                step::ConntrackStep::Tracked { info, .. } => {
-                    ConntrackStep { state: info.name(), reply: info.is_reply() }
-                }
-                step::ConntrackStep::Invalid => ConntrackStep { state: "invalid", reply: false },
-                step::ConntrackStep::Untracked => ConntrackStep { state: "untracked", reply: false },
-                step::ConntrackStep::Confirmed => ConntrackStep { state: "confirmed", reply: false },
+                step::ConntrackStep::Tracked { info, .. } => ConntrackStep {
+                    state: info.name(),
+                    reply: info.is_reply(),
+                },
+                step::ConntrackStep::Invalid => ConntrackStep {
+                    state: "invalid",
+                    reply: false,
+                },
+                step::ConntrackStep::Untracked => ConntrackStep {
+                    state: "untracked",
+                    reply: false,
+                },
+                step::ConntrackStep::Confirmed => ConntrackStep {
+                    state: "confirmed",
+                    reply: false,
+                },
             }),
             step::StepKind::Nat(nat) => {
                 let before = self.packet(&nat.before);
                 let source = nat.manip == crate::conntrack::Manip::Src;
                 let end = |packet: &Packet| {
-                    let (address, port) =
-                        if source { (&packet.src, &packet.sport) } else { (&packet.dst, &packet.dport) };
+                    let (address, port) = if source {
+                        (&packet.src, &packet.sport)
+                    } else {
+                        (&packet.dst, &packet.dport)
+                    };
                     endpoint(address, port.as_ref())
                 };
                 StepKind::Nat(NatStep {
@@ -361,15 +420,24 @@ impl Resolver<'_> {
                 again: routing.again,
             }),
             step::StepKind::Bridge(bridge) => self.bridge(*bridge, &packet),
-            step::StepKind::Ttl { before, after } => StepKind::Ttl { before: *before, after: *after },
+            step::StepKind::Ttl { before, after } => StepKind::Ttl {
+                before: *before,
+                after: *after,
+            },
             step::StepKind::Local => StepKind::Local,
             step::StepKind::Leaves => StepKind::Leaves,
             step::StepKind::Loopback => StepKind::Loopback,
-            step::StepKind::Drop(drop) => {
-                StepKind::Drop { disposition: host_drop_name(*drop), text: host_drop_text(*drop, &packet) }
-            }
+            step::StepKind::Drop(drop) => StepKind::Drop {
+                disposition: host_drop_name(*drop),
+                text: host_drop_text(*drop, &packet),
+            },
         };
-        Step { hook: step.point.hook, layer: layer(step.point.pf), packet, kind }
+        Step {
+            hook: step.point.hook,
+            layer: layer(step.point.pf),
+            packet,
+            kind,
+        }
     }
 
     fn chain(&self, id: ChainId) -> StepKind {
@@ -404,9 +472,11 @@ impl Resolver<'_> {
         let ruleset = self.sources.ruleset;
         let name = |id: ChainId| ruleset.chain(id).name.to_string();
         let (matched, verdict, why) = match &rule.outcome {
-            RuleOutcome::NoMatch { statement, actual } => {
-                (false, "continue".to_string(), vec![self.why(rule.rule, *statement, actual, packet)])
-            }
+            RuleOutcome::NoMatch { statement, actual } => (
+                false,
+                "continue".to_string(),
+                vec![self.why(rule.rule, *statement, actual, packet)],
+            ),
             RuleOutcome::Matched(taken) => {
                 let verdict = match taken {
                     Taken::Continue => "continue".to_string(),
@@ -425,7 +495,11 @@ impl Resolver<'_> {
         RuleStep {
             at: rule_ref(ruleset, rule.rule),
             text: rule_text(self.sources, rule.rule),
-            comment: ruleset.rule(rule.rule).comment.as_ref().map(ToString::to_string),
+            comment: ruleset
+                .rule(rule.rule)
+                .comment
+                .as_ref()
+                .map(ToString::to_string),
             matched,
             verdict,
             why,
@@ -460,10 +534,15 @@ impl Resolver<'_> {
             (Actual::Value(0), Stmt::Match(test)) if is_interface(&test.left) => {
                 format!("{}: there is none here", subject())
             }
-            (Actual::Value(value), Stmt::Match(test)) => format!("{} is {}", subject(), test.data_type.display(*value)),
+            (Actual::Value(value), Stmt::Match(test)) => {
+                format!("{} is {}", subject(), test.data_type.display(*value))
+            }
             (Actual::Value(value), Stmt::Vmap { map, .. } | Stmt::ObjectMap { map, .. }) => {
                 let set = self.sources.ruleset.set(*map);
-                let shown = set.key.first().map_or_else(|| value.to_string(), |c| c.data_type.display(*value));
+                let shown = set
+                    .key
+                    .first()
+                    .map_or_else(|| value.to_string(), |c| c.data_type.display(*value));
                 format!("{} is {shown}, which the map does not have", subject())
             }
             (Actual::Value(value), _) => format!("{text}: the packet has {value}"),
@@ -476,12 +555,21 @@ impl Resolver<'_> {
             }
             (Actual::Tuple(values), Stmt::Vmap { map, .. } | Stmt::ObjectMap { map, .. }) => {
                 let set = self.sources.ruleset.set(*map);
-                format!("{} is {}, which the map does not have", subject(), self.tuple(values, Some(set)))
+                format!(
+                    "{} is {}, which the map does not have",
+                    subject(),
+                    self.tuple(values, Some(set))
+                )
             }
-            (Actual::Tuple(values), _) => format!("{text}: the packet has {}", self.tuple(values, None)),
+            (Actual::Tuple(values), _) => {
+                format!("{text}: the packet has {}", self.tuple(values, None))
+            }
             (Actual::Absent, _) => format!("{} does not exist for this packet", subject()),
             (Actual::Fact(fact), _) => {
-                format!("{} is not given; taken not to fit", self.know.fact(*fact).name)
+                format!(
+                    "{} is not given; taken not to fit",
+                    self.know.fact(*fact).name
+                )
             }
             (Actual::Chosen, _) => format!("{text}: not known; taken not to hold"),
         }
@@ -493,7 +581,10 @@ impl Resolver<'_> {
             .enumerate()
             .map(|(at, value)| {
                 let part = set.and_then(|set| set.key.get(at));
-                part.map_or_else(|| value.to_string(), |component| component.data_type.display(*value))
+                part.map_or_else(
+                    || value.to_string(),
+                    |component| component.data_type.display(*value),
+                )
             })
             .collect();
         parts.join(" . ")
@@ -503,23 +594,34 @@ impl Resolver<'_> {
         let port = packet.in_port.as_deref().unwrap_or("a port");
         let out = packet.out_port.as_deref().unwrap_or("another port");
         let (what, text) = match bridge {
-            BridgeStep::Enters { bridge } => {
-                (BridgeWhat::Enters, format!("comes in by {port}, a port of bridge {}", self.iface(bridge)))
-            }
-            BridgeStep::CallsIp => {
-                (BridgeWhat::CallsIp, "br_netfilter: the IP hooks run inside the bridge".to_string())
-            }
-            BridgeStep::Up { gateway: true } => {
-                (BridgeWhat::Up, "addressed to this host as gateway: bridge input, then the IP stack".into())
-            }
-            BridgeStep::Up { gateway: false } => {
-                (BridgeWhat::Up, "addressed to this host: bridge input, then the IP stack".into())
-            }
+            BridgeStep::Enters { bridge } => (
+                BridgeWhat::Enters,
+                format!(
+                    "comes in by {port}, a port of bridge {}",
+                    self.iface(bridge)
+                ),
+            ),
+            BridgeStep::CallsIp => (
+                BridgeWhat::CallsIp,
+                "br_netfilter: the IP hooks run inside the bridge".to_string(),
+            ),
+            BridgeStep::Up { gateway: true } => (
+                BridgeWhat::Up,
+                "addressed to this host as gateway: bridge input, then the IP stack".into(),
+            ),
+            BridgeStep::Up { gateway: false } => (
+                BridgeWhat::Up,
+                "addressed to this host: bridge input, then the IP stack".into(),
+            ),
             BridgeStep::Across => (BridgeWhat::Across, format!("bridged from {port} to {out}")),
-            BridgeStep::Down { bridge } => (BridgeWhat::Down, format!("goes out by bridge {}", self.iface(bridge))),
-            BridgeStep::PreroutingDone => {
-                (BridgeWhat::PreroutingDone, "IP prerouting ran inside the bridge and is not run again".into())
-            }
+            BridgeStep::Down { bridge } => (
+                BridgeWhat::Down,
+                format!("goes out by bridge {}", self.iface(bridge)),
+            ),
+            BridgeStep::PreroutingDone => (
+                BridgeWhat::PreroutingDone,
+                "IP prerouting ran inside the bridge and is not run again".into(),
+            ),
         };
         StepKind::Bridge { what, text }
     }
@@ -569,7 +671,12 @@ impl Resolver<'_> {
 
 fn is_interface(expr: &crate::ruleset::Expr) -> bool {
     use crate::ruleset::{Expr, Field, MetaKey};
-    matches!(expr, Expr::Field(Field::Meta(MetaKey::Iif | MetaKey::Iifname | MetaKey::Oif | MetaKey::Oifname)))
+    matches!(
+        expr,
+        Expr::Field(Field::Meta(
+            MetaKey::Iif | MetaKey::Iifname | MetaKey::Oif | MetaKey::Oifname
+        ))
+    )
 }
 
 /// `udp`, or the protocol's number.
@@ -580,7 +687,9 @@ pub fn protocol_name(number: u8) -> String {
 /// `10.0.0.1:80`, `[fd00::1]:80`, or the address alone.
 pub fn endpoint(address: &Field, port: Option<&Field>) -> String {
     match (address, port) {
-        (Field::Known(ip), Some(Field::Known(port))) if ip.contains(':') => format!("[{ip}]:{port}"),
+        (Field::Known(ip), Some(Field::Known(port))) if ip.contains(':') => {
+            format!("[{ip}]:{port}")
+        }
         (address, Some(Field::Known(port))) => format!("{}:{port}", address.text()),
         (address, Some(Field::Unknown(_)) | None) => address.text().to_string(),
     }
@@ -610,7 +719,9 @@ impl Depth {
                 self.stack.push((chain, depth + 1));
             }
             _ => {
-                while self.stack.len() > 1 && self.stack.last().is_some_and(|(top, _)| *top != chain) {
+                while self.stack.len() > 1
+                    && self.stack.last().is_some_and(|(top, _)| *top != chain)
+                {
                     self.stack.pop();
                 }
             }
@@ -631,7 +742,13 @@ fn deciding(steps: &[step::Step], disposition: &Disposition) -> Vec<usize> {
         step::StepKind::Rule(rule) => matches!(
             rule.outcome,
             RuleOutcome::Matched(
-                Taken::Drop | Taken::Reject | Taken::Queue | Taken::Stolen | Taken::Unknown(_) | Taken::Missing | Taken::Loop
+                Taken::Drop
+                    | Taken::Reject
+                    | Taken::Queue
+                    | Taken::Stolen
+                    | Taken::Unknown(_)
+                    | Taken::Missing
+                    | Taken::Loop
             )
         ),
         step::StepKind::Policy { policy, .. } => *policy == Policy::Drop,
@@ -653,13 +770,16 @@ fn deciding(steps: &[step::Step], disposition: &Disposition) -> Vec<usize> {
                 .collect();
             accepts
         }
-        Outcome::Drop | Outcome::Reject | Outcome::Unknown => {
-            steps.iter().rposition(|step| ends(&step.kind)).into_iter().collect()
-        }
+        Outcome::Drop | Outcome::Reject | Outcome::Unknown => steps
+            .iter()
+            .rposition(|step| ends(&step.kind))
+            .into_iter()
+            .collect(),
     }
 }
 
 /// True for a bridge of this host, for notes.
 pub(super) fn is_bridge(host: &Host, name: &str) -> bool {
-    host.link(name).is_some_and(|link| link.kind == LinkKind::Bridge)
+    host.link(name)
+        .is_some_and(|link| link.kind == LinkKind::Bridge)
 }

@@ -63,7 +63,9 @@ pub(super) fn notes(report: &FlowReport, sources: Sources<'_>) -> Vec<Note> {
 }
 
 fn has_nat_chains(path: &PathReport) -> bool {
-    path.steps.iter().any(|step| matches!(&step.kind, StepKind::Chain(chain) if chain.chain_type == "nat"))
+    path.steps
+        .iter()
+        .any(|step| matches!(&step.kind, StepKind::Chain(chain) if chain.chain_type == "nat"))
 }
 
 fn nat_rules(path: &PathReport) -> bool {
@@ -71,12 +73,16 @@ fn nat_rules(path: &PathReport) -> bool {
 }
 
 fn is_reply(path: &PathReport) -> bool {
-    path.steps.iter().any(|step| matches!(&step.kind, StepKind::Conntrack(ct) if ct.reply))
+    path.steps
+        .iter()
+        .any(|step| matches!(&step.kind, StepKind::Conntrack(ct) if ct.reply))
 }
 
 fn bridge_input_then_forward(path: &PathReport) -> bool {
     let hook = |layer: &str, hook: Hook| {
-        path.steps.iter().any(|s: &Step| s.layer == layer && s.hook == hook && matches!(s.kind, StepKind::Chain(_)))
+        path.steps.iter().any(|s: &Step| {
+            s.layer == layer && s.hook == hook && matches!(s.kind, StepKind::Chain(_))
+        })
     };
     hook("bridge", Hook::Input) && (hook("ip", Hook::Forward) || hook("ip6", Hook::Forward))
 }
@@ -97,9 +103,10 @@ fn accepting_chains(path: &PathReport) -> usize {
 
 fn translated_destination(path: &PathReport) -> Option<((String, String), &'static str)> {
     path.steps.iter().find_map(|step| match &step.kind {
-        StepKind::Nat(nat) if !nat.source && !nat.reply => {
-            Some(((nat.from.clone(), nat.to.clone()), nat.statement.unwrap_or("the translation")))
-        }
+        StepKind::Nat(nat) if !nat.source && !nat.reply => Some((
+            (nat.from.clone(), nat.to.clone()),
+            nat.statement.unwrap_or("the translation"),
+        )),
         _ => None,
     })
 }

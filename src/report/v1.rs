@@ -259,7 +259,10 @@ pub enum StepKind {
     /// The packet comes back in by the loopback device.
     Loopback,
     /// The stack itself drops the packet.
-    Drop { disposition: &'static str, text: String },
+    Drop {
+        disposition: &'static str,
+        text: String,
+    },
 }
 
 /// A fact that was used without being given.
@@ -321,7 +324,11 @@ pub fn report(report: &model::Report, matched_only: bool) -> Report {
             kernel: report.context.kernel.clone(),
             taken: report.context.taken.clone(),
         },
-        flows: report.flows.iter().map(|flow| flow_of(flow, matched_only)).collect(),
+        flows: report
+            .flows
+            .iter()
+            .map(|flow| flow_of(flow, matched_only))
+            .collect(),
         diagnostics: report
             .diagnostics
             .iter()
@@ -372,7 +379,10 @@ fn flow_of(flow: &model::FlowReport, matched_only: bool) -> Flow {
                 settle: alternative.settle.clone(),
                 verdict: verdict(alternative.verdict),
                 request: path(&alternative.request, matched_only),
-                reply: alternative.reply.as_ref().map(|reply| path(reply, matched_only)),
+                reply: alternative
+                    .reply
+                    .as_ref()
+                    .map(|reply| path(reply, matched_only)),
             })
             .collect(),
         truncated: flow.truncated,
@@ -409,7 +419,10 @@ fn rule_ref(at: &model::RuleRef) -> RuleRef {
 
 fn path(path: &model::PathReport, matched_only: bool) -> Path {
     let kept: Vec<usize> = (0..path.steps.len())
-        .filter(|&at| !matched_only || !matches!(&path.steps[at].kind, model::StepKind::Rule(rule) if !rule.matched))
+        .filter(|&at| {
+            !matched_only
+                || !matches!(&path.steps[at].kind, model::StepKind::Rule(rule) if !rule.matched)
+        })
         .collect();
     Path {
         verdict: verdict(path.verdict),
@@ -418,7 +431,11 @@ fn path(path: &model::PathReport, matched_only: bool) -> Path {
         settle: path.unknown.as_ref().map(|(_, settle)| settle.clone()),
         input: packet(&path.input),
         out: packet(&path.output),
-        deciding: path.deciding.iter().filter_map(|at| kept.iter().position(|k| k == at)).collect(),
+        deciding: path
+            .deciding
+            .iter()
+            .filter_map(|at| kept.iter().position(|k| k == at))
+            .collect(),
         steps: kept.iter().map(|&at| step(&path.steps[at])).collect(),
     }
 }
@@ -434,8 +451,16 @@ fn packet(packet: &model::Packet) -> Packet {
     };
     let src = known("src", &packet.src);
     let dst = known("dst", &packet.dst);
-    let sport = packet.sport.as_ref().and_then(|port| known("sport", port)).and_then(|port| port.parse().ok());
-    let dport = packet.dport.as_ref().and_then(|port| known("dport", port)).and_then(|port| port.parse().ok());
+    let sport = packet
+        .sport
+        .as_ref()
+        .and_then(|port| known("sport", port))
+        .and_then(|port| port.parse().ok());
+    let dport = packet
+        .dport
+        .as_ref()
+        .and_then(|port| known("dport", port))
+        .and_then(|port| port.parse().ok());
     Packet {
         src,
         dst,
@@ -463,7 +488,11 @@ fn step(step: &model::Step) -> Step {
             chain: chain.chain.clone(),
             priority: chain.priority,
             chain_type: chain.chain_type.clone(),
-            policy: if chain.policy_accept { "accept" } else { "drop" },
+            policy: if chain.policy_accept {
+                "accept"
+            } else {
+                "drop"
+            },
             packet: packet(&step.packet),
         },
         model::StepKind::Rule(rule) => StepKind::Rule {
@@ -479,7 +508,12 @@ fn step(step: &model::Step) -> Step {
             why: rule.why.clone(),
             assumed: rule.assumed,
         },
-        model::StepKind::Policy { family, table, chain, accept } => StepKind::Policy {
+        model::StepKind::Policy {
+            family,
+            table,
+            chain,
+            accept,
+        } => StepKind::Policy {
             family: family.name(),
             table: table.clone(),
             chain: chain.clone(),
@@ -514,15 +548,27 @@ fn step(step: &model::Step) -> Step {
             },
             text: text.clone(),
         },
-        model::StepKind::Ttl { before, after } => StepKind::Ttl { before: *before, after: *after },
-        model::StepKind::Local => StepKind::Local { packet: packet(&step.packet) },
-        model::StepKind::Leaves => StepKind::Leaves { packet: packet(&step.packet) },
+        model::StepKind::Ttl { before, after } => StepKind::Ttl {
+            before: *before,
+            after: *after,
+        },
+        model::StepKind::Local => StepKind::Local {
+            packet: packet(&step.packet),
+        },
+        model::StepKind::Leaves => StepKind::Leaves {
+            packet: packet(&step.packet),
+        },
         model::StepKind::Loopback => StepKind::Loopback,
-        model::StepKind::Drop { disposition, text } => {
-            StepKind::Drop { disposition, text: text.clone() }
-        }
+        model::StepKind::Drop { disposition, text } => StepKind::Drop {
+            disposition,
+            text: text.clone(),
+        },
     };
-    Step { hook: step.hook.name(), layer: step.layer, kind }
+    Step {
+        hook: step.hook.name(),
+        layer: step.layer,
+        kind,
+    }
 }
 
 /// The JSON Schema of the report.

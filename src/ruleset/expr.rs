@@ -48,18 +48,41 @@ pub enum Expr {
     Const(u128),
     Field(Field),
     /// `(of & mask) ^ xor`, as the kernel's bitwise expression has it.
-    Bitwise { of: Box<Expr>, mask: u128, xor: u128 },
+    Bitwise {
+        of: Box<Expr>,
+        mask: u128,
+        xor: u128,
+    },
     /// A bitwise operation on two computed values (kernel 6.9 and later).
-    Binary { op: BitOp, left: Box<Expr>, right: Box<Expr> },
+    Binary {
+        op: BitOp,
+        left: Box<Expr>,
+        right: Box<Expr>,
+    },
     /// Shift within `width` bits.
-    Shift { of: Box<Expr>, left: bool, by: u32, width: u32 },
+    Shift {
+        of: Box<Expr>,
+        left: bool,
+        by: u32,
+        width: u32,
+    },
     /// A value looked up by key; a miss ends the rule.
-    Lookup { key: Box<Expr>, map: SetId },
+    Lookup {
+        key: Box<Expr>,
+        map: SetId,
+    },
     Concat(Box<[Expr]>),
     /// Counts up or draws lots: `offset..offset + modulus`.
-    Numgen { random: bool, modulus: u32, offset: u32 },
+    Numgen {
+        random: bool,
+        modulus: u32,
+        offset: u32,
+    },
     /// A hash of packet data with an unknown seed: `offset..offset + modulus`.
-    Hash { modulus: u32, offset: u32 },
+    Hash {
+        modulus: u32,
+        offset: u32,
+    },
     Unknown(UnknownId),
 }
 
@@ -74,14 +97,35 @@ pub enum BitOp {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Field {
     Meta(MetaKey),
-    Ct { key: CtKey, dir: Option<CtDir> },
+    Ct {
+        key: CtKey,
+        dir: Option<CtDir>,
+    },
     /// Bits of the packet; offset and length in bits.
-    Payload { base: Base, offset: u32, len: u32 },
+    Payload {
+        base: Base,
+        offset: u32,
+        len: u32,
+    },
     /// An IPv6 extension header (`exists` when `presence`); offset and length in bits.
-    Exthdr { header: u8, offset: u32, len: u32, presence: bool },
+    Exthdr {
+        header: u8,
+        offset: u32,
+        len: u32,
+        presence: bool,
+    },
     /// An option of TCP, IP, SCTP or DCCP.
-    Option { of: OptionOf, kind: u8, offset: u32, len: u32, presence: bool },
-    Fib { result: FibResult, flags: FibFlags },
+    Option {
+        of: OptionOf,
+        kind: u8,
+        offset: u32,
+        len: u32,
+        presence: bool,
+    },
+    Fib {
+        result: FibResult,
+        flags: FibFlags,
+    },
     Rt(RtKey),
     Socket(SocketKey),
     /// Passive operating system fingerprint, ipsec state, tunnel metadata: nothing a dump can tell.
@@ -215,8 +259,12 @@ pub enum CtKey {
     Label,
     L3proto,
     /// Address of the entry; `v6` tells its width.
-    Saddr { v6: bool },
-    Daddr { v6: bool },
+    Saddr {
+        v6: bool,
+    },
+    Daddr {
+        v6: bool,
+    },
     Protocol,
     ProtoSrc,
     ProtoDst,

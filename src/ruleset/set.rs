@@ -95,15 +95,20 @@ impl Set {
     ) -> Set {
         let len = elements.len();
         let index = if elements.iter().all(|e| e.key.len() == 1) {
-            let mut sorted: Vec<(u128, u128, u32)> =
-                elements.iter().map(|e| (e.key[0].0, e.key[0].1, e.datum)).collect();
+            let mut sorted: Vec<(u128, u128, u32)> = elements
+                .iter()
+                .map(|e| (e.key[0].0, e.key[0].1, e.datum))
+                .collect();
             sorted.sort_by_key(|&(lo, hi, _)| (lo, hi));
             if sorted.windows(2).all(|w| w[0].1 < w[1].0) {
                 Index::Sorted(sorted)
             } else {
                 Index::List(elements)
             }
-        } else if elements.iter().all(|e| e.key.iter().all(|(lo, hi)| lo == hi)) {
+        } else if elements
+            .iter()
+            .all(|e| e.key.iter().all(|(lo, hi)| lo == hi))
+        {
             let mut exact = HashMap::with_capacity(elements.len());
             for element in elements {
                 let key: Box<[u128]> = element.key.iter().map(|&(lo, _)| lo).collect();
@@ -160,7 +165,11 @@ impl Set {
                 .iter()
                 .find(|element| {
                     element.key.len() == key.len()
-                        && element.key.iter().zip(key).all(|((lo, hi), v)| lo <= v && v <= hi)
+                        && element
+                            .key
+                            .iter()
+                            .zip(key)
+                            .all(|((lo, hi), v)| lo <= v && v <= hi)
                 })
                 .map(|element| element.datum),
         };
@@ -185,13 +194,19 @@ impl Set {
         match &self.index {
             Index::Sorted(sorted) => sorted
                 .iter()
-                .map(|&(lo, hi, datum)| Element { key: Box::new([(lo, hi)]), datum })
+                .map(|&(lo, hi, datum)| Element {
+                    key: Box::new([(lo, hi)]),
+                    datum,
+                })
                 .collect(),
             Index::List(list) => list.clone(),
             Index::Exact(exact) => {
                 let mut all: Vec<Element> = exact
                     .iter()
-                    .map(|(key, &datum)| Element { key: key.iter().map(|&v| (v, v)).collect(), datum })
+                    .map(|(key, &datum)| Element {
+                        key: key.iter().map(|&v| (v, v)).collect(),
+                        datum,
+                    })
                     .collect();
                 all.sort_by(|a, b| a.key.cmp(&b.key));
                 all

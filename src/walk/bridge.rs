@@ -20,7 +20,9 @@ const BRNF: i32 = 0;
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Onward {
     /// To this host; true when it is its gateway, not its destination.
-    Up { gateway: bool },
+    Up {
+        gateway: bool,
+    },
     Across,
 }
 
@@ -32,11 +34,21 @@ impl<R: Record> Walker<'_, R> {
         if let Err(ended) = self.ingress(skb, port) {
             return ended;
         }
-        self.step(skb, Pf::Bridge, Hook::Prerouting, StepKind::Bridge(BridgeStep::Enters { bridge }));
+        self.step(
+            skb,
+            Pf::Bridge,
+            Hook::Prerouting,
+            StepKind::Bridge(BridgeStep::Enters { bridge }),
+        );
         match self.bridge_prerouting(skb, bridge, port) {
             Err(ended) => ended,
             Ok((Onward::Up { gateway }, called)) => {
-                self.step(skb, Pf::Bridge, Hook::Prerouting, StepKind::Bridge(BridgeStep::Up { gateway }));
+                self.step(
+                    skb,
+                    Pf::Bridge,
+                    Hook::Prerouting,
+                    StepKind::Bridge(BridgeStep::Up { gateway }),
+                );
                 self.bridge_up(skb, bridge, called)
             }
             Ok((Onward::Across, called)) => self.bridge_across(skb, bridge, port, called),
@@ -44,7 +56,12 @@ impl<R: Record> Walker<'_, R> {
     }
 
     /// Bridge prerouting, with IP prerouting in its middle when br_netfilter is on. Tells whether it was.
-    fn bridge_prerouting(&mut self, skb: &mut Skb, bridge: Iface, port: Iface) -> Result<(Onward, bool), Ended> {
+    fn bridge_prerouting(
+        &mut self,
+        skb: &mut Skb,
+        bridge: Iface,
+        port: Iface,
+    ) -> Result<(Onward, bool), Ended> {
         self.run(skb, Pf::Bridge, Hook::Prerouting, i32::MIN, BRNF - 1)?;
         let mut onward = self.onward(skb, bridge);
         let called = self.calls_ip(skb, bridge);
@@ -52,7 +69,12 @@ impl<R: Record> Walker<'_, R> {
             let pf = Self::pf(skb);
             let dst = skb.packet.dst();
             skb.iif = Some(bridge);
-            self.step(skb, Pf::Bridge, Hook::Prerouting, StepKind::Bridge(BridgeStep::CallsIp));
+            self.step(
+                skb,
+                Pf::Bridge,
+                Hook::Prerouting,
+                StepKind::Bridge(BridgeStep::CallsIp),
+            );
             self.run_all(skb, pf, Hook::Prerouting)?;
             if skb.packet.dst() != dst {
                 onward = self.redirected(skb, bridge)?;
@@ -65,14 +87,26 @@ impl<R: Record> Walker<'_, R> {
 
     /// After a translation inside the bridge the route of the new destination decides (`br_nf_pre_routing_finish`).
     fn redirected(&mut self, skb: &mut Skb, bridge: Iface) -> Result<Onward, Ended> {
-        let Known::Value(dst) = skb.packet.dst() else { return Ok(Onward::Up { gateway: true }) };
+        let Known::Value(dst) = skb.packet.dst() else {
+            return Ok(Onward::Up { gateway: true });
+        };
         let dev = self.name(Some(bridge));
-        let query = RouteQuery { src: skb.packet.src().value(), iif: dev, mark: skb.mark, ..RouteQuery::to(dst) };
+        let query = RouteQuery {
+            src: skb.packet.src().value(),
+            iif: dev,
+            mark: skb.mark,
+            ..RouteQuery::to(dst)
+        };
         match self.host().route(&query) {
             RouteAnswer::Found(route) if route.kind == RouteType::Unicast => {
                 self.record.origin(route.origin);
-                let same = dev.is_some() && route.nexthops.iter().any(|hop| hop.dev.as_deref() == dev);
-                Ok(if same { Onward::Across } else { Onward::Up { gateway: true } })
+                let same =
+                    dev.is_some() && route.nexthops.iter().any(|hop| hop.dev.as_deref() == dev);
+                Ok(if same {
+                    Onward::Across
+                } else {
+                    Onward::Up { gateway: true }
+                })
             }
             RouteAnswer::Found(_) => Ok(Onward::Up { gateway: false }),
             RouteAnswer::NoRoute | RouteAnswer::Unknown { .. } => Ok(Onward::Up { gateway: true }),
@@ -82,21 +116,38 @@ impl<R: Record> Walker<'_, R> {
     /// Whose Ethernet address the sender wrote on the frame: it sends to hosts of the bridge's subnet directly, to all
     /// others through its gateway, which is taken to be this host.
     fn onward(&mut self, skb: &mut Skb, bridge: Iface) -> Onward {
-        let Known::Value(dst) = skb.packet.dst() else { return Onward::Up { gateway: true } };
-        let own = self.name(Some(bridge)).and_then(|name| self.host().link(name)).and_then(|link| link.mac);
+        let Known::Value(dst) = skb.packet.dst() else {
+            return Onward::Up { gateway: true };
+        };
+        let own = self
+            .name(Some(bridge))
+            .and_then(|name| self.host().link(name))
+            .and_then(|link| link.mac);
         if let (Bits::Value(mac), Some(own)) = (skb.packet.load(Base::Ll, 0, 48), own) {
-            let own = own.iter().fold(0, |value, byte| value << 8 | u128::from(*byte));
-            return if mac == own { Onward::Up { gateway: true } } else { Onward::Across };
+            let own = own
+                .iter()
+                .fold(0, |value, byte| value << 8 | u128::from(*byte));
+            return if mac == own {
+                Onward::Up { gateway: true }
+            } else {
+                Onward::Across
+            };
         }
         if matches!(dst, IpAddr::V4(v4) if v4.is_broadcast()) || dst.is_multicast() {
             return Onward::Up { gateway: false };
         }
         let dev = self.name(Some(bridge));
-        match self.host().route(&RouteQuery { src: None, ..RouteQuery::to(dst) }) {
+        match self.host().route(&RouteQuery {
+            src: None,
+            ..RouteQuery::to(dst)
+        }) {
             RouteAnswer::Found(route) => {
                 self.record.origin(route.origin);
                 match route.kind {
-                    RouteType::Local | RouteType::Broadcast | RouteType::Multicast | RouteType::Anycast => {
+                    RouteType::Local
+                    | RouteType::Broadcast
+                    | RouteType::Multicast
+                    | RouteType::Anycast => {
                         return Onward::Up { gateway: false };
                     }
                     _ => {}
@@ -105,7 +156,11 @@ impl<R: Record> Walker<'_, R> {
                     .nexthops
                     .iter()
                     .any(|hop| dev.is_some() && hop.dev.as_deref() == dev && hop.via.is_none());
-                if direct { Onward::Across } else { self.gateway(bridge) }
+                if direct {
+                    Onward::Across
+                } else {
+                    self.gateway(bridge)
+                }
             }
             RouteAnswer::NoRoute => self.gateway(bridge),
             RouteAnswer::Unknown { .. } => self.gateway(bridge),
@@ -138,13 +193,21 @@ impl<R: Record> Walker<'_, R> {
         };
         let name = self.name(Some(bridge)).unwrap_or_default();
         if let Some(id) = self.host().inferences.iter().position(|i| i.fact == key) {
-            self.record.origin(crate::host::Origin::Inferred(crate::host::InferenceId(id as u32)));
+            self.record
+                .origin(crate::host::Origin::Inferred(crate::host::InferenceId(
+                    id as u32,
+                )));
         }
         match self.host().bridge_nf_call_on(family, name) {
             Some(on) => on,
             None => {
                 let because = format!("say `--sysctl {key}=1` when it is on");
-                !self.know.ask(format!("bridged frames do not pass the IP hooks ({key} = 0)"), because, Source::Default, true)
+                !self.know.ask(
+                    format!("bridged frames do not pass the IP hooks ({key} = 0)"),
+                    because,
+                    Source::Default,
+                    true,
+                )
             }
         }
     }
@@ -160,7 +223,12 @@ impl<R: Record> Walker<'_, R> {
         }
         if called {
             let pf = Self::pf(skb);
-            self.step(skb, pf, Hook::Prerouting, StepKind::Bridge(BridgeStep::PreroutingDone));
+            self.step(
+                skb,
+                pf,
+                Hook::Prerouting,
+                StepKind::Bridge(BridgeStep::PreroutingDone),
+            );
             return self.ip_routed(skb);
         }
         self.ip_receive(skb)
@@ -173,7 +241,12 @@ impl<R: Record> Walker<'_, R> {
         if let Some(why) = self.refuses(port, out) {
             return self.host_drop(skb, Pf::Bridge, why);
         }
-        self.step(skb, Pf::Bridge, Hook::Forward, StepKind::Bridge(BridgeStep::Across));
+        self.step(
+            skb,
+            Pf::Bridge,
+            Hook::Forward,
+            StepKind::Bridge(BridgeStep::Across),
+        );
         match self.bridge_hooks_across(skb, bridge, port, out, called) {
             Err(ended) => ended,
             Ok(()) => {
@@ -214,7 +287,10 @@ impl<R: Record> Walker<'_, R> {
     /// Ports that do not pass a frame on (`should_deliver`).
     fn refuses(&self, port: Iface, out: Iface) -> Option<HostDrop> {
         let host = self.host();
-        let (from, to) = (host.link(self.name(Some(port))?)?, host.link(self.name(Some(out))?)?);
+        let (from, to) = (
+            host.link(self.name(Some(port))?)?,
+            host.link(self.name(Some(out))?)?,
+        );
         if from.name == to.name && from.hairpin == Some(false) {
             return Some(HostDrop::SamePort);
         }

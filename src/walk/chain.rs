@@ -12,7 +12,13 @@ const MAX_DEPTH: usize = 64;
 
 impl<R: Record> Walker<'_, R> {
     /// Runs a base chain to its verdict. `Ok` is accept: the next work of the hook goes on.
-    pub(super) fn base_chain(&mut self, skb: &mut Skb, pf: Pf, hook: Hook, id: ChainId) -> Result<(), Ended> {
+    pub(super) fn base_chain(
+        &mut self,
+        skb: &mut Skb,
+        pf: Pf,
+        hook: Hook,
+        id: ChainId,
+    ) -> Result<(), Ended> {
         let table = self.ruleset().table_of(id);
         if table.dormancy == Dormancy::Possibly {
             let question = format!("table {} {} is dormant", table.family, table.name);
@@ -30,7 +36,12 @@ impl<R: Record> Walker<'_, R> {
         match ended {
             Some(ended) => ended,
             None => {
-                let policy = self.ruleset().chain(id).base.as_ref().map_or(Policy::Accept, |b| b.policy);
+                let policy = self
+                    .ruleset()
+                    .chain(id)
+                    .base
+                    .as_ref()
+                    .map_or(Policy::Accept, |b| b.policy);
                 self.step(skb, pf, hook, StepKind::Policy { chain: id, policy });
                 match policy {
                     Policy::Accept => Ok(()),
@@ -95,26 +106,31 @@ impl<R: Record> Walker<'_, R> {
                 RuleEnd::Stolen { .. } => Taken::Stolen,
                 RuleEnd::Unknown(unknown) => Taken::Unknown(unknown),
                 RuleEnd::Missing { .. } => Taken::Missing,
-                RuleEnd::Nat { statement } => match self.translate(skb, pf, hook, rule, statement) {
-                    Ok(kind) => Taken::Nat(kind),
-                    Err(Some(ended)) => {
-                        self.note(skb, pf, hook, rule, before, Taken::Drop);
-                        return Some(Err(ended));
+                RuleEnd::Nat { statement } => {
+                    match self.translate(skb, pf, hook, rule, statement) {
+                        Ok(kind) => Taken::Nat(kind),
+                        Err(Some(ended)) => {
+                            self.note(skb, pf, hook, rule, before, Taken::Drop);
+                            return Some(Err(ended));
+                        }
+                        // the address to take is looked up in a map that has none: the rule does not match
+                        Err(None) => {
+                            self.record.step(|| super::Step {
+                                point: super::Point { pf, hook },
+                                packet: super::view(skb),
+                                kind: StepKind::Rule(RuleStep {
+                                    rule,
+                                    outcome: RuleOutcome::NoMatch {
+                                        statement,
+                                        actual: crate::eval::Actual::Absent,
+                                    },
+                                    choices: (before, before),
+                                }),
+                            });
+                            continue;
+                        }
                     }
-                    // the address to take is looked up in a map that has none: the rule does not match
-                    Err(None) => {
-                        self.record.step(|| super::Step {
-                            point: super::Point { pf, hook },
-                            packet: super::view(skb),
-                            kind: StepKind::Rule(RuleStep {
-                                rule,
-                                outcome: RuleOutcome::NoMatch { statement, actual: crate::eval::Actual::Absent },
-                                choices: (before, before),
-                            }),
-                        });
-                        continue;
-                    }
-                },
+                }
             };
             self.note(skb, pf, hook, rule, before, taken);
             match taken {
@@ -167,13 +183,24 @@ impl<R: Record> Walker<'_, R> {
 
     fn note(&mut self, skb: &Skb, pf: Pf, hook: Hook, rule: RuleId, before: usize, taken: Taken) {
         let choices = (before, self.know.choices.len());
-        self.step(skb, pf, hook, StepKind::Rule(RuleStep { rule, outcome: RuleOutcome::Matched(taken), choices }));
+        self.step(
+            skb,
+            pf,
+            hook,
+            StepKind::Rule(RuleStep {
+                rule,
+                outcome: RuleOutcome::Matched(taken),
+                choices,
+            }),
+        );
     }
 }
 
 fn circle(chain: &str) -> Disposition {
     Disposition::Unknown {
-        because: format!("chain {chain} is part of a circle of jumps, which the kernel would not load"),
+        because: format!(
+            "chain {chain} is part of a circle of jumps, which the kernel would not load"
+        ),
         settle: "a listing made by nft itself: `nft -j list ruleset`".into(),
     }
 }

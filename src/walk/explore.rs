@@ -61,9 +61,18 @@ pub fn explore(world: World<'_>, hooks: &Hooks, probe: &Probe, know: &Knowledge)
         }
         seen.push(end);
         let when = differing(&walked.choices, forced);
-        alternatives.push(Alternative { walked, knowledge: know, when });
+        alternatives.push(Alternative {
+            walked,
+            knowledge: know,
+            when,
+        });
     }
-    Explored { primary, knowledge, alternatives, truncated }
+    Explored {
+        primary,
+        knowledge,
+        alternatives,
+        truncated,
+    }
 }
 
 /// The scripts that flip one later choice each.
@@ -80,7 +89,11 @@ fn branches(choices: &[Choice], from: usize) -> Vec<Vec<bool>> {
 
 /// The choices that were prescribed against their usual answer.
 fn differing(choices: &[Choice], forced: usize) -> Vec<Choice> {
-    choices[..forced.min(choices.len())].iter().filter(|c| c.holds != c.usual).cloned().collect()
+    choices[..forced.min(choices.len())]
+        .iter()
+        .filter(|c| c.holds != c.usual)
+        .cloned()
+        .collect()
 }
 
 /// What makes two walks the same answer.
@@ -89,7 +102,10 @@ fn ending(walked: &Walked) -> (Disposition, Ends, Option<(Disposition, Ends)>) {
     (
         walked.request.disposition.clone(),
         ends(&walked.request.output),
-        walked.reply.as_ref().map(|reply| (reply.disposition.clone(), ends(&reply.output))),
+        walked
+            .reply
+            .as_ref()
+            .map(|reply| (reply.disposition.clone(), ends(&reply.output))),
     )
 }
 
@@ -106,7 +122,10 @@ impl Walked {
     /// expected, comes back.
     pub fn outcome(&self) -> Outcome {
         match self.request.disposition.outcome() {
-            Outcome::Accept => self.reply.as_ref().map_or(Outcome::Accept, |reply| reply.disposition.outcome()),
+            Outcome::Accept => self
+                .reply
+                .as_ref()
+                .map_or(Outcome::Accept, |reply| reply.disposition.outcome()),
             other => other,
         }
     }
@@ -117,9 +136,16 @@ impl Explored {
     pub fn outcome(&self) -> Outcome {
         let outcome = self.primary.outcome();
         let differs = self.alternatives.iter().any(|alternative| {
-            alternative.when.iter().all(|choice| choice.source == Source::Open)
+            alternative
+                .when
+                .iter()
+                .all(|choice| choice.source == Source::Open)
                 && alternative.walked.outcome() != outcome
         });
-        if differs || self.truncated { Outcome::Unknown } else { outcome }
+        if differs || self.truncated {
+            Outcome::Unknown
+        } else {
+            outcome
+        }
     }
 }

@@ -16,7 +16,10 @@ const LOCAL_ADDRESS: &str = "say `--local ADDR`, or give addresses and routes wi
 /// What the routing decision of a received packet is.
 enum Decision {
     Input,
-    Forward { oif: Iface, next_hop: Option<IpAddr> },
+    Forward {
+        oif: Iface,
+        next_hop: Option<IpAddr>,
+    },
 }
 
 impl<R: Record> Walker<'_, R> {
@@ -43,18 +46,26 @@ impl<R: Record> Walker<'_, R> {
         let pf = Self::pf(skb);
         let Known::Value(dst) = skb.packet.dst() else {
             return Err(Disposition::Unknown {
-                because: "the destination after translation is not known, so neither is its route".into(),
+                because: "the destination after translation is not known, so neither is its route"
+                    .into(),
                 settle: "see the translation step".into(),
             });
         };
         let src = skb.packet.src().value();
         if self.is_loopback(skb.iif) {
             // skb_valid_dst: a packet that loops back keeps its route
-            self.routed(skb, RoutingDecision::Local, Some("local, by the loopback device".into()), false);
+            self.routed(
+                skb,
+                RoutingDecision::Local,
+                Some("local, by the loopback device".into()),
+                false,
+            );
             return Ok(Decision::Input);
         }
         let dev = self.name(skb.iif);
-        let localnet = dev.and_then(|dev| self.host().route_localnet(dev)).unwrap_or(false);
+        let localnet = dev
+            .and_then(|dev| self.host().route_localnet(dev))
+            .unwrap_or(false);
         if let Some(src) = src {
             let bad = src.is_multicast()
                 || matches!(src, IpAddr::V4(v4) if v4.is_broadcast())
@@ -86,7 +97,11 @@ impl<R: Record> Walker<'_, R> {
             RouteAnswer::Found(route) => route,
             RouteAnswer::NoRoute => {
                 let forwarding = self.forwarding(skb);
-                let why = if forwarding { HostDrop::NoRoute } else { HostDrop::ForwardingOff };
+                let why = if forwarding {
+                    HostDrop::NoRoute
+                } else {
+                    HostDrop::ForwardingOff
+                };
                 return Err(self.host_drop(skb, pf, why));
             }
             RouteAnswer::Unknown { missing } => return self.route_unknown(skb, dst, &missing),
@@ -123,15 +138,28 @@ impl<R: Record> Walker<'_, R> {
     }
 
     /// The route cannot be known: is the destination this host's, or somebody else's?
-    fn route_unknown(&mut self, skb: &mut Skb, dst: IpAddr, missing: &str) -> Result<Decision, Ended> {
+    fn route_unknown(
+        &mut self,
+        skb: &mut Skb,
+        dst: IpAddr,
+        missing: &str,
+    ) -> Result<Decision, Ended> {
         if let Some((_, oif)) = self.peer.filter(|(peer, _)| *peer == dst) {
             let words = Some("back by the interface that the request came by".to_string());
             skb.oif = Some(oif);
             self.routed(skb, RoutingDecision::Forward, words, false);
-            return Ok(Decision::Forward { oif, next_hop: None });
+            return Ok(Decision::Forward {
+                oif,
+                next_hop: None,
+            });
         }
         let question = format!("{dst} is an address of this host");
-        if self.know.ask(question, format!("{missing}; {LOCAL_ADDRESS}"), Source::Open, false) {
+        if self.know.ask(
+            question,
+            format!("{missing}; {LOCAL_ADDRESS}"),
+            Source::Open,
+            false,
+        ) {
             self.routed(skb, RoutingDecision::Local, None, false);
             return Ok(Decision::Input);
         }
@@ -142,18 +170,27 @@ impl<R: Record> Walker<'_, R> {
         let oif = self.unknown_out(dst);
         skb.oif = Some(oif);
         self.routed(skb, RoutingDecision::Forward, None, false);
-        Ok(Decision::Forward { oif, next_hop: None })
+        Ok(Decision::Forward {
+            oif,
+            next_hop: None,
+        })
     }
 
     fn unknown_out(&mut self, dst: IpAddr) -> Iface {
         let question = format!("interface towards {dst}");
-        self.unknown_iface(&question, "say it with `--route PREFIX,dev=IF`, or give the routes with a snapshot")
+        self.unknown_iface(
+            &question,
+            "say it with `--route PREFIX,dev=IF`, or give the routes with a snapshot",
+        )
     }
 
     /// Device and gateway of a route; of several next hops the first.
     fn out_of(&mut self, route: &FoundRoute, dst: IpAddr) -> (Iface, Option<IpAddr>) {
         if route.nexthops.len() > 1 {
-            let question = format!("of {} next hops towards {dst} the first is taken", route.nexthops.len());
+            let question = format!(
+                "of {} next hops towards {dst} the first is taken",
+                route.nexthops.len()
+            );
             let because = "the kernel picks one by a hash of addresses and ports";
             self.know.ask(question, because, Source::Default, true);
         }
@@ -165,31 +202,60 @@ impl<R: Record> Walker<'_, R> {
     }
 
     fn forwarding(&mut self, skb: &Skb) -> bool {
-        let family = if skb.packet.v6 { IpFamily::V6 } else { IpFamily::V4 };
+        let family = if skb.packet.v6 {
+            IpFamily::V6
+        } else {
+            IpFamily::V4
+        };
         let dev = self.name(skb.iif);
         match self.host().ip_forward(family, dev) {
             Some(on) => on,
             None => {
-                let key = if skb.packet.v6 { "net.ipv6.conf.all.forwarding" } else { "net.ipv4.ip_forward" };
+                let key = if skb.packet.v6 {
+                    "net.ipv6.conf.all.forwarding"
+                } else {
+                    "net.ipv4.ip_forward"
+                };
                 let because = format!("say `--sysctl {key}=0` when it is off");
-                self.know.ask(format!("this host forwards packets ({key} = 1)"), because, Source::Default, true)
+                self.know.ask(
+                    format!("this host forwards packets ({key} = 1)"),
+                    because,
+                    Source::Default,
+                    true,
+                )
             }
         }
     }
 
     /// Reverse path filter (`fib_validate_source`). IPv6 has none outside of rules.
-    fn validate_source(&mut self, skb: &Skb, src: Option<IpAddr>, dst: IpAddr) -> Result<(), Ended> {
-        let (Some(src @ IpAddr::V4(_)), Some(dev)) = (src, self.name(skb.iif)) else { return Ok(()) };
+    fn validate_source(
+        &mut self,
+        skb: &Skb,
+        src: Option<IpAddr>,
+        dst: IpAddr,
+    ) -> Result<(), Ended> {
+        let (Some(src @ IpAddr::V4(_)), Some(dev)) = (src, self.name(skb.iif)) else {
+            return Ok(());
+        };
         let strictness = self.host().rp_filter(dev);
         let accept_local = self.host().accept_local(dev).unwrap_or(false);
-        let mark = if self.host().sysctl(&format!("net.ipv4.conf.{dev}.src_valid_mark")) == Some(1)
+        let mark = if self
+            .host()
+            .sysctl(&format!("net.ipv4.conf.{dev}.src_valid_mark"))
+            == Some(1)
             || self.host().sysctl("net.ipv4.conf.all.src_valid_mark") == Some(1)
         {
             skb.mark
         } else {
             0
         };
-        let query = RouteQuery { src: Some(dst), iif: Some(dev), mark, tos: skb.packet.tos(), ..RouteQuery::to(src) };
+        let query = RouteQuery {
+            src: Some(dst),
+            iif: Some(dev),
+            mark,
+            tos: skb.packet.tos(),
+            ..RouteQuery::to(src)
+        };
         let answer = self.host().route(&query);
         match answer {
             RouteAnswer::Unknown { .. } => Ok(()),
@@ -198,17 +264,24 @@ impl<R: Record> Walker<'_, R> {
                 _ => Ok(()),
             },
             RouteAnswer::Found(route) => match route.kind {
-                RouteType::Local if !accept_local && matches!(route.origin, crate::host::Origin::Given) => {
+                RouteType::Local
+                    if !accept_local && matches!(route.origin, crate::host::Origin::Given) =>
+                {
                     Err(self.host_drop(skb, Pf::Ip, HostDrop::MartianSource))
                 }
                 RouteType::Unicast => {
-                    let back = route.nexthops.iter().any(|hop| hop.dev.as_deref() == Some(dev));
+                    let back = route
+                        .nexthops
+                        .iter()
+                        .any(|hop| hop.dev.as_deref() == Some(dev));
                     match strictness {
                         Some(1) if !back => Err(self.host_drop(skb, Pf::Ip, HostDrop::RpFilter)),
                         None if !back => {
-                            let question = format!("the reverse path filter of {dev} is not strict");
-                            let because =
-                                format!("the way back to {src} is not by {dev}; say `--sysctl net.ipv4.conf.{dev}.rp_filter=1`");
+                            let question =
+                                format!("the reverse path filter of {dev} is not strict");
+                            let because = format!(
+                                "the way back to {src} is not by {dev}; say `--sysctl net.ipv4.conf.{dev}.rp_filter=1`"
+                            );
                             if self.know.ask(question, because, Source::Default, true) {
                                 Ok(())
                             } else {
@@ -231,8 +304,21 @@ impl<R: Record> Walker<'_, R> {
 
     fn routed(&mut self, skb: &Skb, decision: RoutingDecision, route: Option<String>, again: bool) {
         let pf = Self::pf(skb);
-        let hook = if skb.local { Hook::Output } else { Hook::Prerouting };
-        self.step(skb, pf, hook, StepKind::Routing(RoutingStep { decision, route, again }));
+        let hook = if skb.local {
+            Hook::Output
+        } else {
+            Hook::Prerouting
+        };
+        self.step(
+            skb,
+            pf,
+            hook,
+            StepKind::Routing(RoutingStep {
+                decision,
+                route,
+                again,
+            }),
+        );
     }
 
     /// `ip_local_deliver`
@@ -254,7 +340,15 @@ impl<R: Record> Walker<'_, R> {
             return self.host_drop(skb, pf, HostDrop::TtlExceeded);
         }
         skb.packet.decrease_ttl();
-        self.step(skb, pf, Hook::Forward, StepKind::Ttl { before, after: before - 1 });
+        self.step(
+            skb,
+            pf,
+            Hook::Forward,
+            StepKind::Ttl {
+                before,
+                after: before - 1,
+            },
+        );
         skb.oif = Some(oif);
         self.next_hop = next_hop;
         if let Err(ended) = self.run_all(skb, pf, Hook::Forward) {
@@ -286,14 +380,22 @@ impl<R: Record> Walker<'_, R> {
     fn output_hooks(&mut self, skb: &mut Skb, pf: Pf, dst: Known<IpAddr>) -> Result<(), Ended> {
         let (mark, tos, src) = (skb.mark, skb.packet.tos(), skb.packet.src());
         self.run_all(skb, pf, Hook::Output)?;
-        let routed_by_chain = self.hooks.stage(pf, Hook::Output).iter().any(|slot| match slot.work {
-            crate::hooks::Work::Chain(id) => {
-                self.ruleset().chain(id).base.as_ref().is_some_and(|b| b.kind == ChainType::Route)
-            }
-            _ => false,
-        });
+        let routed_by_chain =
+            self.hooks
+                .stage(pf, Hook::Output)
+                .iter()
+                .any(|slot| match slot.work {
+                    crate::hooks::Work::Chain(id) => self
+                        .ruleset()
+                        .chain(id)
+                        .base
+                        .as_ref()
+                        .is_some_and(|b| b.kind == ChainType::Route),
+                    _ => false,
+                });
         let changed = skb.packet.dst() != dst
-            || routed_by_chain && (skb.mark != mark || skb.packet.tos() != tos || skb.packet.src() != src);
+            || routed_by_chain
+                && (skb.mark != mark || skb.packet.tos() != tos || skb.packet.src() != src);
         if changed {
             self.route_output(skb, true)?;
         }
@@ -305,7 +407,8 @@ impl<R: Record> Walker<'_, R> {
         let pf = Self::pf(skb);
         let Known::Value(dst) = skb.packet.dst() else {
             return Err(Disposition::Unknown {
-                because: "the destination after translation is not known, so neither is its route".into(),
+                because: "the destination after translation is not known, so neither is its route"
+                    .into(),
                 settle: "see the translation step".into(),
             });
         };
@@ -333,8 +436,17 @@ impl<R: Record> Walker<'_, R> {
                     return Ok(());
                 }
                 let question = format!("{dst} is an address of this host");
-                let local = self.know.ask(question, format!("{missing}; {LOCAL_ADDRESS}"), Source::Open, false);
-                let oif = if local { self.iface("lo") } else { self.unknown_out(dst) };
+                let local = self.know.ask(
+                    question,
+                    format!("{missing}; {LOCAL_ADDRESS}"),
+                    Source::Open,
+                    false,
+                );
+                let oif = if local {
+                    self.iface("lo")
+                } else {
+                    self.unknown_out(dst)
+                };
                 skb.oif = Some(oif);
                 self.routed(skb, RoutingDecision::Output, None, again);
                 Ok(())
@@ -343,8 +455,12 @@ impl<R: Record> Walker<'_, R> {
                 self.record.origin(route.origin);
                 let words = Some(route_words(&route));
                 match route.kind {
-                    RouteType::Blackhole => return Err(self.host_drop(skb, pf, HostDrop::Blackhole)),
-                    RouteType::Unreachable => return Err(self.host_drop(skb, pf, HostDrop::Unreachable)),
+                    RouteType::Blackhole => {
+                        return Err(self.host_drop(skb, pf, HostDrop::Blackhole));
+                    }
+                    RouteType::Unreachable => {
+                        return Err(self.host_drop(skb, pf, HostDrop::Unreachable));
+                    }
                     RouteType::Prohibit => return Err(self.host_drop(skb, pf, HostDrop::Prohibit)),
                     RouteType::Local | RouteType::Anycast => {
                         let lo = self.iface("lo");
@@ -368,9 +484,14 @@ impl<R: Record> Walker<'_, R> {
 
     /// The source address of a packet whose sender chose none.
     fn choose_source(&mut self, skb: &mut Skb, route: &FoundRoute, dst: IpAddr) {
-        let family = if skb.packet.v6 { IpFamily::V6 } else { IpFamily::V4 };
+        let family = if skb.packet.v6 {
+            IpFamily::V6
+        } else {
+            IpFamily::V4
+        };
         if route.kind == RouteType::Local {
-            skb.packet.set_src(Known::Value(route.prefsrc.unwrap_or(dst)));
+            skb.packet
+                .set_src(Known::Value(route.prefsrc.unwrap_or(dst)));
             return;
         }
         if let Some(src) = route.prefsrc {
@@ -396,7 +517,9 @@ impl<R: Record> Walker<'_, R> {
     /// Hands the packet to its device (`dev_queue_xmit`).
     fn transmit(&mut self, skb: &mut Skb, disposition: Disposition) -> Ended {
         let pf = Self::pf(skb);
-        let Some(oif) = skb.oif else { return disposition };
+        let Some(oif) = skb.oif else {
+            return disposition;
+        };
         if self.is_loopback(Some(oif)) {
             self.step(skb, pf, Hook::Postrouting, StepKind::Loopback);
             skb.iif = Some(oif);
@@ -412,7 +535,12 @@ impl<R: Record> Walker<'_, R> {
             return ended;
         }
         if self.is_bridge(Some(oif)) {
-            self.step(skb, pf, Hook::Postrouting, StepKind::Bridge(BridgeStep::Down { bridge: oif }));
+            self.step(
+                skb,
+                pf,
+                Hook::Postrouting,
+                StepKind::Bridge(BridgeStep::Down { bridge: oif }),
+            );
             if let Err(ended) = self.bridge_out(skb, oif) {
                 return ended;
             }
@@ -420,7 +548,6 @@ impl<R: Record> Walker<'_, R> {
         self.step(skb, pf, Hook::Postrouting, StepKind::Leaves);
         disposition
     }
-
 }
 
 /// A route in a few words.
@@ -443,7 +570,10 @@ fn route_words(route: &FoundRoute) -> String {
             words.push_str(&format!(" dev {dev}"));
         }
     }
-    if !matches!(route.table, crate::host::TableId::MAIN | crate::host::TableId::LOCAL | crate::host::TableId::UNSPEC) {
+    if !matches!(
+        route.table,
+        crate::host::TableId::MAIN | crate::host::TableId::LOCAL | crate::host::TableId::UNSPEC
+    ) {
         words.push_str(&format!(" table {}", route.table));
     }
     words

@@ -15,8 +15,16 @@ use super::{Ended, Record, Walker, view};
 
 impl<R: Record> Walker<'_, R> {
     /// Runs the nat chains when the binding of this direction is not made yet, then applies the binding.
-    pub(super) fn dispatch_nat(&mut self, skb: &mut Skb, pf: Pf, hook: Hook, chains: &[ChainId]) -> Result<(), Ended> {
-        let CtRef::Tracked(info) = skb.ct else { return Ok(()) };
+    pub(super) fn dispatch_nat(
+        &mut self,
+        skb: &mut Skb,
+        pf: Pf,
+        hook: Hook,
+        chains: &[ChainId],
+    ) -> Result<(), Ended> {
+        let CtRef::Tracked(info) = skb.ct else {
+            return Ok(());
+        };
         let manip = manip_of(hook);
         let at = skb.entry;
         let fresh = matches!(info, CtInfo::New | CtInfo::Related | CtInfo::RelatedReply);
@@ -40,7 +48,9 @@ impl<R: Record> Walker<'_, R> {
 
     /// Rewrites the packet by its conversation's binding.
     fn apply(&mut self, skb: &mut Skb, pf: Pf, hook: Hook, manip: Manip, info: CtInfo) {
-        let Some(entry) = self.entries.get(skb.entry) else { return };
+        let Some(entry) = self.entries.get(skb.entry) else {
+            return;
+        };
         let reply = info.is_reply();
         let bit = match (manip, reply) {
             (Manip::Src, false) | (Manip::Dst, true) => status::SRC_NAT,
@@ -71,18 +81,38 @@ impl<R: Record> Walker<'_, R> {
         }
         let by = if reply { None } else { self.binder(manip) };
         let kind = by.and_then(|rule| self.nat_of(rule)).map(|nat| nat.kind);
-        self.step(skb, pf, hook, StepKind::Nat(NatStep { manip, before, by, kind, reply }));
+        self.step(
+            skb,
+            pf,
+            hook,
+            StepKind::Nat(NatStep {
+                manip,
+                before,
+                by,
+                kind,
+                reply,
+            }),
+        );
     }
 
     fn binder(&self, manip: Manip) -> Option<RuleId> {
-        self.binders.iter().rev().find(|(m, _)| *m == manip).map(|(_, rule)| *rule)
+        self.binders
+            .iter()
+            .rev()
+            .find(|(m, _)| *m == manip)
+            .map(|(_, rule)| *rule)
     }
 
     fn nat_of(&self, rule: RuleId) -> Option<&Nat> {
-        self.world.ruleset.rule(rule).statements.iter().find_map(|s| match &s.kind {
-            Stmt::Nat(nat) => Some(nat),
-            _ => None,
-        })
+        self.world
+            .ruleset
+            .rule(rule)
+            .statements
+            .iter()
+            .find_map(|s| match &s.kind {
+                Stmt::Nat(nat) => Some(nat),
+                _ => None,
+            })
     }
 
     /// Makes the binding that a rule asks for. `Err(None)`: the rule does not match after all.
@@ -95,13 +125,19 @@ impl<R: Record> Walker<'_, R> {
         statement: usize,
     ) -> Result<NatKind, Option<Ended>> {
         let ruleset = self.world.ruleset;
-        let Stmt::Nat(nat) = &ruleset.rule(rule).statements[statement].kind else { return Err(None) };
+        let Stmt::Nat(nat) = &ruleset.rule(rule).statements[statement].kind else {
+            return Err(None);
+        };
         let manip = match nat.kind {
             NatKind::Snat | NatKind::Masquerade => Manip::Src,
             NatKind::Dnat | NatKind::Redirect => Manip::Dst,
         };
-        let CtRef::Tracked(_) = skb.ct else { return Ok(nat.kind) };
-        let Some(entry) = self.entries.get(skb.entry) else { return Ok(nat.kind) };
+        let CtRef::Tracked(_) = skb.ct else {
+            return Ok(nat.kind);
+        };
+        let Some(entry) = self.entries.get(skb.entry) else {
+            return Ok(nat.kind);
+        };
         let now = invert(&entry.reply);
         let (old_addr, old_port) = match manip {
             Manip::Src => (now.src, now.sport),
@@ -143,11 +179,17 @@ impl<R: Record> Walker<'_, R> {
 
     /// The first address of the outgoing device in the next hop's subnet (`nf_nat_masquerade_ipv4`, `_ipv6`).
     fn masquerade_address(&mut self, skb: &Skb) -> Option<Known<IpAddr>> {
-        let family = if skb.packet.v6 { IpFamily::V6 } else { IpFamily::V4 };
+        let family = if skb.packet.v6 {
+            IpFamily::V6
+        } else {
+            IpFamily::V4
+        };
         let towards = self.next_hop.or(skb.packet.dst().value());
-        let found = self
-            .name(skb.oif)
-            .and_then(|dev| self.host().source_address(dev, towards, family).map(|found| (dev, found)));
+        let found = self.name(skb.oif).and_then(|dev| {
+            self.host()
+                .source_address(dev, towards, family)
+                .map(|found| (dev, found))
+        });
         match found {
             Some((_, (ip, origin))) => {
                 self.record.origin(origin);
@@ -162,7 +204,9 @@ impl<R: Record> Walker<'_, R> {
                 let of = dev.unwrap_or("the outgoing interface");
                 let fact = format!("address of {of}");
                 let settle = "say it with `--iface NAME=ADDR/LEN`, or give a snapshot";
-                Some(Known::Fact(self.know.named(&fact, settle, || vec![(0, u128::MAX)])))
+                Some(Known::Fact(
+                    self.know.named(&fact, settle, || vec![(0, u128::MAX)]),
+                ))
             }
         }
     }
@@ -187,12 +231,21 @@ impl<R: Record> Walker<'_, R> {
                 let of = dev.unwrap_or("the incoming interface");
                 let fact = format!("address of {of}");
                 let settle = "say it with `--iface NAME=ADDR/LEN`, or give a snapshot";
-                Some(Known::Fact(self.know.named(&fact, settle, || vec![(0, u128::MAX)])))
+                Some(Known::Fact(
+                    self.know.named(&fact, settle, || vec![(0, u128::MAX)]),
+                ))
             }
         }
     }
 
-    fn datum(&mut self, skb: &mut Skb, pf: Pf, hook: Hook, rule: RuleId, expr: &Expr) -> Result<Option<Data>, Option<Ended>> {
+    fn datum(
+        &mut self,
+        skb: &mut Skb,
+        pf: Pf,
+        hook: Hook,
+        rule: RuleId,
+        expr: &Expr,
+    ) -> Result<Option<Data>, Option<Ended>> {
         let (mut env, record) = self.env(skb, pf, hook);
         env.rule = rule;
         match env.load_data(expr, record) {
@@ -217,7 +270,9 @@ impl<R: Record> Walker<'_, R> {
             NatRange::None | NatRange::InAddress => Ok((old, None)),
             NatRange::One(expr) => match self.datum(skb, pf, hook, rule, expr)? {
                 Some(Data::Value(values)) => {
-                    let addr = values.first().map_or(old, |v| Known::Value(address(*v, v6)));
+                    let addr = values
+                        .first()
+                        .map_or(old, |v| Known::Value(address(*v, v6)));
                     let port = values.get(1).map(|v| Known::Value(*v as u16));
                     Ok((addr, port))
                 }
@@ -233,7 +288,10 @@ impl<R: Record> Walker<'_, R> {
                     let handle = self.ruleset().rule(rule).handle;
                     let fact = format!("address that rule {handle} translates to");
                     let settle = "it is chosen by chance or by what a dump does not have";
-                    Ok((Known::Fact(self.know.named(&fact, settle, || vec![(0, u128::MAX)])), None))
+                    Ok((
+                        Known::Fact(self.know.named(&fact, settle, || vec![(0, u128::MAX)])),
+                        None,
+                    ))
                 }
             },
             NatRange::Range(Expr::Const(lo), Expr::Const(hi)) => {
@@ -244,7 +302,15 @@ impl<R: Record> Walker<'_, R> {
     }
 
     /// One of a range of addresses: the same host part for a prefix (netmap), else one that the kernel's hash picks.
-    fn among(&mut self, skb: &Skb, rule: RuleId, lo: u128, hi: u128, prefix: bool, old: Known<IpAddr>) -> Known<IpAddr> {
+    fn among(
+        &mut self,
+        skb: &Skb,
+        rule: RuleId,
+        lo: u128,
+        hi: u128,
+        prefix: bool,
+        old: Known<IpAddr>,
+    ) -> Known<IpAddr> {
         let v6 = skb.packet.v6;
         if lo == hi {
             return Known::Value(address(lo, v6));
@@ -269,7 +335,12 @@ impl<R: Record> Walker<'_, R> {
         }
         let handle = self.ruleset().rule(rule).handle;
         let fact = format!("port that rule {handle} translates to");
-        Known::Fact(self.know.named(&fact, "the kernel picks a free one of the range", || vec![(lo, hi)]))
+        Known::Fact(
+            self.know
+                .named(&fact, "the kernel picks a free one of the range", || {
+                    vec![(lo, hi)]
+                }),
+        )
     }
 
     fn nat_port(
@@ -292,7 +363,10 @@ impl<R: Record> Walker<'_, R> {
                 return Ok(old);
             }
             NatRange::One(expr) => match self.datum(skb, pf, hook, rule, expr)? {
-                Some(Data::Value(values)) => (values.first().copied().unwrap_or(0), values.first().copied().unwrap_or(0)),
+                Some(Data::Value(values)) => (
+                    values.first().copied().unwrap_or(0),
+                    values.first().copied().unwrap_or(0),
+                ),
                 Some(Data::Range(ranges)) => ranges.first().copied().unwrap_or((0, 0)),
                 _ => (0, 65535),
             },
@@ -325,5 +399,9 @@ fn invert(tuple: &Tuple) -> Tuple {
 }
 
 fn address(value: u128, v6: bool) -> IpAddr {
-    if v6 { IpAddr::V6(Ipv6Addr::from_bits(value)) } else { IpAddr::V4(Ipv4Addr::from_bits(value as u32)) }
+    if v6 {
+        IpAddr::V6(Ipv6Addr::from_bits(value))
+    } else {
+        IpAddr::V4(Ipv4Addr::from_bits(value as u32))
+    }
 }

@@ -50,13 +50,19 @@ pub enum StepKind {
     Chain(ChainId),
     Rule(RuleStep),
     /// The end of a base chain.
-    Policy { chain: ChainId, policy: Policy },
+    Policy {
+        chain: ChainId,
+        policy: Policy,
+    },
     Conntrack(ConntrackStep),
     Nat(NatStep),
     Routing(RoutingStep),
     Bridge(BridgeStep),
     /// One hop is counted off.
-    Ttl { before: u8, after: u8 },
+    Ttl {
+        before: u8,
+        after: u8,
+    },
     /// The packet reaches a local socket (or the place where one would be).
     Local,
     /// The packet leaves the host through its `oif` or bridge port.
@@ -79,7 +85,10 @@ pub struct RuleStep {
 #[derive(Debug, Clone, PartialEq)]
 pub enum RuleOutcome {
     /// The lowered statement at this position did not hold, and what the packet had.
-    NoMatch { statement: usize, actual: Actual },
+    NoMatch {
+        statement: usize,
+        actual: Actual,
+    },
     Matched(Taken),
 }
 
@@ -108,7 +117,10 @@ pub enum Taken {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConntrackStep {
     /// The packet belongs to a conversation.
-    Tracked { info: CtInfo, new_entry: bool },
+    Tracked {
+        info: CtInfo,
+        new_entry: bool,
+    },
     Invalid,
     Untracked,
     /// The entry is complete: answers will be recognised.
@@ -200,7 +212,10 @@ pub enum Disposition {
     /// Taken over by a rule (`fwd`, `synproxy`).
     Stolen,
     Host(HostDrop),
-    Unknown { because: String, settle: String },
+    Unknown {
+        because: String,
+        settle: String,
+    },
 }
 
 /// Whether the packet got through.
@@ -216,12 +231,15 @@ impl Disposition {
     /// Whether the packet got through.
     pub fn outcome(&self) -> Outcome {
         match self {
-            Disposition::Local | Disposition::Forwarded | Disposition::Bridged | Disposition::Transmitted => {
-                Outcome::Accept
-            }
+            Disposition::Local
+            | Disposition::Forwarded
+            | Disposition::Bridged
+            | Disposition::Transmitted => Outcome::Accept,
             Disposition::Dropped | Disposition::Host(_) => Outcome::Drop,
             Disposition::Rejected => Outcome::Reject,
-            Disposition::Queued | Disposition::Stolen | Disposition::Unknown { .. } => Outcome::Unknown,
+            Disposition::Queued | Disposition::Stolen | Disposition::Unknown { .. } => {
+                Outcome::Unknown
+            }
         }
     }
 }

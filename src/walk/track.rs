@@ -12,7 +12,8 @@ use super::{GivenState, Record, Walker};
 impl<R: Record> Walker<'_, R> {
     /// Puts the entry in place that the user says there is.
     pub(super) fn given_state(&mut self, skb: &mut Skb, state: GivenState) {
-        let seen = status::SEEN_REPLY | status::CONFIRMED | status::SRC_NAT_DONE | status::DST_NAT_DONE;
+        let seen =
+            status::SEEN_REPLY | status::CONFIRMED | status::SRC_NAT_DONE | status::DST_NAT_DONE;
         match state {
             GivenState::New | GivenState::Invalid | GivenState::Related => {}
             GivenState::Established => {
@@ -41,7 +42,10 @@ impl<R: Record> Walker<'_, R> {
                 self.entries.push(entry);
                 skb.entry = self.entries.len() - 1;
                 skb.ct = CtRef::Tracked(CtInfo::Related);
-                let step = ConntrackStep::Tracked { info: CtInfo::Related, new_entry: true };
+                let step = ConntrackStep::Tracked {
+                    info: CtInfo::Related,
+                    new_entry: true,
+                };
                 self.step(skb, pf, hook, StepKind::Conntrack(step));
                 return;
             }
@@ -61,13 +65,25 @@ impl<R: Record> Walker<'_, R> {
                 entry.status |= status::SEEN_REPLY;
                 CtInfo::EstablishedReply
             } else if tuple == entry.original {
-                if entry.status & status::SEEN_REPLY != 0 { CtInfo::Established } else { CtInfo::New }
+                if entry.status & status::SEEN_REPLY != 0 {
+                    CtInfo::Established
+                } else {
+                    CtInfo::New
+                }
             } else {
                 continue;
             };
             skb.entry = at;
             skb.ct = CtRef::Tracked(info);
-            self.step(skb, pf, hook, StepKind::Conntrack(ConntrackStep::Tracked { info, new_entry: false }));
+            self.step(
+                skb,
+                pf,
+                hook,
+                StepKind::Conntrack(ConntrackStep::Tracked {
+                    info,
+                    new_entry: false,
+                }),
+            );
             return;
         }
         if !may_begin(&skb.packet) {
@@ -77,7 +93,10 @@ impl<R: Record> Walker<'_, R> {
         self.entries.push(Entry::new(tuple, skb.zone));
         skb.entry = self.entries.len() - 1;
         skb.ct = CtRef::Tracked(CtInfo::New);
-        let step = ConntrackStep::Tracked { info: CtInfo::New, new_entry: true };
+        let step = ConntrackStep::Tracked {
+            info: CtInfo::New,
+            new_entry: true,
+        };
         self.step(skb, pf, hook, StepKind::Conntrack(step));
     }
 
@@ -86,7 +105,9 @@ impl<R: Record> Walker<'_, R> {
         if !matches!(skb.ct, CtRef::Tracked(_)) {
             return;
         }
-        let Some(entry) = self.entries.get_mut(skb.entry) else { return };
+        let Some(entry) = self.entries.get_mut(skb.entry) else {
+            return;
+        };
         if entry.status & status::CONFIRMED == 0 {
             entry.status |= status::CONFIRMED;
             self.step(skb, pf, hook, StepKind::Conntrack(ConntrackStep::Confirmed));
@@ -98,18 +119,24 @@ impl<R: Record> Walker<'_, R> {
 pub(super) fn tuple_of(packet: &Packet) -> Tuple {
     let (sport, dport) = match (packet.sport(), packet.dport(), packet.icmp()) {
         (Some(sport), Some(dport), _) => (sport, dport),
-        (_, _, Some((kind, code))) => {
-            (Known::Value(0), Known::Value(u16::from_be_bytes([kind, code])))
-        }
+        (_, _, Some((kind, code))) => (
+            Known::Value(0),
+            Known::Value(u16::from_be_bytes([kind, code])),
+        ),
         _ => (Known::Value(0), Known::Value(0)),
     };
-    Tuple { src: packet.src(), dst: packet.dst(), proto: packet.proto, sport, dport }
+    Tuple {
+        src: packet.src(),
+        dst: packet.dst(),
+        proto: packet.proto,
+        sport,
+        dport,
+    }
 }
 
 /// Neighbour discovery and multicast listener messages are never tracked (`noct_valid_new`).
 fn untracked_by_nature(packet: &Packet) -> bool {
-    packet.proto == proto::ICMPV6
-        && matches!(packet.icmp(), Some((130..=137 | 143, _)))
+    packet.proto == proto::ICMPV6 && matches!(packet.icmp(), Some((130..=137 | 143, _)))
 }
 
 /// Whether a packet may be the first of a conversation (`nf_conntrack_tcp_packet`, `nf_conntrack_icmp_packet`).

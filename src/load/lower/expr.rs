@@ -19,14 +19,23 @@ pub(super) struct Typed {
 
 impl Typed {
     fn field(field: Field, data_type: DataType, width: Option<u32>) -> Typed {
-        Typed { expr: Expr::Field(field), parts: vec![Component { data_type, width: width.or(data_type.width()) }] }
+        Typed {
+            expr: Expr::Field(field),
+            parts: vec![Component {
+                data_type,
+                width: width.or(data_type.width()),
+            }],
+        }
     }
 
     /// The type of a single value; an untyped number for concatenations.
     pub fn component(&self) -> Component {
         match self.parts.as_slice() {
             [one] => *one,
-            _ => Component { data_type: DataType::Integer, width: None },
+            _ => Component {
+                data_type: DataType::Integer,
+                width: None,
+            },
         }
     }
 }
@@ -49,7 +58,9 @@ impl Lowering {
             Syntax::Fib(fib) if fib.extra.is_empty() => fib_lookup(fib),
             Syntax::Rt(rt) if rt.extra.is_empty() => Ok(match rt.key.as_str() {
                 "classid" => Typed::field(Field::Rt(RtKey::ClassId), DataType::Realm, None),
-                "nexthop" if rt.family.as_deref() == Some("ip6") || body.place.family == Family::Ip6 => {
+                "nexthop"
+                    if rt.family.as_deref() == Some("ip6") || body.place.family == Family::Ip6 =>
+                {
                     Typed::field(Field::Rt(RtKey::Nexthop6), DataType::Ipv6Addr, None)
                 }
                 "nexthop" => Typed::field(Field::Rt(RtKey::Nexthop4), DataType::Ipv4Addr, None),
@@ -58,43 +69,78 @@ impl Lowering {
                 other => return Err(format!("`rt {other}`")),
             }),
             Syntax::Socket(key) => Ok(match key.as_str() {
-                "transparent" => Typed::field(Field::Socket(SocketKey::Transparent), DataType::Boolean, None),
+                "transparent" => Typed::field(
+                    Field::Socket(SocketKey::Transparent),
+                    DataType::Boolean,
+                    None,
+                ),
                 "mark" => Typed::field(Field::Socket(SocketKey::Mark), DataType::Mark, None),
-                "wildcard" => Typed::field(Field::Socket(SocketKey::Wildcard), DataType::Boolean, None),
-                "cgroupv2" => Typed::field(Field::Socket(SocketKey::Cgroupv2), DataType::CgroupV2, None),
+                "wildcard" => {
+                    Typed::field(Field::Socket(SocketKey::Wildcard), DataType::Boolean, None)
+                }
+                "cgroupv2" => {
+                    Typed::field(Field::Socket(SocketKey::Cgroupv2), DataType::CgroupV2, None)
+                }
                 other => return Err(format!("`socket {other}`")),
             }),
-            Syntax::Osf(_) => Ok(Typed::field(Field::Opaque(OpaqueField::Osf), DataType::String, Some(128))),
+            Syntax::Osf(_) => Ok(Typed::field(
+                Field::Opaque(OpaqueField::Osf),
+                DataType::String,
+                Some(128),
+            )),
             Syntax::Ipsec(ipsec) => {
                 let data_type = match (ipsec.key.as_str(), ipsec.family.as_deref()) {
                     ("saddr" | "daddr", Some("ip6")) => DataType::Ipv6Addr,
                     ("saddr" | "daddr", _) => DataType::Ipv4Addr,
                     _ => DataType::Integer,
                 };
-                Ok(Typed::field(Field::Opaque(OpaqueField::Ipsec), data_type, Some(32)))
+                Ok(Typed::field(
+                    Field::Opaque(OpaqueField::Ipsec),
+                    data_type,
+                    Some(32),
+                ))
             }
-            Syntax::TunnelMeta(_) => Ok(Typed::field(Field::Opaque(OpaqueField::Tunnel), DataType::Integer, Some(32))),
+            Syntax::TunnelMeta(_) => Ok(Typed::field(
+                Field::Opaque(OpaqueField::Tunnel),
+                DataType::Integer,
+                Some(32),
+            )),
             Syntax::Numgen(numgen) if numgen.extra.is_empty() => Ok(Typed {
                 expr: Expr::Numgen {
                     random: numgen.mode == "random",
                     modulus: numgen.modulus.unwrap_or(0),
                     offset: numgen.offset.unwrap_or(0),
                 },
-                parts: vec![Component { data_type: DataType::Integer, width: Some(32) }],
+                parts: vec![Component {
+                    data_type: DataType::Integer,
+                    width: Some(32),
+                }],
             }),
             Syntax::Jhash(hash) | Syntax::Symhash(hash) if hash.extra.is_empty() => {
                 if let Some(of) = &hash.expr {
                     self.expr(of, body)?;
                 }
                 Ok(Typed {
-                    expr: Expr::Hash { modulus: hash.modulus.unwrap_or(0), offset: hash.offset.unwrap_or(0) },
-                    parts: vec![Component { data_type: DataType::Integer, width: Some(32) }],
+                    expr: Expr::Hash {
+                        modulus: hash.modulus.unwrap_or(0),
+                        offset: hash.offset.unwrap_or(0),
+                    },
+                    parts: vec![Component {
+                        data_type: DataType::Integer,
+                        width: Some(32),
+                    }],
                 })
             }
             Syntax::Map(map) if map.extra.is_empty() => {
                 let key = self.expr(&map.key, body)?;
                 let (id, parts) = self.map_of(&map.data, &key, None, body)?;
-                Ok(Typed { expr: Expr::Lookup { key: Box::new(key.expr), map: id }, parts })
+                Ok(Typed {
+                    expr: Expr::Lookup {
+                        key: Box::new(key.expr),
+                        map: id,
+                    },
+                    parts,
+                })
             }
             Syntax::Concat(parts) => {
                 let mut exprs = Vec::with_capacity(parts.len());
@@ -104,23 +150,43 @@ impl Lowering {
                     components.push(typed.component());
                     exprs.push(typed.expr);
                 }
-                Ok(Typed { expr: Expr::Concat(exprs.into()), parts: components })
+                Ok(Typed {
+                    expr: Expr::Concat(exprs.into()),
+                    parts: components,
+                })
             }
             Syntax::Binary(op, operands) => self.binary(*op, operands, body),
             Syntax::Unknown(value) => {
                 let key = value.as_object().and_then(|o| o.keys().next()).cloned();
-                Err(format!("expression `{}`", key.unwrap_or_else(|| "without a name".into())))
+                Err(format!(
+                    "expression `{}`",
+                    key.unwrap_or_else(|| "without a name".into())
+                ))
             }
             Syntax::Number(number) => {
                 let value = u128::try_from(*number).map_err(|_| format!("the number {number}"))?;
-                let parts = vec![Component { data_type: DataType::Integer, width: None }];
-                Ok(Typed { expr: Expr::Const(value), parts })
+                let parts = vec![Component {
+                    data_type: DataType::Integer,
+                    width: None,
+                }];
+                Ok(Typed {
+                    expr: Expr::Const(value),
+                    parts,
+                })
             }
-            other => Err(format!("`{}` where a field of the packet is expected", crate::nft::print::expr(other))),
+            other => Err(format!(
+                "`{}` where a field of the packet is expected",
+                crate::nft::print::expr(other)
+            )),
         }
     }
 
-    fn binary(&mut self, op: BinaryOp, operands: &[Syntax], body: &mut Body) -> Result<Typed, Meaningless> {
+    fn binary(
+        &mut self,
+        op: BinaryOp,
+        operands: &[Syntax],
+        body: &mut Body,
+    ) -> Result<Typed, Meaningless> {
         let mut operands = operands.iter();
         let first = operands.next().ok_or("an operation without operands")?;
         let mut left = self.expr(first, body)?;
@@ -128,21 +194,36 @@ impl Lowering {
         let width = component.width.unwrap_or(128);
         let all = max_of(width);
         for operand in operands {
-            let constant = literal(operand, component).ok().filter(|(lo, hi)| lo == hi).map(|(lo, _)| lo);
+            let constant = literal(operand, component)
+                .ok()
+                .filter(|(lo, hi)| lo == hi)
+                .map(|(lo, _)| lo);
             let expr = left.expr;
             left.expr = match (op, constant) {
-                (BinaryOp::And, Some(value)) => Expr::Bitwise { of: Box::new(expr), mask: value, xor: 0 },
-                (BinaryOp::Or, Some(value)) => {
-                    Expr::Bitwise { of: Box::new(expr), mask: all & !value, xor: value }
-                }
-                (BinaryOp::Xor, Some(value)) => Expr::Bitwise { of: Box::new(expr), mask: all, xor: value },
+                (BinaryOp::And, Some(value)) => Expr::Bitwise {
+                    of: Box::new(expr),
+                    mask: value,
+                    xor: 0,
+                },
+                (BinaryOp::Or, Some(value)) => Expr::Bitwise {
+                    of: Box::new(expr),
+                    mask: all & !value,
+                    xor: value,
+                },
+                (BinaryOp::Xor, Some(value)) => Expr::Bitwise {
+                    of: Box::new(expr),
+                    mask: all,
+                    xor: value,
+                },
                 (BinaryOp::Shl | BinaryOp::Shr, Some(by)) => Expr::Shift {
                     of: Box::new(expr),
                     left: op == BinaryOp::Shl,
                     by: u32::try_from(by).unwrap_or(128),
                     width,
                 },
-                (BinaryOp::Shl | BinaryOp::Shr, None) => return Err("a shift by a computed value".into()),
+                (BinaryOp::Shl | BinaryOp::Shr, None) => {
+                    return Err("a shift by a computed value".into());
+                }
                 (BinaryOp::And | BinaryOp::Or | BinaryOp::Xor, None) => {
                     let right = self.expr(operand, body)?;
                     let op = match op {
@@ -150,7 +231,11 @@ impl Lowering {
                         BinaryOp::Or => BitOp::Or,
                         _ => BitOp::Xor,
                     };
-                    Expr::Binary { op, left: Box::new(expr), right: Box::new(right.expr) }
+                    Expr::Binary {
+                        op,
+                        left: Box::new(expr),
+                        right: Box::new(right.expr),
+                    }
                 }
             };
         }
@@ -171,9 +256,18 @@ fn conntrack(ct: &ast::CtExpr, family: Family) -> Result<Typed, Meaningless> {
         Some("reply") => Some(CtDir::Reply),
         Some(other) => return Err(format!("`ct {other} {}`", ct.key)),
     };
-    let v6 = ct.key.starts_with("ip6 ") || ct.family.as_deref() == Some("ip6") || family == Family::Ip6;
-    let address = if v6 { DataType::Ipv6Addr } else { DataType::Ipv4Addr };
-    let name = ct.key.strip_prefix("ip6 ").or(ct.key.strip_prefix("ip ")).unwrap_or(&ct.key);
+    let v6 =
+        ct.key.starts_with("ip6 ") || ct.family.as_deref() == Some("ip6") || family == Family::Ip6;
+    let address = if v6 {
+        DataType::Ipv6Addr
+    } else {
+        DataType::Ipv4Addr
+    };
+    let name = ct
+        .key
+        .strip_prefix("ip6 ")
+        .or(ct.key.strip_prefix("ip "))
+        .unwrap_or(&ct.key);
     let (key, data_type, width) = match name {
         "state" => (CtKey::State, DataType::CtState, 32),
         "direction" => (CtKey::Direction, DataType::CtDir, 8),
@@ -208,19 +302,35 @@ fn payload_field(payload: &ast::Payload, body: &mut Body) -> Result<Typed, Meani
             }
             _ => DataType::Integer,
         };
-        return Ok(Typed::field(Field::Opaque(OpaqueField::Inner), data_type, payload.len));
+        return Ok(Typed::field(
+            Field::Opaque(OpaqueField::Inner),
+            data_type,
+            payload.len,
+        ));
     }
     if let (Some(protocol), Some(field)) = (&payload.protocol, &payload.field) {
-        let found = body.context.payload_field(protocol, field).ok_or_else(|| format!("`{protocol} {field}`"))?;
-        body.imply(body.context.implied(body.place.family.name(), protocol, field));
+        let found = body
+            .context
+            .payload_field(protocol, field)
+            .ok_or_else(|| format!("`{protocol} {field}`"))?;
+        body.imply(
+            body.context
+                .implied(body.place.family.name(), protocol, field),
+        );
         body.context.record(protocol, field, None);
         return Ok(Typed::field(
-            Field::Payload { base: found.base, offset: found.offset, len: found.len },
+            Field::Payload {
+                base: found.base,
+                offset: found.offset,
+                len: found.len,
+            },
             found.data_type,
             Some(found.len),
         ));
     }
-    let (Some(base), Some(offset), Some(len)) = (payload.base.as_deref(), payload.offset, payload.len) else {
+    let (Some(base), Some(offset), Some(len)) =
+        (payload.base.as_deref(), payload.offset, payload.len)
+    else {
         return Err("a payload expression without field or offset".into());
     };
     let base = match base {
@@ -230,14 +340,23 @@ fn payload_field(payload: &ast::Payload, body: &mut Body) -> Result<Typed, Meani
         "ih" => protocol::Base::Ih,
         other => return Err(format!("`@{other},{offset},{len}`")),
     };
-    Ok(Typed::field(Field::Payload { base, offset, len }, DataType::Integer, Some(len)))
+    Ok(Typed::field(
+        Field::Payload { base, offset, len },
+        DataType::Integer,
+        Some(len),
+    ))
 }
 
 fn exthdr(option: &ast::HeaderOption, body: &mut Body) -> Result<Typed, Meaningless> {
     let name = option.name.as_deref().unwrap_or("?");
     body.imply(body.context.implied_for_exthdr(body.place.family.name()));
     body.context.record_exthdr();
-    let place = place(name, option.field.as_deref(), protocol::exthdr_kind, protocol::exthdr_field);
+    let place = place(
+        name,
+        option.field.as_deref(),
+        protocol::exthdr_kind,
+        protocol::exthdr_field,
+    );
     let place = place.ok_or_else(|| format!("`exthdr {name}`"))?;
     Ok(Typed::field(
         Field::Exthdr {
@@ -253,11 +372,22 @@ fn exthdr(option: &ast::HeaderOption, body: &mut Body) -> Result<Typed, Meaningl
 
 fn tcp_option(option: &ast::HeaderOption) -> Result<Typed, Meaningless> {
     if let (Some(base), Some(offset), Some(len)) = (option.base, option.offset, option.len) {
-        let field = Field::Option { of: OptionOf::Tcp, kind: base as u8, offset, len, presence: false };
+        let field = Field::Option {
+            of: OptionOf::Tcp,
+            kind: base as u8,
+            offset,
+            len,
+            presence: false,
+        };
         return Ok(Typed::field(field, DataType::Integer, Some(len)));
     }
     let name = option.name.as_deref().unwrap_or("?");
-    let place = place(name, option.field.as_deref(), protocol::tcp_option_kind, protocol::tcp_option_field);
+    let place = place(
+        name,
+        option.field.as_deref(),
+        protocol::tcp_option_kind,
+        protocol::tcp_option_field,
+    );
     let place = place.ok_or_else(|| format!("`tcp option {name}`"))?;
     Ok(option_field(OptionOf::Tcp, place, option.field.is_none()))
 }
@@ -266,31 +396,55 @@ fn ip_option(option: &ast::HeaderOption, body: &mut Body) -> Result<Typed, Meani
     let name = option.name.as_deref().unwrap_or("?");
     body.imply(body.context.implied_for_ip_option(body.place.family.name()));
     body.context.record_ip_option();
-    let place = place(name, option.field.as_deref(), protocol::ip_option_kind, protocol::ip_option_field);
+    let place = place(
+        name,
+        option.field.as_deref(),
+        protocol::ip_option_kind,
+        protocol::ip_option_field,
+    );
     let place = place.ok_or_else(|| format!("`ip option {name}`"))?;
     Ok(option_field(OptionOf::Ip, place, option.field.is_none()))
 }
 
 fn sctp_chunk(option: &ast::HeaderOption) -> Result<Typed, Meaningless> {
     let name = option.name.as_deref().unwrap_or("?");
-    let place = place(name, option.field.as_deref(), protocol::sctp_chunk_kind, protocol::sctp_chunk_field);
+    let place = place(
+        name,
+        option.field.as_deref(),
+        protocol::sctp_chunk_kind,
+        protocol::sctp_chunk_field,
+    );
     let place = place.ok_or_else(|| format!("`sctp chunk {name}`"))?;
     Ok(option_field(OptionOf::Sctp, place, option.field.is_none()))
 }
 
 fn dccp_option(option: &ast::HeaderOption) -> Result<Typed, Meaningless> {
-    let kind = option.kind.and_then(|kind| u8::try_from(kind).ok()).ok_or("a dccp option without type")?;
+    let kind = option
+        .kind
+        .and_then(|kind| u8::try_from(kind).ok())
+        .ok_or("a dccp option without type")?;
     Ok(option_field(OptionOf::Dccp, presence_of(kind), true))
 }
 
 fn option_field(of: OptionOf, place: OptionField, presence: bool) -> Typed {
-    let field = Field::Option { of, kind: place.kind, offset: place.offset, len: place.len, presence };
+    let field = Field::Option {
+        of,
+        kind: place.kind,
+        offset: place.offset,
+        len: place.len,
+        presence,
+    };
     Typed::field(field, place.data_type, Some(place.len))
 }
 
 /// The test whether an option or header is there at all.
 fn presence_of(kind: u8) -> OptionField {
-    OptionField { kind, offset: 0, len: 8, data_type: DataType::Boolean }
+    OptionField {
+        kind,
+        offset: 0,
+        len: 8,
+        data_type: DataType::Boolean,
+    }
 }
 
 /// Where a header's or option's field lies; without a field it is the test whether it is there.
@@ -349,7 +503,10 @@ pub(super) fn literal(syntax: &Syntax, component: Component) -> Result<(u128, u1
             let host = if width == prefix.len { 0 } else { host };
             Ok((address & !host, address | host))
         }
-        Syntax::Range(range) => Ok((literal(&range.0, component)?.0, literal(&range.1, component)?.1)),
+        Syntax::Range(range) => Ok((
+            literal(&range.0, component)?.0,
+            literal(&range.1, component)?.1,
+        )),
         Syntax::List(flags) | Syntax::Binary(BinaryOp::Or, flags) => {
             let mut bits = 0;
             for flag in flags {
@@ -392,10 +549,15 @@ fn text_literal(text: &str, component: Component) -> Result<(u128, u128), Meanin
         // A device by index is listed by the name it has now; names of devices are the model's only key for them.
         DataType::Ifname | DataType::IfIndex | DataType::String => {
             if let Some(stem) = text.strip_suffix("\\*") {
-                return ifname_value(&format!("{stem}*")).map_or_else(|| Err(format!("the name `{text}`")), one);
+                return ifname_value(&format!("{stem}*"))
+                    .map_or_else(|| Err(format!("the name `{text}`")), one);
             }
             if let Some(stem) = text.strip_suffix('*') {
-                let low = if stem.is_empty() { Some(0) } else { ifname_value(stem) };
+                let low = if stem.is_empty() {
+                    Some(0)
+                } else {
+                    ifname_value(stem)
+                };
                 let low = low.ok_or_else(|| format!("the name `{text}`"))?;
                 let free = 128 - 8 * stem.len() as u32;
                 return Ok((low, low | max_of(free)));
@@ -410,7 +572,10 @@ fn text_literal(text: &str, component: Component) -> Result<(u128, u128), Meanin
         data_type => data_type
             .constant(text)
             .or_else(|| guess(text))
-            .map_or_else(|| Err(format!("the value `{text}` of type {}", data_type.name())), one),
+            .map_or_else(
+                || Err(format!("the value `{text}` of type {}", data_type.name())),
+                one,
+            ),
     }
 }
 
@@ -419,7 +584,9 @@ fn guess(text: &str) -> Option<u128> {
     if let Some(hex) = text.strip_prefix("0x") {
         return u128::from_str_radix(hex, 16).ok();
     }
-    DataType::Ipv4Addr.constant(text).filter(|_| text.contains('.'))
+    DataType::Ipv4Addr
+        .constant(text)
+        .filter(|_| text.contains('.'))
 }
 
 /// The matches that an implied statement stands for.
@@ -438,7 +605,11 @@ pub(super) fn implied_match(implied: &Implied) -> Vec<crate::ruleset::Match> {
             .into_iter()
             .collect(),
         Implied::Payload(field, value) => vec![Match {
-            left: Expr::Field(Field::Payload { base: field.base, offset: field.offset, len: field.len }),
+            left: Expr::Field(Field::Payload {
+                base: field.base,
+                offset: field.offset,
+                len: field.len,
+            }),
             op: Op::Eq,
             right: Operand::Value(*value),
             data_type: field.data_type,

@@ -9,7 +9,10 @@ use super::expr::{Meaningless, Typed, literal};
 use super::stmt::Body;
 use super::{Lowering, Place};
 
-const UNTYPED: Component = Component { data_type: DataType::Integer, width: None };
+const UNTYPED: Component = Component {
+    data_type: DataType::Integer,
+    width: None,
+};
 
 impl Lowering {
     pub(super) fn sets(&mut self, document: &Document) {
@@ -23,9 +26,15 @@ impl Lowering {
     }
 
     fn named_set(&mut self, set: &ast::Set, is_map: bool) {
-        let Some(family) = self.family(&set.family, "set", &set.name) else { return };
+        let Some(family) = self.family(&set.family, "set", &set.name) else {
+            return;
+        };
         let table = self.table(family, &set.table);
-        let place = Place { family, table, rule: RuleId(u32::MAX) };
+        let place = Place {
+            family,
+            table,
+            rule: RuleId(u32::MAX),
+        };
         let key = self.type_spec(set.key_type.as_ref(), place);
         let data_kind = is_map.then(|| match &set.data_type {
             Some(TypeSpec::Name(name)) if name == "verdict" => DataKind::Verdict,
@@ -35,7 +44,9 @@ impl Lowering {
         let flags = set.flags.as_ref().map_or(&[][..], |flags| flags.as_slice());
         let elements: &[Syntax] = set.elem.as_deref().unwrap_or(&[]);
         let mut lowered = self.build(table, Some(set.name.clone()), key, data_kind, elements);
-        lowered.volatile = flags.iter().any(|flag| flag == "dynamic" || flag == "timeout" || flag == "eval")
+        lowered.volatile = flags
+            .iter()
+            .any(|flag| flag == "dynamic" || flag == "timeout" || flag == "eval")
             || set.timeout.is_some();
         lowered.incomplete |= !set.extra.is_empty();
         let id = self.add_set(lowered);
@@ -49,32 +60,56 @@ impl Lowering {
                 .split(" . ")
                 .map(|name| {
                     let data_type = DataType::from_name(name).unwrap_or(DataType::Other);
-                    Component { data_type, width: data_type.width() }
+                    Component {
+                        data_type,
+                        width: data_type.width(),
+                    }
                 })
                 .collect(),
-            Some(TypeSpec::List(parts)) => {
-                parts.iter().flat_map(|part| self.type_spec(Some(part), place)).collect()
-            }
+            Some(TypeSpec::List(parts)) => parts
+                .iter()
+                .flat_map(|part| self.type_spec(Some(part), place))
+                .collect(),
             Some(TypeSpec::Typeof(expr)) => {
                 let mut body = Body::new(place);
-                self.expr(expr, &mut body).map_or_else(|_| vec![UNTYPED], |typed| typed.parts)
+                self.expr(expr, &mut body)
+                    .map_or_else(|_| vec![UNTYPED], |typed| typed.parts)
             }
         }
     }
 
     /// The set behind the right side of a match: `@name` or elements in place.
-    pub(super) fn set_of(&mut self, syntax: &Syntax, key: &Typed, body: &mut Body) -> Result<SetId, Meaningless> {
+    pub(super) fn set_of(
+        &mut self,
+        syntax: &Syntax,
+        key: &Typed,
+        body: &mut Body,
+    ) -> Result<SetId, Meaningless> {
         match syntax {
-            Syntax::String(name) if name.starts_with('@') => self.named(&name[1..], body.place.table),
+            Syntax::String(name) if name.starts_with('@') => {
+                self.named(&name[1..], body.place.table)
+            }
             Syntax::Set(values) => {
-                let set = self.build(body.place.table, None, key.parts.clone(), None, values.as_slice());
+                let set = self.build(
+                    body.place.table,
+                    None,
+                    key.parts.clone(),
+                    None,
+                    values.as_slice(),
+                );
                 if set.incomplete {
                     return Err("an element of a set".into());
                 }
                 Ok(self.add_set(set))
             }
             single => {
-                let set = self.build(body.place.table, None, key.parts.clone(), None, std::slice::from_ref(single));
+                let set = self.build(
+                    body.place.table,
+                    None,
+                    key.parts.clone(),
+                    None,
+                    std::slice::from_ref(single),
+                );
                 if set.incomplete {
                     return Err(format!("`{}` as a value", crate::nft::print::expr(single)));
                 }
@@ -92,10 +127,18 @@ impl Lowering {
         body: &mut Body,
     ) -> Result<(SetId, Vec<Component>), Meaningless> {
         let id = match syntax {
-            Syntax::String(name) if name.starts_with('@') => self.named(&name[1..], body.place.table)?,
+            Syntax::String(name) if name.starts_with('@') => {
+                self.named(&name[1..], body.place.table)?
+            }
             Syntax::Set(values) => {
                 let kind = wanted.unwrap_or(DataKind::Value(vec![UNTYPED]));
-                let set = self.build(body.place.table, None, key.parts.clone(), Some(kind), values.as_slice());
+                let set = self.build(
+                    body.place.table,
+                    None,
+                    key.parts.clone(),
+                    Some(kind),
+                    values.as_slice(),
+                );
                 if set.incomplete {
                     return Err("an element of a map".into());
                 }
@@ -176,9 +219,11 @@ impl Lowering {
         let mut target = |name: &ast::Str| match self.chains.get(&(table, name.clone())) {
             Some(&chain) => Target::Chain(chain),
             None => {
-                let text = format!("a rule leads to chain `{name}`, which the listing does not have");
+                let text =
+                    format!("a rule leads to chain `{name}`, which the listing does not have");
                 if !self.diagnostics.iter().any(|d| d.message == text) {
-                    self.diagnostics.push(crate::diagnostic::Diagnostic::warning(super::SOURCE, text));
+                    self.diagnostics
+                        .push(crate::diagnostic::Diagnostic::warning(super::SOURCE, text));
                 }
                 Target::Missing(name.clone())
             }
@@ -224,13 +269,21 @@ fn element_key(syntax: &Syntax, key: &[Component]) -> Result<Box<[(u128, u128)]>
             if parts.len() != key.len() {
                 return Err("a concatenation of another length".into());
             }
-            parts.iter().zip(key).map(|(part, component)| literal(part, *component)).collect()
+            parts
+                .iter()
+                .zip(key)
+                .map(|(part, component)| literal(part, *component))
+                .collect()
         }
         // the two ends of an interval of concatenations
         Syntax::Range(range) if key.len() > 1 => {
             let low = element_key(&range.0, key)?;
             let high = element_key(&range.1, key)?;
-            Ok(low.iter().zip(high.iter()).map(|(low, high)| (low.0, high.1)).collect())
+            Ok(low
+                .iter()
+                .zip(high.iter())
+                .map(|(low, high)| (low.0, high.1))
+                .collect())
         }
         single => {
             let component = key.first().copied().unwrap_or(UNTYPED);
@@ -242,6 +295,14 @@ fn element_key(syntax: &Syntax, key: &[Component]) -> Result<Box<[(u128, u128)]>
 fn is_object(name: &str) -> bool {
     matches!(
         name,
-        "counter" | "quota" | "limit" | "ct helper" | "ct timeout" | "ct expectation" | "secmark" | "synproxy" | "tunnel"
+        "counter"
+            | "quota"
+            | "limit"
+            | "ct helper"
+            | "ct timeout"
+            | "ct expectation"
+            | "secmark"
+            | "synproxy"
+            | "tunnel"
     )
 }

@@ -5,8 +5,8 @@ use crate::ruleset::datatype::DataType;
 use crate::ruleset::protocol::{Context, Implied};
 use crate::ruleset::set::{Component, DataKind, Element, NO_DATUM};
 use crate::ruleset::{
-    Effect, Expr, Family, Field, Gate, GateKind, Match, Nat, NatKind, NatRange, Op, Operand, Reject, Set,
-    Statement, Stmt,
+    Effect, Expr, Family, Field, Gate, GateKind, Match, Nat, NatKind, NatRange, Op, Operand,
+    Reject, Set, Statement, Stmt,
 };
 
 use super::expr::{Meaningless, implied_match, literal};
@@ -26,7 +26,14 @@ pub(super) struct Body {
 
 impl Body {
     pub fn new(place: Place) -> Body {
-        Body { place, source: 0, statements: Vec::new(), context: Context::default(), seen: Vec::new(), pending: Vec::new() }
+        Body {
+            place,
+            source: 0,
+            statements: Vec::new(),
+            context: Context::default(),
+            seen: Vec::new(),
+            pending: Vec::new(),
+        }
     }
 
     /// Notes matches that the statement in work implies.
@@ -48,7 +55,11 @@ impl Body {
     }
 
     fn push(&mut self, kind: Stmt) {
-        self.statements.push(Statement { kind, source: self.source, implied: false });
+        self.statements.push(Statement {
+            kind,
+            source: self.source,
+            implied: false,
+        });
     }
 }
 
@@ -62,23 +73,48 @@ impl Lowering {
                 continue;
             }
             if let Implied::OneOf(field, values) = &implied {
-                let component = Component { data_type: field.data_type, width: Some(field.len) };
+                let component = Component {
+                    data_type: field.data_type,
+                    width: Some(field.len),
+                };
                 let keys = values
                     .iter()
-                    .map(|&value| Element { key: Box::new([(value, value)]), datum: NO_DATUM })
+                    .map(|&value| Element {
+                        key: Box::new([(value, value)]),
+                        datum: NO_DATUM,
+                    })
                     .collect();
-                let set = Set::new(body.place.table, None, vec![component], None, keys, Vec::new());
+                let set = Set::new(
+                    body.place.table,
+                    None,
+                    vec![component],
+                    None,
+                    keys,
+                    Vec::new(),
+                );
                 let id = self.add_set(set);
                 let test = Match {
-                    left: Expr::Field(Field::Payload { base: field.base, offset: field.offset, len: field.len }),
+                    left: Expr::Field(Field::Payload {
+                        base: field.base,
+                        offset: field.offset,
+                        len: field.len,
+                    }),
                     op: Op::Eq,
                     right: Operand::Set(id),
                     data_type: field.data_type,
                 };
-                body.statements.push(Statement { kind: Stmt::Match(test), source: body.source, implied: true });
+                body.statements.push(Statement {
+                    kind: Stmt::Match(test),
+                    source: body.source,
+                    implied: true,
+                });
             }
             for test in implied_match(&implied) {
-                body.statements.push(Statement { kind: Stmt::Match(test), source: body.source, implied: true });
+                body.statements.push(Statement {
+                    kind: Stmt::Match(test),
+                    source: body.source,
+                    implied: true,
+                });
             }
             body.seen.push(implied);
         }
@@ -92,7 +128,11 @@ impl Lowering {
     }
 
     /// `Err`: what has no meaning here, and whether it is a match.
-    fn lower_statement(&mut self, syntax: &SyntaxStmt, body: &mut Body) -> Result<Stmt, (Meaningless, bool)> {
+    fn lower_statement(
+        &mut self,
+        syntax: &SyntaxStmt,
+        body: &mut Body,
+    ) -> Result<Stmt, (Meaningless, bool)> {
         let matching = |what: Meaningless| (what, true);
         let acting = |what: Meaningless| (what, false);
         Ok(match syntax {
@@ -103,21 +143,37 @@ impl Lowering {
                     return Err(acting("a field of `vmap`".into()));
                 }
                 let key = self.expr(&vmap.key, body).map_err(acting)?;
-                let (map, _) =
-                    self.map_of(&vmap.data, &key, Some(DataKind::Verdict), body).map_err(acting)?;
+                let (map, _) = self
+                    .map_of(&vmap.data, &key, Some(DataKind::Verdict), body)
+                    .map_err(acting)?;
                 Stmt::Vmap { key: key.expr, map }
             }
             SyntaxStmt::Mangle(mangle) => self.mangle(mangle, body).map_err(acting)?,
-            SyntaxStmt::Counter(object) => self.object(object, Effect::Counter, body).map_err(acting)?,
-            SyntaxStmt::CtHelper(object) => self.object(object, Effect::CtHelper, body).map_err(acting)?,
-            SyntaxStmt::CtTimeout(object) => self.object(object, Effect::CtTimeout, body).map_err(acting)?,
-            SyntaxStmt::CtExpectation(object) => self.object(object, Effect::CtExpectation, body).map_err(acting)?,
-            SyntaxStmt::Secmark(object) => self.object(object, Effect::Secmark, body).map_err(acting)?,
-            SyntaxStmt::Tunnel(object) => self.object(object, Effect::Tunnel, body).map_err(acting)?,
+            SyntaxStmt::Counter(object) => {
+                self.object(object, Effect::Counter, body).map_err(acting)?
+            }
+            SyntaxStmt::CtHelper(object) => self
+                .object(object, Effect::CtHelper, body)
+                .map_err(acting)?,
+            SyntaxStmt::CtTimeout(object) => self
+                .object(object, Effect::CtTimeout, body)
+                .map_err(acting)?,
+            SyntaxStmt::CtExpectation(object) => self
+                .object(object, Effect::CtExpectation, body)
+                .map_err(acting)?,
+            SyntaxStmt::Secmark(object) => {
+                self.object(object, Effect::Secmark, body).map_err(acting)?
+            }
+            SyntaxStmt::Tunnel(object) => {
+                self.object(object, Effect::Tunnel, body).map_err(acting)?
+            }
             SyntaxStmt::Synproxy(_) => Stmt::Synproxy,
             SyntaxStmt::Limit(object) => Stmt::Gate(gate(GateKind::Limit, object)),
             SyntaxStmt::Quota(object) => Stmt::Gate(gate(GateKind::Quota, object)),
-            SyntaxStmt::CtCount(fields) => Stmt::Gate(Gate { kind: GateKind::CtCount, over: inverted(fields) }),
+            SyntaxStmt::CtCount(fields) => Stmt::Gate(Gate {
+                kind: GateKind::CtCount,
+                over: inverted(fields),
+            }),
             SyntaxStmt::Last(_) => Stmt::NoEffect(Effect::Last),
             SyntaxStmt::Log(fields) => {
                 if fields.get("level").and_then(|level| level.as_str()) == Some("audit") {
@@ -133,24 +189,32 @@ impl Lowering {
                 self.expr(&meter.key_expr(), body).map_err(matching)?;
                 match meter.stmt.as_slice() {
                     [SyntaxStmt::Limit(object)] => Stmt::Gate(gate(GateKind::Limit, object)),
-                    [SyntaxStmt::CtCount(fields)] => {
-                        Stmt::Gate(Gate { kind: GateKind::CtCount, over: inverted(fields) })
-                    }
+                    [SyntaxStmt::CtCount(fields)] => Stmt::Gate(Gate {
+                        kind: GateKind::CtCount,
+                        over: inverted(fields),
+                    }),
                     _ => return Err(matching("`meter`".into())),
                 }
             }
             SyntaxStmt::Dup(_) => Stmt::Dup,
             SyntaxStmt::Fwd(_) => Stmt::Fwd,
             SyntaxStmt::Queue(queue) => Stmt::Queue {
-                bypass: queue.flags.as_ref().is_some_and(|f| f.as_slice().iter().any(|flag| flag == "bypass")),
+                bypass: queue
+                    .flags
+                    .as_ref()
+                    .is_some_and(|f| f.as_slice().iter().any(|flag| flag == "bypass")),
             },
             SyntaxStmt::Tproxy(tproxy) => {
                 let family = tproxy.family.as_deref().and_then(Family::from_name);
-                Stmt::Tproxy { family, addr: None, port: None }
+                Stmt::Tproxy {
+                    family,
+                    addr: None,
+                    port: None,
+                }
             }
-            SyntaxStmt::Flow(flow) => {
-                Stmt::FlowOffload { flowtable: flow.flowtable.trim_start_matches('@').into() }
-            }
+            SyntaxStmt::Flow(flow) => Stmt::FlowOffload {
+                flowtable: flow.flowtable.trim_start_matches('@').into(),
+            },
             SyntaxStmt::Notrack => Stmt::Notrack,
             SyntaxStmt::ResetOption(_) => Stmt::NoEffect(Effect::ResetOption),
             SyntaxStmt::Xt(xt) => return xt_statement(xt),
@@ -166,7 +230,11 @@ impl Lowering {
             "jump" | "goto" => Err((format!("anonymous chain of `{first}`"), false)),
             // `map` statements up to nft 1.0.8: they only fill a map
             "add" | "update" | "delete" if text.contains('@') => {
-                let name = text.split('@').nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap_or("");
+                let name = text
+                    .split('@')
+                    .nth(1)
+                    .and_then(|rest| rest.split_whitespace().next())
+                    .unwrap_or("");
                 if let Ok(set) = self.named(name, body.place.table) {
                     self.ruleset.sets[set.index()].volatile = true;
                 }
@@ -205,17 +273,33 @@ impl Lowering {
             }
             let id = self.set_of(&test.right, &left, body)?;
             let op = if op == Op::Ne { Op::Ne } else { Op::Eq };
-            return Ok(Match { left: left.expr, op, right: Operand::Set(id), data_type });
+            return Ok(Match {
+                left: left.expr,
+                op,
+                right: Operand::Set(id),
+                data_type,
+            });
         }
         if is_computed(&test.right) {
             let right = self.expr(&test.right, body)?;
-            return Ok(Match { left: left.expr, op, right: Operand::Expr(Box::new(right.expr)), data_type });
+            return Ok(Match {
+                left: left.expr,
+                op,
+                right: Operand::Expr(Box::new(right.expr)),
+                data_type,
+            });
         }
         // `fib … oif missing` asks whether there is a device at all
         let (expr, component) = match (&left.expr, &test.right) {
             (Expr::Field(Field::Fib { flags, .. }), Syntax::Bool(_)) => (
-                Expr::Field(Field::Fib { result: crate::ruleset::FibResult::Present, flags: *flags }),
-                Component { data_type: DataType::Boolean, width: Some(8) },
+                Expr::Field(Field::Fib {
+                    result: crate::ruleset::FibResult::Present,
+                    flags: *flags,
+                }),
+                Component {
+                    data_type: DataType::Boolean,
+                    width: Some(8),
+                },
             ),
             _ => (left.expr, component),
         };
@@ -223,8 +307,17 @@ impl Lowering {
         if op == Op::Eq && lo == hi {
             body.learn(&test.left, lo);
         }
-        let right = if lo == hi { Operand::Value(lo) } else { Operand::Range(lo, hi) };
-        Ok(Match { left: expr, op, right, data_type: component.data_type })
+        let right = if lo == hi {
+            Operand::Value(lo)
+        } else {
+            Operand::Range(lo, hi)
+        };
+        Ok(Match {
+            left: expr,
+            op,
+            right,
+            data_type: component.data_type,
+        })
     }
 
     fn mangle(&mut self, mangle: &ast::Mangle, body: &mut Body) -> Result<Stmt, Meaningless> {
@@ -237,17 +330,28 @@ impl Lowering {
             return Err("a `set` statement on a computed value".into());
         };
         let value = self.value(&mangle.value, component, body)?;
-        Ok(Stmt::Mangle { target: field, value })
+        Ok(Stmt::Mangle {
+            target: field,
+            value,
+        })
     }
 
     /// A value of a known type: a literal, a look-up, or computed.
-    fn value(&mut self, syntax: &Syntax, component: Component, body: &mut Body) -> Result<Expr, Meaningless> {
+    fn value(
+        &mut self,
+        syntax: &Syntax,
+        component: Component,
+        body: &mut Body,
+    ) -> Result<Expr, Meaningless> {
         match syntax {
             Syntax::Map(map) => {
                 let key = self.expr(&map.key, body)?;
                 let kind = DataKind::Value(vec![component]);
                 let (id, _) = self.map_of(&map.data, &key, Some(kind), body)?;
-                Ok(Expr::Lookup { key: Box::new(key.expr), map: id })
+                Ok(Expr::Lookup {
+                    key: Box::new(key.expr),
+                    map: id,
+                })
             }
             computed if is_computed(computed) => Ok(self.expr(computed, body)?.expr),
             plain => {
@@ -260,18 +364,30 @@ impl Lowering {
         }
     }
 
-    fn object(&mut self, object: &ObjectRef, effect: Effect, body: &mut Body) -> Result<Stmt, Meaningless> {
+    fn object(
+        &mut self,
+        object: &ObjectRef,
+        effect: Effect,
+        body: &mut Body,
+    ) -> Result<Stmt, Meaningless> {
         match object {
             ObjectRef::Inline(_) | ObjectRef::Name(_) => Ok(Stmt::NoEffect(effect)),
             ObjectRef::Map(map) => {
                 let key = self.expr(&map.key, body)?;
                 let (id, _) = self.map_of(&map.data, &key, Some(DataKind::Object), body)?;
-                Ok(Stmt::ObjectMap { key: key.expr, map: id })
+                Ok(Stmt::ObjectMap {
+                    key: key.expr,
+                    map: id,
+                })
             }
         }
     }
 
-    fn set_update(&mut self, update: &ast::SetUpdate, body: &mut Body) -> Result<Stmt, Meaningless> {
+    fn set_update(
+        &mut self,
+        update: &ast::SetUpdate,
+        body: &mut Body,
+    ) -> Result<Stmt, Meaningless> {
         let set = self.named(update.set.trim_start_matches('@'), body.place.table)?;
         let syntax = match &update.elem {
             Syntax::Elem(elem) => &elem.val,
@@ -283,13 +399,24 @@ impl Lowering {
             let gate = match statement {
                 SyntaxStmt::Limit(object) => gate(GateKind::Limit, object),
                 SyntaxStmt::Quota(object) => gate(GateKind::Quota, object),
-                SyntaxStmt::CtCount(fields) => Gate { kind: GateKind::CtCount, over: inverted(fields) },
+                SyntaxStmt::CtCount(fields) => Gate {
+                    kind: GateKind::CtCount,
+                    over: inverted(fields),
+                },
                 _ => continue,
             };
-            body.push(Stmt::SetUpdate { set, delete: update.op == "delete", key: key.expr.clone() });
+            body.push(Stmt::SetUpdate {
+                set,
+                delete: update.op == "delete",
+                key: key.expr.clone(),
+            });
             return Ok(Stmt::Gate(gate));
         }
-        Ok(Stmt::SetUpdate { set, delete: update.op == "delete", key: key.expr })
+        Ok(Stmt::SetUpdate {
+            set,
+            delete: update.op == "delete",
+            key: key.expr,
+        })
     }
 
     fn nat(&mut self, nat: &ast::Nat, body: &mut Body) -> Result<Nat, Meaningless> {
@@ -303,23 +430,38 @@ impl Lowering {
             ast::NatKind::Redirect => NatKind::Redirect,
         };
         let flags = |flags: &Option<ast::OneOrMany<ast::Str>>, name: &str| {
-            flags.as_ref().is_some_and(|f| f.as_slice().iter().any(|flag| flag == name))
+            flags
+                .as_ref()
+                .is_some_and(|f| f.as_slice().iter().any(|flag| flag == name))
         };
-        let family = nat.family.as_deref().and_then(Family::from_name).or(match body.place.family {
-            family @ (Family::Ip | Family::Ip6) => Some(family),
-            _ => None,
-        });
+        let family =
+            nat.family
+                .as_deref()
+                .and_then(Family::from_name)
+                .or(match body.place.family {
+                    family @ (Family::Ip | Family::Ip6) => Some(family),
+                    _ => None,
+                });
         let v6 = match (family, &nat.addr) {
             (Some(Family::Ip6), _) => true,
             (None, Some(addr)) => mentions_v6(addr),
             _ => false,
         };
         let address = if v6 {
-            Component { data_type: DataType::Ipv6Addr, width: Some(128) }
+            Component {
+                data_type: DataType::Ipv6Addr,
+                width: Some(128),
+            }
         } else {
-            Component { data_type: DataType::Ipv4Addr, width: Some(32) }
+            Component {
+                data_type: DataType::Ipv4Addr,
+                width: Some(32),
+            }
         };
-        let service = Component { data_type: DataType::InetService, width: Some(16) };
+        let service = Component {
+            data_type: DataType::InetService,
+            width: Some(16),
+        };
         let concat = flags(&nat.type_flags, "concat");
         let addr = match &nat.addr {
             None => NatRange::None,
@@ -363,17 +505,26 @@ impl Lowering {
                 let concat = matches!(&map.data, Syntax::Set(values)
                     if values.as_slice().iter().any(|e| matches!(e, Syntax::Pair(p) if matches!(p.1, Syntax::Concat(_)))));
                 if second.is_some() || concat {
-                    parts.push(Component { data_type: DataType::InetService, width: Some(16) });
+                    parts.push(Component {
+                        data_type: DataType::InetService,
+                        width: Some(16),
+                    });
                 }
                 let (id, _) = self.map_of(&map.data, &key, Some(DataKind::Value(parts)), body)?;
-                Ok(NatRange::One(Expr::Lookup { key: Box::new(key.expr), map: id }))
+                Ok(NatRange::One(Expr::Lookup {
+                    key: Box::new(key.expr),
+                    map: id,
+                }))
             }
             Syntax::Range(_) | Syntax::Prefix(_) => {
                 let (lo, hi) = literal(syntax, component)?;
                 Ok(NatRange::Range(Expr::Const(lo), Expr::Const(hi)))
             }
             Syntax::Concat(parts) => {
-                let service = Component { data_type: DataType::InetService, width: Some(16) };
+                let service = Component {
+                    data_type: DataType::InetService,
+                    width: Some(16),
+                };
                 let mut values = Vec::new();
                 for (part, component) in parts.iter().zip([component, service]) {
                     values.push(self.value(part, component, body)?);
@@ -445,7 +596,10 @@ fn is_computed(syntax: &Syntax) -> bool {
 }
 
 fn inverted(fields: &ast::Fields) -> bool {
-    fields.get("inv").and_then(|inv| inv.as_bool()).unwrap_or(false)
+    fields
+        .get("inv")
+        .and_then(|inv| inv.as_bool())
+        .unwrap_or(false)
 }
 
 fn gate(kind: GateKind, object: &ObjectRef) -> Gate {
@@ -460,12 +614,21 @@ fn lower_reject(reject: &ast::Reject, body: &mut Body) -> Result<Reject, Meaning
     if !reject.extra.is_empty() {
         return Err("a field of `reject`".into());
     }
-    body.imply(body.context.implied_for_reject(body.place.family.name(), reject.kind.as_deref()));
+    body.imply(
+        body.context
+            .implied_for_reject(body.place.family.name(), reject.kind.as_deref()),
+    );
     let code = |data_type: DataType, usual: u8| -> Result<u8, Meaningless> {
         match reject.expr.as_deref() {
             None => Ok(usual),
             Some(syntax) => {
-                let (value, _) = literal(syntax, Component { data_type, width: Some(8) })?;
+                let (value, _) = literal(
+                    syntax,
+                    Component {
+                        data_type,
+                        width: Some(8),
+                    },
+                )?;
                 u8::try_from(value).map_err(|_| format!("reject code {value}"))
             }
         }
@@ -490,9 +653,13 @@ fn xt_statement(xt: &ast::Xt) -> Result<Stmt, (Meaningless, bool)> {
     match (xt.kind.as_deref(), name) {
         (Some("match"), "comment") => Ok(Stmt::NoEffect(Effect::Comment)),
         (Some("match"), _) => Err((format!("iptables match {name}"), true)),
-        (Some("target" | "watcher"), "LOG" | "NFLOG" | "ULOG" | "log" | "nflog") => Ok(Stmt::NoEffect(Effect::Log)),
+        (Some("target" | "watcher"), "LOG" | "NFLOG" | "ULOG" | "log" | "nflog") => {
+            Ok(Stmt::NoEffect(Effect::Log))
+        }
         (Some("target"), "AUDIT") => Ok(Stmt::NoEffect(Effect::Audit)),
-        (Some("target"), "TCPMSS" | "CHECKSUM" | "TCPOPTSTRIP") => Ok(Stmt::NoEffect(Effect::ResetOption)),
+        (Some("target"), "TCPMSS" | "CHECKSUM" | "TCPOPTSTRIP") => {
+            Ok(Stmt::NoEffect(Effect::ResetOption))
+        }
         (Some("target" | "watcher"), _) => Err((format!("iptables target {name}"), false)),
         _ => Err((format!("iptables extension {name}"), false)),
     }
@@ -507,4 +674,3 @@ fn translated_unknown(value: &serde_json::Value) -> Result<Stmt, (Meaningless, b
         (None, None) => Err(("an iptables extension".into(), false)),
     }
 }
-
