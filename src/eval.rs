@@ -8,7 +8,7 @@ mod field;
 
 use crate::conntrack::{CtRef, Entry};
 use crate::host::{Host, Origin};
-use crate::logic::{FactId, Knowledge, Ranges, Source, max_of};
+use crate::logic::{Claim, FactId, Knowledge, Ranges, Source, max_of};
 use crate::packet::Packet;
 use crate::ruleset::datatype::DataType;
 use crate::ruleset::set::{MAX_KEY, NO_DATUM};
@@ -226,7 +226,11 @@ impl<'w> Env<'_, 'w> {
                     statement: position,
                 },
                 Stmt::Tproxy { .. } => {
-                    let question = "a local socket takes the packet by tproxy".to_string();
+                    let question = Claim::new(
+                        "a local socket",
+                        ("takes", "does not take"),
+                        "the packet by tproxy",
+                    );
                     let because = "sockets are not part of a ruleset; see `ss -lntu` on the host";
                     if self.know.ask(question, because, Source::Default, true) {
                         continue;
@@ -295,9 +299,10 @@ impl<'w> Env<'_, 'w> {
         }
         let rule = self.world.ruleset.rule(self.rule);
         let chain = &self.world.ruleset.chain(rule.chain).name;
-        let question = format!(
-            "{} holds in chain {chain} rule {}",
-            unknown.what, rule.handle
+        let question = Claim::new(
+            unknown.what.clone(),
+            ("holds", "does not hold"),
+            format!("in chain {chain} rule {}", rule.handle),
         );
         Some(
             self.know
@@ -308,14 +313,18 @@ impl<'w> Env<'_, 'w> {
     fn gate(&mut self, gate: &Gate) -> bool {
         let rule = self.world.ruleset.rule(self.rule);
         let chain = &self.world.ruleset.chain(rule.chain).name;
-        let (what, which) = match gate.kind {
-            GateKind::Limit => ("the rate limit is not exceeded", 0),
-            GateKind::Quota => ("the quota is not used up", 1),
-            GateKind::CtCount => ("the connection count is not exceeded", 2),
+        let (what, how, which) = match gate.kind {
+            GateKind::Limit => ("the rate limit", "exceeded", 0),
+            GateKind::Quota => ("the quota", "used up", 1),
+            GateKind::CtCount => ("the connection count", "exceeded", 2),
         };
         let over = self.know.is_over(which);
         let source = if over { Source::Flag } else { Source::Default };
-        let question = format!("{what} (chain {chain} rule {})", rule.handle);
+        let question = Claim::new(
+            what,
+            ("is not", "is"),
+            format!("{how} (chain {chain} rule {})", rule.handle),
+        );
         let because = "it depends on earlier traffic; say `--assume limit=over`, `quota=over` or `count=over` for the other case";
         let within = self.know.ask(question, because, source, !over);
         within != gate.over
@@ -365,12 +374,11 @@ impl<'w> Env<'_, 'w> {
 
     /// A test on something that is not known at all.
     fn ask_match(&mut self, test: &Match) -> Result<(), Actual> {
-        let question =
-            self.word_unknown(&test.left, &format!("{} its right side", word_op(test.op)));
+        let question = self.word_unknown(&test.left, word_op(test.op), "its right side");
         self.ask_open(question)
     }
 
-    fn ask_open(&mut self, question: String) -> Result<(), Actual> {
+    fn ask_open(&mut self, question: Claim) -> Result<(), Actual> {
         let because = "the input does not say it";
         if self.know.ask(question, because, Source::Open, false) {
             Ok(())
@@ -379,15 +387,16 @@ impl<'w> Env<'_, 'w> {
         }
     }
 
-    fn word_unknown(&self, left: &Expr, rest: &str) -> String {
+    fn word_unknown(&self, left: &Expr, verb: (&'static str, &'static str), rest: &str) -> Claim {
         let rule = self.world.ruleset.rule(self.rule);
         let chain = self.world.ruleset.chain(rule.chain);
         let table = self.world.ruleset.table(chain.table);
         let left = describe(left);
-        format!(
-            "{left} {rest} in {} {} {} rule {}",
+        let place = format!(
+            "{rest} in {} {} {} rule {}",
             table.family, table.name, chain.name, rule.handle
-        )
+        );
+        Claim::new(left, verb, place)
     }
 
     /// Set membership (`nft_lookup_eval`).
@@ -414,9 +423,9 @@ impl<'w> Env<'_, 'w> {
                     .as_deref()
                     .map_or("the set of the rule".to_string(), |n| format!("@{n}"));
                 let inside = set.catch_all.is_some()
-                    || self
-                        .know
-                        .test(fact, &ranges, || format!("{name} is in {set_name}"));
+                    || self.know.test(fact, &ranges, || {
+                        Claim::new(name.as_str(), ("is", "is not"), format!("in {set_name}"))
+                    });
                 return if inside != inverted {
                     Ok(())
                 } else {
@@ -427,10 +436,11 @@ impl<'w> Env<'_, 'w> {
                 let question = self.word_unknown(
                     left,
                     if inverted {
-                        "is not in its set"
+                        ("is not", "is")
                     } else {
-                        "is in its set"
+                        ("is", "is not")
                     },
+                    "in its set",
                 );
                 return self.ask_open(question);
             }
@@ -451,7 +461,11 @@ impl<'w> Env<'_, 'w> {
         let found = set.find(key);
         if found.is_none() && set.incomplete {
             let name = set.name.as_deref().unwrap_or("anonymous");
-            let question = format!("one of the elements of set {name} that could not be read fits");
+            let question = Claim::new(
+                format!("one of the elements of set {name} that could not be read"),
+                ("fits", "does not fit"),
+                "",
+            );
             if self.know.ask(
                 question,
                 "see the list of unknown parts",
@@ -463,14 +477,23 @@ impl<'w> Env<'_, 'w> {
         }
         if set.volatile {
             let name = set.name.as_deref().unwrap_or("anonymous");
+            let shown = || set.display_key(key);
             let (question, because) = if found.is_some() {
                 (
-                    format!("the element of set {name} is still there"),
+                    Claim::new(
+                        format!("element {} of set {name}", shown()),
+                        ("is", "is not"),
+                        "still there",
+                    ),
                     "its elements expire or change with traffic; the listing is a moment's picture",
                 )
             } else {
                 (
-                    format!("set {name} has not got this element since the listing"),
+                    Claim::new(
+                        format!("set {name}"),
+                        ("has not", "has"),
+                        format!("got the element {} since the listing", shown()),
+                    ),
                     "packets or programs add to it; the listing is a moment's picture",
                 )
             };
@@ -516,7 +539,8 @@ impl<'w> Env<'_, 'w> {
             }
             Err(Actual::Chosen) => {
                 // the key is unknown: which element it hits is too
-                let question = self.word_unknown(key, "hits one of its map's elements");
+                let question =
+                    self.word_unknown(key, ("hits", "does not hit"), "one of its map's elements");
                 self.ask_open(question)?;
                 return Err(Actual::Chosen);
             }
@@ -714,26 +738,26 @@ pub fn ranges_of(op: Op, lo: u128, hi: u128) -> Option<Ranges> {
     })
 }
 
-fn word_op(op: Op) -> &'static str {
+fn word_op(op: Op) -> (&'static str, &'static str) {
     match op {
-        Op::Eq => "is",
-        Op::Ne => "is not",
-        Op::Lt => "is below",
-        Op::Gt => "is above",
-        Op::Le => "is at most",
-        Op::Ge => "is at least",
-        Op::AnyBit => "has a bit of",
-        Op::NoBit => "has no bit of",
+        Op::Eq => ("is", "is not"),
+        Op::Ne => ("is not", "is"),
+        Op::Lt => ("is below", "is not below"),
+        Op::Gt => ("is above", "is not above"),
+        Op::Le => ("is at most", "is above"),
+        Op::Ge => ("is at least", "is below"),
+        Op::AnyBit => ("has a bit of", "has no bit of"),
+        Op::NoBit => ("has no bit of", "has a bit of"),
     }
 }
 
-fn word_test(name: &str, op: Op, lo: u128, hi: u128, data_type: DataType) -> String {
+fn word_test(name: &str, op: Op, lo: u128, hi: u128, data_type: DataType) -> Claim {
     let value = if lo == hi {
         data_type.display(lo)
     } else {
         format!("{}-{}", data_type.display(lo), data_type.display(hi))
     };
-    format!("{name} {} {value}", word_op(op))
+    Claim::new(name, word_op(op), value)
 }
 
 /// A field in words.

@@ -286,7 +286,8 @@ fn entrance(
             None => format!("the route back to {src} is by {dev}"),
         };
         given.push(Assumption {
-            fact: "the packet enters by".into(),
+            words: format!("the packet enters by {dev}"),
+            fact: "incoming interface".into(),
             value: dev.to_string(),
             because,
             source: "inferred",

@@ -353,27 +353,29 @@ fn interface_names(ruleset: &Ruleset) -> Vec<Name> {
     names
 }
 
-/// Docker loads br_netfilter and switches it on.
+/// Docker switches forwarding on, loads br_netfilter and switches that on.
 fn docker_sysctls(ruleset: &Ruleset, host: &mut Host) {
-    const KEY: &str = "net.bridge.bridge-nf-call-iptables";
-    if host.complete.sysctls || host.sysctls.contains_key(KEY) {
+    let mut names = ruleset.chains.iter().map(|chain| &chain.name);
+    if !names.any(|name| name.starts_with("DOCKER")) {
         return;
     }
-    if !ruleset
-        .chains
-        .iter()
-        .any(|chain| chain.name.starts_with("DOCKER"))
-    {
-        return;
+    let keys = [
+        ("net.bridge.bridge-nf-call-iptables", "br_netfilter"),
+        ("net.ipv4.ip_forward", "forwarding"),
+    ];
+    for (key, what) in keys {
+        if host.complete.sysctls || host.sysctls.contains_key(key) {
+            continue;
+        }
+        conclude(
+            host,
+            key.into(),
+            "1".into(),
+            format!("there are chains of Docker, which switches {what} on"),
+            format!("`--sysctl {key}=0` when it is off, or a snapshot of the host"),
+        );
+        host.sysctls.insert(key.into(), "1".into());
     }
-    conclude(
-        host,
-        KEY.into(),
-        "1".into(),
-        "there are chains of Docker, which switches br_netfilter on".into(),
-        format!("`--sysctl {KEY}=0` when it is off, or a snapshot of the host"),
-    );
-    host.sysctls.insert(KEY.into(), "1".into());
 }
 
 /// The interface towards everything that is behind no known subnet, and why it is taken for that.

@@ -55,11 +55,42 @@ pub struct Fact {
     pub domain: Ranges,
 }
 
+/// A statement about the world that may hold or not, worded for both.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Claim {
+    subject: String,
+    verb: (&'static str, &'static str),
+    object: String,
+}
+
+impl Claim {
+    /// `Claim::new("source port", ("is", "is not"), "53")`
+    pub fn new(
+        subject: impl Into<String>,
+        verb: (&'static str, &'static str),
+        object: impl Into<String>,
+    ) -> Claim {
+        Claim {
+            subject: subject.into(),
+            verb,
+            object: object.into(),
+        }
+    }
+
+    /// The sentence, without capital and period: `source port is not 53`.
+    pub fn said(&self, holds: bool) -> String {
+        let verb = if holds { self.verb.0 } else { self.verb.1 };
+        format!("{} {verb} {}", self.subject, self.object)
+            .trim_end()
+            .to_string()
+    }
+}
+
 /// A question that the input left open, and the answer this path took.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
-    /// The question as a statement: `source port is 5353`.
-    pub statement: String,
+    /// The question as a claim: `source port is 5353`.
+    pub claim: Claim,
     pub holds: bool,
     /// The answer when nothing says otherwise.
     pub usual: bool,
@@ -73,7 +104,7 @@ pub struct Choice {
 pub struct Knowledge {
     facts: Vec<Fact>,
     /// Answers to tests that do not narrow a domain, so that the same question gets the same answer.
-    answered: HashMap<String, bool>,
+    answered: HashMap<Claim, bool>,
     script: Vec<bool>,
     over: [bool; 3],
     /// Every choice made so far, in order.
@@ -142,12 +173,12 @@ impl Knowledge {
 
     /// Whether the fact lies in `ranges` (sorted, disjoint); a choice when the domain does not decide.
     ///
-    /// `statement` words the question and is called only when it is one.
+    /// `claim` words the question and is called only when it is one.
     pub fn test(
         &mut self,
         id: FactId,
         ranges: &[(u128, u128)],
-        statement: impl FnOnce() -> String,
+        claim: impl FnOnce() -> Claim,
     ) -> bool {
         let inside = intersect(&self.fact(id).domain, ranges);
         if inside.is_empty() {
@@ -158,7 +189,7 @@ impl Knowledge {
             return true;
         }
         let because = self.fact(id).settle.clone();
-        let holds = self.choose(statement(), because, Source::Open, false);
+        let holds = self.choose(claim(), because, Source::Open, false);
         self.facts[id.0 as usize].domain = if holds { inside } else { outside };
         holds
     }
@@ -168,27 +199,27 @@ impl Knowledge {
     /// `usual` is the answer when no script says otherwise.
     pub fn ask(
         &mut self,
-        statement: String,
+        claim: Claim,
         because: impl Into<String>,
         source: Source,
         usual: bool,
     ) -> bool {
-        if let Some(&holds) = self.answered.get(&statement) {
+        if let Some(&holds) = self.answered.get(&claim) {
             return holds;
         }
-        let holds = self.choose(statement.clone(), because.into(), source, usual);
-        self.answered.insert(statement, holds);
+        let holds = self.choose(claim.clone(), because.into(), source, usual);
+        self.answered.insert(claim, holds);
         holds
     }
 
-    fn choose(&mut self, statement: String, because: String, source: Source, usual: bool) -> bool {
+    fn choose(&mut self, claim: Claim, because: String, source: Source, usual: bool) -> bool {
         let holds = self
             .script
             .get(self.choices.len())
             .copied()
             .unwrap_or(usual);
         self.choices.push(Choice {
-            statement,
+            claim,
             holds,
             usual,
             because,
@@ -257,7 +288,11 @@ mod tests {
         let mut know = Knowledge::with_script(vec![true]);
         let port = know.add("source port", "", vec![(1024, 65535)]);
         assert!(!know.test(port, &[(53, 53)], || unreachable!()));
-        assert!(know.test(port, &[(2000, 3000)], || "source port is 2000-3000".into()));
+        assert!(know.test(port, &[(2000, 3000)], || Claim::new(
+            "source port",
+            ("is", "is not"),
+            "2000-3000"
+        )));
         assert!(!know.test(port, &[(4000, 4000)], || unreachable!()));
         assert!(know.test(port, &[(1000, 5000)], || unreachable!()));
         assert_eq!(know.choices.len(), 1);

@@ -148,10 +148,10 @@ pub struct Packet {
     pub dport: Option<Field>,
     pub proto: u8,
     pub icmp: Option<(u8, u8)>,
-    pub iif: Option<String>,
-    pub oif: Option<String>,
-    pub in_port: Option<String>,
-    pub out_port: Option<String>,
+    pub iif: Option<Field>,
+    pub oif: Option<Field>,
+    pub in_port: Option<Field>,
+    pub out_port: Option<Field>,
     pub mark: u32,
     pub ttl: u8,
     pub ct_state: Option<&'static str>,
@@ -170,6 +170,14 @@ impl Field {
     pub fn text(&self) -> &str {
         match self {
             Field::Known(text) | Field::Unknown(text) => text,
+        }
+    }
+
+    /// The value, when it is known.
+    pub fn known(&self) -> Option<&str> {
+        match self {
+            Field::Known(text) => Some(text),
+            Field::Unknown(_) => None,
         }
     }
 }
@@ -274,7 +282,7 @@ pub struct NatStep {
 pub struct RoutingStep {
     /// `local`, `broadcast`, `multicast`, `forward`, `output`
     pub decision: &'static str,
-    pub oif: Option<String>,
+    pub oif: Option<Field>,
     pub route: Option<String>,
     pub again: bool,
 }
@@ -293,6 +301,8 @@ pub enum BridgeWhat {
 /// A fact that was used without being given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assumption {
+    /// Fact and value as one sentence.
+    pub words: String,
     pub fact: String,
     pub value: String,
     pub because: String,

@@ -19,7 +19,7 @@ use crate::conntrack::{CtRef, Entry, Manip, asks, inverse_icmp};
 use crate::eval::{Env, Iface, Observer, Pf, Skb, World};
 use crate::hooks::{Hooks, Slot, Work};
 use crate::host::{Host, LinkKind, Origin};
-use crate::logic::{Knowledge, Known, max_of};
+use crate::logic::{Claim, Knowledge, Known, Source, max_of};
 use crate::packet::{self, Packet, proto};
 use crate::ruleset::datatype::{DataType, ifname_value};
 use crate::ruleset::{Hook, Ruleset};
@@ -331,7 +331,7 @@ impl<'w, R: Record> Walker<'w, R> {
             Some(port) => self.iface(port),
             None => {
                 let whom = ip.map_or("the packet".to_string(), |ip| ip.to_string());
-                let question = format!("port of {name} towards {whom}");
+                let question = format!("the port of {name} towards {whom}");
                 let ports: Vec<u128> = self
                     .host()
                     .ports(name)
@@ -368,14 +368,13 @@ impl<'w, R: Record> Walker<'w, R> {
             let attached = match (&base.devices, name) {
                 (Some(devices), Some(name)) => devices.iter().any(|d| d == name),
                 _ => {
-                    let question = format!(
-                        "chain {} is attached to {}",
-                        chain.name,
-                        name.unwrap_or("the interface")
+                    let question = Claim::new(
+                        format!("chain {}", chain.name),
+                        ("is", "is not"),
+                        format!("attached to {}", name.unwrap_or("the interface")),
                     );
                     let because = "nft 1.0.6 does not list the device; use a newer nft, or see `nft list chain`";
-                    self.know
-                        .ask(question, because, crate::logic::Source::Open, false)
+                    self.know.ask(question, because, Source::Open, false)
                 }
             };
             if attached {

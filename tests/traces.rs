@@ -322,8 +322,13 @@ fn every_traced_packet_takes_the_steps_that_the_kernel_took() {
                     )
                     .unwrap();
                     for choice in &walked.choices {
-                        writeln!(report, "  choice: {} = {}", choice.statement, choice.holds)
-                            .unwrap();
+                        writeln!(
+                            report,
+                            "  choice: {} = {}",
+                            choice.claim.said(true),
+                            choice.holds
+                        )
+                        .unwrap();
                     }
                 }
             }

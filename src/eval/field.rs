@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use crate::conntrack::{CtRef, Entry, state, status};
 use crate::host::{AddressType, LinkKind, RouteAnswer, RouteQuery, RouteType, TypeAnswer};
-use crate::logic::{Known, Source, max_of};
+use crate::logic::{Claim, Known, Source, max_of};
 use crate::packet::{Bits, assumed_field};
 use crate::ruleset::datatype::{DataType, ifname_value};
 use crate::ruleset::expr::{OptionOf, RtKey, SocketKey};
@@ -64,7 +64,11 @@ impl Env<'_, '_> {
                 | SocketKey::Mark
                 | SocketKey::Wildcard
                 | SocketKey::Cgroupv2 => {
-                    let question = "a local socket belongs to the packet".to_string();
+                    let question = Claim::new(
+                        "a local socket",
+                        ("belongs", "does not belong"),
+                        "to the packet",
+                    );
                     let because = "sockets are not part of a ruleset; see `ss -lntu` on the host";
                     if self.know.ask(question, because, Source::Default, false) {
                         Loaded::Unknown
@@ -357,7 +361,11 @@ impl Env<'_, '_> {
 
     /// The type of an address of which the input does not say whether it is the host's own.
     fn unknown_type(&mut self, address: IpAddr) -> Loaded {
-        let question = format!("{address} is an address of this host");
+        let question = Claim::new(
+            address.to_string(),
+            ("is", "is not"),
+            "an address of this host",
+        );
         let because = "say `--local ADDR` or give the addresses with `--addr` or a snapshot";
         if self.know.ask(question, because, Source::Open, false) {
             Loaded::Value(address_type_value(AddressType::Local))
@@ -432,7 +440,8 @@ impl Env<'_, '_> {
             Field::Meta(key) => match (key, value) {
                 (MetaKey::Mark, Some(value)) => self.skb.mark = value as u32,
                 (MetaKey::Mark, None) => {
-                    let question = "the mark that a rule computes is not 0".to_string();
+                    let question =
+                        Claim::new("the mark that a rule computes", ("is not", "is"), "0");
                     let because = "it is computed from what the input does not say";
                     self.skb.mark =
                         u32::from(self.know.ask(question, because, Source::Open, false));

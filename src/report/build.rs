@@ -12,7 +12,7 @@ use crate::nft::ast::{Document, Object, Stmt as Syntax};
 use crate::nft::print;
 use crate::packet::proto;
 use crate::ruleset::datatype::ifname_text;
-use crate::ruleset::{ChainId, ChainType, Policy, RuleId, Ruleset, Stmt};
+use crate::ruleset::{ChainId, ChainType, Operand, Policy, RuleId, Ruleset, Stmt};
 use crate::walk::explore::Explored;
 use crate::walk::step::{
     self, BridgeStep, Disposition, HostDrop, Outcome, PacketView, Path, RoutingDecision,
@@ -118,10 +118,15 @@ pub fn unknown_parts(ruleset: &Ruleset) -> Vec<UnknownPart> {
 
 /// A choice as a statement about the world.
 pub fn word_choice(choice: &Choice) -> String {
-    if choice.holds {
-        choice.statement.clone()
-    } else {
-        format!("not: {}", choice.statement)
+    choice.claim.said(choice.holds)
+}
+
+/// A fact and its value as one sentence.
+pub fn word_fact(fact: &str, value: &str) -> String {
+    match value {
+        "yes" => fact.to_string(),
+        value if fact.contains('.') && !fact.contains(' ') => format!("{fact} = {value}"),
+        value => format!("{fact}: {value}"),
     }
 }
 
@@ -238,7 +243,7 @@ fn host_drop_name(drop: HostDrop) -> &'static str {
 
 fn host_drop_text(drop: HostDrop, packet: &Packet) -> String {
     let (src, dst) = (packet.src.text(), packet.dst.text());
-    let iif = packet.iif.as_deref().unwrap_or("the interface");
+    let iif = packet.iif.as_ref().map_or("the interface", Field::text);
     match drop {
         HostDrop::NoRoute => format!("no route to {dst}; see `ip route get {dst}`"),
         HostDrop::Blackhole => format!("the route to {dst} is a blackhole"),
@@ -282,12 +287,12 @@ struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
-    fn iface(&self, iface: Iface) -> String {
+    fn iface(&self, iface: Iface) -> Field {
         match iface {
-            Iface::Link(at) => self.sources.host.links[at as usize].name.to_string(),
+            Iface::Link(at) => Field::Known(self.sources.host.links[at as usize].name.to_string()),
             Iface::Fact(fact) => match self.know.single(fact) {
-                Some(value) => ifname_text(value),
-                None => format!("? ({})", self.know.fact(fact).name),
+                Some(value) => Field::Known(ifname_text(value)),
+                None => Field::Unknown(self.know.fact(fact).name.clone()),
             },
         }
     }
@@ -547,22 +552,22 @@ impl Resolver<'_> {
             }
             (Actual::Value(value), _) => format!("{text}: the packet has {value}"),
             (Actual::Tuple(values), Stmt::Match(test)) => {
-                let set = match test.right {
-                    crate::ruleset::Operand::Set(set) => Some(self.sources.ruleset.set(set)),
-                    _ => None,
+                let shown = match test.right {
+                    Operand::Set(set) => self.sources.ruleset.set(set).display_key(values),
+                    _ => raw(values),
                 };
-                format!("{} is {}", subject(), self.tuple(values, set))
+                format!("{} is {shown}", subject())
             }
             (Actual::Tuple(values), Stmt::Vmap { map, .. } | Stmt::ObjectMap { map, .. }) => {
                 let set = self.sources.ruleset.set(*map);
                 format!(
                     "{} is {}, which the map does not have",
                     subject(),
-                    self.tuple(values, Some(set))
+                    set.display_key(values)
                 )
             }
             (Actual::Tuple(values), _) => {
-                format!("{text}: the packet has {}", self.tuple(values, None))
+                format!("{text}: the packet has {}", raw(values))
             }
             (Actual::Absent, _) => format!("{} does not exist for this packet", subject()),
             (Actual::Fact(fact), _) => {
@@ -575,31 +580,21 @@ impl Resolver<'_> {
         }
     }
 
-    fn tuple(&self, values: &[u128], set: Option<&crate::ruleset::Set>) -> String {
-        let parts: Vec<String> = values
-            .iter()
-            .enumerate()
-            .map(|(at, value)| {
-                let part = set.and_then(|set| set.key.get(at));
-                part.map_or_else(
-                    || value.to_string(),
-                    |component| component.data_type.display(*value),
-                )
-            })
-            .collect();
-        parts.join(" . ")
-    }
-
     fn bridge(&self, bridge: BridgeStep, packet: &Packet) -> StepKind {
-        let port = packet.in_port.as_deref().unwrap_or("a port");
-        let out = packet.out_port.as_deref().unwrap_or("another port");
+        let port = packet.in_port.as_ref().map_or("a port", Field::text);
+        let out = packet.out_port.as_ref().map_or("another port", Field::text);
         let (what, text) = match bridge {
             BridgeStep::Enters { bridge } => (
                 BridgeWhat::Enters,
-                format!(
-                    "comes in by {port}, a port of bridge {}",
-                    self.iface(bridge)
-                ),
+                match &packet.in_port {
+                    Some(Field::Known(port)) => {
+                        format!(
+                            "comes in by {port}, a port of bridge {}",
+                            self.iface(bridge).text()
+                        )
+                    }
+                    _ => format!("comes in by {port}"),
+                },
             ),
             BridgeStep::CallsIp => (
                 BridgeWhat::CallsIp,
@@ -616,7 +611,7 @@ impl Resolver<'_> {
             BridgeStep::Across => (BridgeWhat::Across, format!("bridged from {port} to {out}")),
             BridgeStep::Down { bridge } => (
                 BridgeWhat::Down,
-                format!("goes out by bridge {}", self.iface(bridge)),
+                format!("goes out by bridge {}", self.iface(bridge).text()),
             ),
             BridgeStep::PreroutingDone => (
                 BridgeWhat::PreroutingDone,
@@ -631,6 +626,7 @@ impl Resolver<'_> {
         for id in &walked.inferred {
             if let Some(inference) = self.sources.host.inferences.get(*id as usize) {
                 found.push(Assumption {
+                    words: word_fact(&inference.fact, &inference.value),
                     fact: inference.fact.clone(),
                     value: inference.value.clone(),
                     because: inference.because.clone(),
@@ -646,7 +642,8 @@ impl Resolver<'_> {
                 Source::Flag => "flag",
             };
             found.push(Assumption {
-                fact: choice.statement.clone(),
+                words: word_choice(choice),
+                fact: choice.claim.said(true),
                 value: if choice.holds { "yes" } else { "no" }.into(),
                 because: match choice.source {
                     Source::Open => "nobody said; both answers were tried".into(),
@@ -657,9 +654,11 @@ impl Resolver<'_> {
             });
         }
         for assumed in &walked.assumed {
+            let value = assumed.data_type.display(assumed.value);
             found.push(Assumption {
+                words: word_fact(assumed.fact, &value),
                 fact: assumed.fact.to_string(),
-                value: assumed.data_type.display(assumed.value),
+                value,
                 because: "a rule looks at it and the flow does not say it".into(),
                 source: "default",
                 confirm: assumed.settle.to_string(),
@@ -667,6 +666,12 @@ impl Resolver<'_> {
         }
         found
     }
+}
+
+/// Values of a key whose types are not known.
+fn raw(values: &[u128]) -> String {
+    let parts: Vec<String> = values.iter().map(u128::to_string).collect();
+    parts.join(" . ")
 }
 
 fn is_interface(expr: &crate::ruleset::Expr) -> bool {

@@ -3,7 +3,7 @@
 use crate::ruleset::Hook;
 
 use super::build::{Sources, is_bridge};
-use super::{FlowReport, Note, PathReport, RuleRef, Step, StepKind, Verdict};
+use super::{Field, FlowReport, Note, PathReport, RuleRef, Step, StepKind, Verdict};
 
 /// The notes for a flow, in the order of the path.
 pub(super) fn notes(report: &FlowReport, sources: Sources<'_>) -> Vec<Note> {
@@ -46,7 +46,7 @@ pub(super) fn notes(report: &FlowReport, sources: Sources<'_>) -> Vec<Note> {
             None,
         ));
     }
-    if let Some(oif) = &request.output.oif
+    if let Some(Field::Known(oif)) = &request.output.oif
         && masqueraded_into_bridge(request)
         && is_bridge(sources.host, oif)
     {

@@ -354,7 +354,12 @@ fn flow_of(flow: &model::FlowReport, matched_only: bool) -> Flow {
             dst: flow.flow.dst.to_string(),
             dport: flow.flow.dport,
             iif: flow.flow.iif.clone(),
-            oif: flow.request.output.oif.clone(),
+            oif: flow
+                .request
+                .output
+                .oif
+                .as_ref()
+                .and_then(|oif| oif.known().map(str::to_string)),
             mark: flow.flow.mark,
         },
         verdict: verdict(flow.verdict),
@@ -449,6 +454,11 @@ fn packet(packet: &model::Packet) -> Packet {
             None
         }
     };
+    let mut name = |name, field: &Option<Field>| field.as_ref().and_then(|f| known(name, f));
+    let iif = name("iif", &packet.iif);
+    let oif = name("oif", &packet.oif);
+    let in_port = name("in_port", &packet.in_port);
+    let out_port = name("out_port", &packet.out_port);
     let src = known("src", &packet.src);
     let dst = known("dst", &packet.dst);
     let sport = packet
@@ -469,10 +479,10 @@ fn packet(packet: &model::Packet) -> Packet {
         proto: packet.proto,
         icmp_type: packet.icmp.map(|(kind, _)| kind),
         icmp_code: packet.icmp.map(|(_, code)| code),
-        iif: packet.iif.clone(),
-        oif: packet.oif.clone(),
-        in_port: packet.in_port.clone(),
-        out_port: packet.out_port.clone(),
+        iif,
+        oif,
+        in_port,
+        out_port,
         mark: packet.mark,
         ttl: packet.ttl,
         ct_state: packet.ct_state,
@@ -533,7 +543,10 @@ fn step(step: &model::Step) -> Step {
         },
         model::StepKind::Routing(routing) => StepKind::Routing {
             decision: routing.decision,
-            oif: routing.oif.clone(),
+            oif: routing
+                .oif
+                .as_ref()
+                .and_then(|oif| oif.known().map(str::to_string)),
             route: routing.route.clone(),
             again: routing.again,
         },

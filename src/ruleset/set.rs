@@ -84,6 +84,16 @@ pub struct Set {
 }
 
 impl Set {
+    /// A key in nft's words: `10.0.0.1 . tcp`.
+    pub fn display_key(&self, values: &[u128]) -> String {
+        let part = |(at, value): (usize, &u128)| match self.key.get(at) {
+            Some(component) => component.data_type.display(*value),
+            None => value.to_string(),
+        };
+        let parts: Vec<String> = values.iter().enumerate().map(part).collect();
+        parts.join(" . ")
+    }
+
     /// Builds the index. `elements` in document order.
     pub fn new(
         table: TableId,

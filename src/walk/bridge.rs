@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::eval::{Iface, Pf, Skb};
 use crate::host::{IpFamily, RouteAnswer, RouteQuery, RouteType};
-use crate::logic::{Known, Source};
+use crate::logic::{Claim, Known, Source};
 use crate::packet::Bits;
 use crate::ruleset::Hook;
 use crate::ruleset::protocol::Base;
@@ -171,7 +171,11 @@ impl<R: Record> Walker<'_, R> {
     fn gateway(&mut self, bridge: Iface) -> Onward {
         let name = self.name(Some(bridge)).unwrap_or("the bridge");
         let has_address = self.host().addresses.iter().any(|a| a.dev == name);
-        let question = format!("hosts on {name} use this host as their gateway");
+        let question = Claim::new(
+            format!("hosts on {name}"),
+            ("use", "do not use"),
+            "this host as their gateway",
+        );
         let because = "the frame's Ethernet destination is not given; say it with `--ether`";
         if has_address {
             return Onward::Up { gateway: true };
@@ -192,18 +196,17 @@ impl<R: Record> Walker<'_, R> {
             (IpFamily::V4, "net.bridge.bridge-nf-call-iptables")
         };
         let name = self.name(Some(bridge)).unwrap_or_default();
-        if let Some(id) = self.host().inferences.iter().position(|i| i.fact == key) {
-            self.record
-                .origin(crate::host::Origin::Inferred(crate::host::InferenceId(
-                    id as u32,
-                )));
-        }
+        self.read_sysctl(key);
         match self.host().bridge_nf_call_on(family, name) {
             Some(on) => on,
             None => {
                 let because = format!("say `--sysctl {key}=1` when it is on");
                 !self.know.ask(
-                    format!("bridged frames do not pass the IP hooks ({key} = 0)"),
+                    Claim::new(
+                        "bridged frames",
+                        ("do not pass", "pass"),
+                        format!("the IP hooks ({key})"),
+                    ),
                     because,
                     Source::Default,
                     true,

@@ -1,7 +1,7 @@
 //! Base chains and the chains they call (`nft_do_chain`).
 
 use crate::eval::{Pf, RuleEnd, Skb};
-use crate::logic::Source;
+use crate::logic::{Claim, Source};
 use crate::ruleset::{ChainId, Dormancy, Hook, Policy, RuleId};
 
 use super::step::{Disposition, RuleOutcome, RuleStep, StepKind, Taken};
@@ -21,7 +21,11 @@ impl<R: Record> Walker<'_, R> {
     ) -> Result<(), Ended> {
         let table = self.ruleset().table_of(id);
         if table.dormancy == Dormancy::Possibly {
-            let question = format!("table {} {} is dormant", table.family, table.name);
+            let question = Claim::new(
+                format!("table {} {}", table.family, table.name),
+                ("is", "is not"),
+                "dormant",
+            );
             let because = "nft 1.0.6 garbles the flags of tables; see `nft list table`, or list it with a newer nft";
             if self.know.ask(question, because, Source::Open, false) {
                 return Ok(());

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::eval::{Iface, Pf, Skb};
 use crate::host::{FoundRoute, IpFamily, RouteAnswer, RouteQuery, RouteType};
-use crate::logic::{Known, Source, max_of};
+use crate::logic::{Claim, Known, Source, max_of};
 use crate::ruleset::{ChainType, Hook};
 
 use super::step::{BridgeStep, Disposition, HostDrop, RoutingDecision, RoutingStep, StepKind};
@@ -153,7 +153,7 @@ impl<R: Record> Walker<'_, R> {
                 next_hop: None,
             });
         }
-        let question = format!("{dst} is an address of this host");
+        let question = Claim::new(dst.to_string(), ("is", "is not"), "an address of this host");
         if self.know.ask(
             question,
             format!("{missing}; {LOCAL_ADDRESS}"),
@@ -177,7 +177,7 @@ impl<R: Record> Walker<'_, R> {
     }
 
     fn unknown_out(&mut self, dst: IpAddr) -> Iface {
-        let question = format!("interface towards {dst}");
+        let question = format!("the interface towards {dst}");
         self.unknown_iface(
             &question,
             "say it with `--route PREFIX,dev=IF`, or give the routes with a snapshot",
@@ -187,9 +187,13 @@ impl<R: Record> Walker<'_, R> {
     /// Device and gateway of a route; of several next hops the first.
     fn out_of(&mut self, route: &FoundRoute, dst: IpAddr) -> (Iface, Option<IpAddr>) {
         if route.nexthops.len() > 1 {
-            let question = format!(
-                "of {} next hops towards {dst} the first is taken",
-                route.nexthops.len()
+            let question = Claim::new(
+                format!(
+                    "of {} next hops towards {dst} the first",
+                    route.nexthops.len()
+                ),
+                ("is", "is not"),
+                "taken",
             );
             let because = "the kernel picks one by a hash of addresses and ports";
             self.know.ask(question, because, Source::Default, true);
@@ -201,24 +205,39 @@ impl<R: Record> Walker<'_, R> {
         }
     }
 
+    /// Records that a setting was used, where it was worked out from the ruleset.
+    pub(super) fn read_sysctl(&mut self, key: &str) {
+        let inferences = &self.host().inferences;
+        if let Some(id) = inferences.iter().position(|i| i.fact == key) {
+            self.record
+                .origin(crate::host::Origin::Inferred(crate::host::InferenceId(
+                    id as u32,
+                )));
+        }
+    }
+
     fn forwarding(&mut self, skb: &Skb) -> bool {
         let family = if skb.packet.v6 {
             IpFamily::V6
         } else {
             IpFamily::V4
         };
+        let key = match family {
+            IpFamily::V6 => "net.ipv6.conf.all.forwarding",
+            IpFamily::V4 => "net.ipv4.ip_forward",
+        };
+        self.read_sysctl(key);
         let dev = self.name(skb.iif);
         match self.host().ip_forward(family, dev) {
             Some(on) => on,
             None => {
-                let key = if skb.packet.v6 {
-                    "net.ipv6.conf.all.forwarding"
-                } else {
-                    "net.ipv4.ip_forward"
-                };
                 let because = format!("say `--sysctl {key}=0` when it is off");
                 self.know.ask(
-                    format!("this host forwards packets ({key} = 1)"),
+                    Claim::new(
+                        "this host",
+                        ("forwards", "does not forward"),
+                        format!("packets ({key})"),
+                    ),
                     because,
                     Source::Default,
                     true,
@@ -277,8 +296,11 @@ impl<R: Record> Walker<'_, R> {
                     match strictness {
                         Some(1) if !back => Err(self.host_drop(skb, Pf::Ip, HostDrop::RpFilter)),
                         None if !back => {
-                            let question =
-                                format!("the reverse path filter of {dev} is not strict");
+                            let question = Claim::new(
+                                format!("the reverse path filter of {dev}"),
+                                ("is not", "is"),
+                                "strict",
+                            );
                             let because = format!(
                                 "the way back to {src} is not by {dev}; say `--sysctl net.ipv4.conf.{dev}.rp_filter=1`"
                             );
@@ -435,7 +457,8 @@ impl<R: Record> Walker<'_, R> {
                     self.routed(skb, RoutingDecision::Output, words, again);
                     return Ok(());
                 }
-                let question = format!("{dst} is an address of this host");
+                let question =
+                    Claim::new(dst.to_string(), ("is", "is not"), "an address of this host");
                 let local = self.know.ask(
                     question,
                     format!("{missing}; {LOCAL_ADDRESS}"),

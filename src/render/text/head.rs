@@ -5,7 +5,7 @@ use super::page::{Page, Style, Text};
 use super::rule;
 use super::words;
 use crate::report::{
-    ChainStep, FlowReport, NatStep, PathReport, RuleStep, Step, StepKind, Verdict,
+    ChainStep, Field, FlowReport, NatStep, PathReport, RuleStep, Step, StepKind, Verdict,
 };
 use crate::ruleset::Hook;
 
@@ -123,11 +123,10 @@ fn why(page: &mut Page, flow: &FlowReport, options: &Options) {
 fn way(path: &PathReport, seen_by: &str) -> Text {
     let mut text = Text::plain(match &path.input {
         packet if packet.in_port.is_some() && path.disposition == "bridged" => {
-            port(packet.in_port.as_deref())
+            port(packet.in_port.as_ref())
         }
         packet => match (&packet.iif, &packet.in_port) {
-            (Some(iif), _) => iif.clone(),
-            (None, Some(port)) => port.clone(),
+            (Some(name), _) | (None, Some(name)) => entered_by(path, name),
             (None, None) => "this\u{a0}host".to_string(),
         },
     });
@@ -157,15 +156,15 @@ fn way(path: &PathReport, seen_by: &str) -> Text {
     }
     let out = match (&path.output.oif, &path.output.out_port) {
         _ if path.disposition == "local" => "this\u{a0}host".to_string(),
-        (_, Some(_)) if path.disposition == "bridged" => port(path.output.out_port.as_deref()),
-        (Some(oif), _) => oif.clone(),
-        (None, out_port) => port(out_port.as_deref()),
+        (_, Some(_)) if path.disposition == "bridged" => port(path.output.out_port.as_ref()),
+        (Some(oif), _) => oif.text().to_string(),
+        (None, out_port) => port(out_port.as_ref()),
     };
     text.push(format!(" → {out}"), Style::Plain);
     if path.disposition == "bridged"
         && let Some(bridge) = &path.output.oif
     {
-        text.push(format!(" inside bridge {bridge}"), Style::Plain);
+        text.push(format!(" inside bridge {}", bridge.text()), Style::Plain);
     }
     if words::same_ends(&path.input, &path.output) {
         text.push(", addresses unchanged", Style::Plain);
@@ -176,8 +175,18 @@ fn way(path: &PathReport, seen_by: &str) -> Text {
     text
 }
 
-fn port(name: Option<&str>) -> String {
-    name.unwrap_or("?").to_string()
+/// The interface a packet came in by; where its port is not known, the first one on its way that is: the bridge.
+fn entered_by(path: &PathReport, name: &Field) -> String {
+    let mut seen = path
+        .steps
+        .iter()
+        .filter_map(|step| step.packet.iif.as_ref());
+    let first = seen.find_map(Field::known);
+    name.known().or(first).unwrap_or(name.text()).to_string()
+}
+
+fn port(name: Option<&Field>) -> String {
+    name.map_or("?", Field::text).to_string()
 }
 
 /// The translations of the request and the rules that made them.

@@ -5,7 +5,7 @@ use super::chain::Block;
 use super::head::{Detail, change, ended_by};
 use super::page::{Page, Style, Text};
 use super::words;
-use crate::report::{ConntrackStep, Packet, PathReport, RoutingStep, StepKind, Verdict};
+use crate::report::{ConntrackStep, Field, Packet, PathReport, RoutingStep, StepKind, Verdict};
 use crate::ruleset::Hook;
 
 /// Where the text of a line between the hooks begins.
@@ -44,8 +44,8 @@ fn heading(page: &mut Page, title: &str, path: &PathReport) {
     let packet = &path.input;
     let mut text = Text::plain(words::ends(packet));
     match (&packet.iif, &packet.in_port) {
-        (_, Some(port)) => text.push(format!(" in by port\u{a0}{port}"), Style::Plain),
-        (Some(iif), None) => text.push(format!(" in by {iif}"), Style::Plain),
+        (_, Some(port)) => text.push(format!(" in by {}", words::port(port)), Style::Plain),
+        (Some(iif), None) => text.push(format!(" in by {}", iif.text()), Style::Plain),
         (None, None) => text.push(" sent by this host", Style::Plain),
     };
     if let Some(state) = path.steps.iter().find_map(|step| match &step.kind {
@@ -195,8 +195,8 @@ fn marked(after: &Packet) -> Option<Text> {
 }
 
 fn route(routing: &RoutingStep) -> Text {
-    let to = |oif: &Option<String>| match oif {
-        Some(oif) => format!(" to {oif}"),
+    let to = |oif: &Option<Field>| match oif {
+        Some(oif) => format!(" to {}", oif.text()),
         None => String::new(),
     };
     let decision = match routing.decision {
@@ -219,8 +219,10 @@ fn route(routing: &RoutingStep) -> Text {
 
 fn leaves(packet: &Packet) -> Text {
     let mut text = Text::plain(match (&packet.oif, &packet.out_port) {
-        (Some(oif), Some(port)) if oif != port => format!("by {oif} (port\u{a0}{port}) as "),
-        (Some(name), _) | (None, Some(name)) => format!("by {name} as "),
+        (Some(oif), Some(port @ Field::Known(_))) if oif != port => {
+            format!("by {} ({}) as ", oif.text(), words::port(port))
+        }
+        (Some(name), _) | (None, Some(name)) => format!("by {} as ", name.text()),
         (None, None) => "as ".to_string(),
     });
     text.push(words::ends(packet), Style::Strong);

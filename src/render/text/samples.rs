@@ -38,7 +38,7 @@ fn packet(src: (&str, u16), dst: (&str, u16), iif: Option<&str>) -> Packet {
         }),
         proto: 17,
         icmp: None,
-        iif: iif.map(str::to_string),
+        iif: iif.map(|name| Field::Known(name.to_string())),
         oif: None,
         in_port: None,
         out_port: None,
@@ -197,10 +197,10 @@ impl Way {
     }
 
     fn route(mut self, decision: &'static str, oif: Option<&str>, route: &str) -> Way {
-        self.now.oif = oif.map(str::to_string);
+        self.now.oif = oif.map(|name| Field::Known(name.to_string()));
         self.step(StepKind::Routing(RoutingStep {
             decision,
-            oif: oif.map(str::to_string),
+            oif: oif.map(|name| Field::Known(name.to_string())),
             route: Some(route.to_string()),
             again: false,
         }))
@@ -533,7 +533,7 @@ fn c1_request() -> PathReport {
             "docker1 is a bridge: the packet goes down to its port vethradius",
         )
         .at("bridge", Hook::Output);
-    way.now.out_port = Some("vethradius".to_string());
+    way.now.out_port = Some(Field::Known("vethradius".to_string()));
     way.chain("bridge filter OUTPUT", "filter -200 filter", true)
         .yes("OUTPUT", 6, "ether type ip counter", "continue")
         .policy("OUTPUT", true)
@@ -544,7 +544,7 @@ fn c1_request() -> PathReport {
 
 fn c1_reply() -> PathReport {
     let mut packet = packet(("172.20.0.4", 1812), ("172.20.0.1", 0), Some("docker1"));
-    packet.in_port = Some("vethradius".to_string());
+    packet.in_port = Some(Field::Known("vethradius".to_string()));
     let way = Way::new(packet)
         .at("bridge", Hook::Prerouting)
         .bridge(
@@ -645,6 +645,7 @@ pub(super) fn published_port() -> FlowReport {
     );
     flow.assumptions = vec![
         Assumption {
+            words: "address of docker1: 172.20.0.1/24".to_string(),
             fact: "address of docker1".to_string(),
             value: "172.20.0.1/24".to_string(),
             because:
@@ -655,6 +656,7 @@ pub(super) fn published_port() -> FlowReport {
                 .to_string(),
         },
         Assumption {
+            words: "net.bridge.bridge-nf-call-iptables = 1".to_string(),
             fact: "net.bridge.bridge-nf-call-iptables".to_string(),
             value: "1".to_string(),
             because: "Docker switches it on".to_string(),
@@ -1012,7 +1014,7 @@ pub(super) fn from_this_host() -> FlowReport {
 pub(super) fn bridged() -> FlowReport {
     let path = |src: (&str, u16), dst: (&str, u16), ports: (&str, &str), state: &'static str| {
         let mut packet = packet(src, dst, Some("br0"));
-        packet.in_port = Some(ports.0.to_string());
+        packet.in_port = Some(Field::Known(ports.0.to_string()));
         let mut way = Way::new(packet)
             .at("bridge", Hook::Prerouting)
             .bridge(
@@ -1026,8 +1028,8 @@ pub(super) fn bridged() -> FlowReport {
             .at("ip", Hook::Prerouting)
             .conntrack(state, state == "established")
             .at("bridge", Hook::Forward);
-        way.now.out_port = Some(ports.1.to_string());
-        way.now.oif = Some("br0".to_string());
+        way.now.out_port = Some(Field::Known(ports.1.to_string()));
+        way.now.oif = Some(Field::Known("br0".to_string()));
         way.bridge(
             BridgeWhat::Across,
             &format!("the frame stays on br0: out by port {}", ports.1),

@@ -133,11 +133,7 @@ fn assumptions(page: &mut Page, assumptions: &[Assumption]) {
     }
     heading(page, "ASSUMED", "");
     for (at, assumption) in assumptions.iter().enumerate() {
-        let mut text = Text::plain(&assumption.fact);
-        if !assumption.value.is_empty() {
-            text.push(" = ", Style::Plain);
-            text.push(&assumption.value, Style::Strong);
-        }
+        let mut text = Text::new(&assumption.words, Style::Strong);
         let source = match assumption.source {
             "default" => "by default",
             "flag" => "by a flag",

@@ -202,3 +202,11 @@ pub(super) fn count(number: usize, one: &str, many: &str) -> String {
         number => format!("{number} {many}"),
     }
 }
+
+/// A bridge port, with the word for it where it is only a name.
+pub(super) fn port(port: &Field) -> String {
+    match port {
+        Field::Known(name) => format!("port\u{a0}{name}"),
+        Field::Unknown(words) => words.clone(),
+    }
+}
