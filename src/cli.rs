@@ -9,6 +9,7 @@ mod output;
 mod schema;
 mod show;
 mod snapshot;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -40,6 +41,8 @@ enum Command {
     Graph(Box<graph::Graph>),
     /// Write this host's ruleset, addresses, routes and settings into one file.
     Snapshot(snapshot::Snapshot),
+    /// Send the packet through a real kernel and compare what it does with the model.
+    Verify(Box<verify::Verify>),
     /// Print the JSON Schema of an output format.
     Schema(schema::Schema),
     /// Print the shell completions.
@@ -82,6 +85,13 @@ impl Failure {
     fn usage(error: impl Into<anyhow::Error>) -> Failure {
         Failure {
             exit: Exit::Usage,
+            error: error.into(),
+        }
+    }
+
+    fn undetermined(error: impl Into<anyhow::Error>) -> Failure {
+        Failure {
+            exit: Exit::Undetermined,
             error: error.into(),
         }
     }
@@ -214,6 +224,7 @@ pub fn main() -> ExitCode {
         Command::Show(command) => command.run(),
         Command::Graph(command) => command.run(),
         Command::Snapshot(command) => command.run(),
+        Command::Verify(command) => command.run(),
         Command::Schema(command) => command.run(),
         Command::Completions(command) => command.run(),
         Command::Man(command) => command.run(),

@@ -15,6 +15,7 @@ pub mod hooks;
 pub mod host;
 pub mod infer;
 pub mod iptables;
+pub mod kernel;
 pub mod load;
 pub mod logic;
 pub mod nft;

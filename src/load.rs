@@ -186,6 +186,32 @@ pub fn load(source: &str, text: &str, saves: &[SaveText]) -> Result<Loaded, Load
     }
 }
 
+/// The iptables-save text that an input itself is, or holds.
+pub fn saves_within(source: &str, text: &str) -> Vec<SaveText> {
+    let save = |text: String, family| SaveText {
+        source: source.into(),
+        text,
+        family,
+    };
+    match recognise(text) {
+        Kind::Listing | Kind::NftText => Vec::new(),
+        Kind::IptablesSave => save::detect_family(text)
+            .map(|family| save(text.into(), family))
+            .into_iter()
+            .collect(),
+        Kind::Bundle => {
+            let Ok(bundle) = bundle::read(source, text) else {
+                return Vec::new();
+            };
+            let v4 = bundle.iptables_save.map(|t| save(t, iptables::Family::Ip));
+            let v6 = bundle
+                .ip6tables_save
+                .map(|t| save(t, iptables::Family::Ip6));
+            v4.into_iter().chain(v6).collect()
+        }
+    }
+}
+
 /// A diagnostic about a part of an input gets the input's name.
 fn named(diagnostics: Vec<Diagnostic>, source: &str) -> impl Iterator<Item = Diagnostic> + '_ {
     diagnostics.into_iter().map(move |mut diagnostic| {

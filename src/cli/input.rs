@@ -79,6 +79,10 @@ pub(super) struct Input {
     pub host: Host,
     /// Where facts came from.
     pub sources: Vec<String>,
+    /// The ruleset's own text, when it was nft syntax.
+    pub own_words: Option<String>,
+    /// iptables-save text of the same host.
+    pub saves: Vec<SaveText>,
 }
 
 /// Reads the ruleset and all facts.
@@ -139,8 +143,10 @@ pub(super) fn read(ruleset: Option<&str>, facts: &Facts) -> Result<Input, Failur
         host = Some(bundle.host);
         sources.push(name);
     }
+    let mut own_words = None;
     let mut loaded = match load::recognise(&content) {
         Kind::NftText => {
+            own_words = Some(content.clone());
             let json = crate::nft_tool::convert(&content)
                 .map_err(|error| Failure::unreadable(anyhow!("{source}: {error}")))?;
             load::load(&source, &json, &saves)
@@ -151,11 +157,14 @@ pub(super) fn read(ruleset: Option<&str>, facts: &Facts) -> Result<Input, Failur
     loaded.diagnostics.extend(extra);
     let mut host = host.unwrap_or_else(|| std::mem::take(&mut loaded.host));
     add_facts(&mut host, facts, &mut loaded, &mut sources)?;
+    saves.extend(load::saves_within(&source, &content));
     Ok(Input {
         source,
         loaded,
         host,
         sources,
+        own_words,
+        saves,
     })
 }
 

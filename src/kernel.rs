@@ -1,0 +1,594 @@
+//! The lab: the host of a context in network namespaces, the real nft, a real packet, and what the kernel did with it
+//! beside what the model says.
+//!
+//! [`lab`] builds the host and moves frames, [`talk`] has a conversation in it, [`trace`] reads nft's trace, and [`compare`]
+//! puts both ways into the same terms. The running host is not touched: everything happens in namespaces without a
+//! name, which end with the program.
+
+pub mod compare;
+pub mod frame;
+pub mod lab;
+pub mod side_by_side;
+pub mod sys;
+pub mod talk;
+pub mod trace;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use crate::eval::{Iface, World};
+use crate::explain::{Question, explain};
+use crate::hooks::Hooks;
+use crate::host::{Host, IpFamily, LinkKind, Mac, RouteAnswer, RouteQuery, RouteType};
+use crate::iptables;
+use crate::load::{Loaded, SaveText, load};
+use crate::logic::{Knowledge, Known};
+use crate::nft::ast::{Document, Object, Stmt};
+use crate::nft::print;
+use crate::packet::{Spec, proto, tcp};
+use crate::ruleset::Ruleset;
+use crate::walk::step::Walked;
+use crate::walk::{Entrance, GivenState, Probe, link_values, walk};
+
+use compare::{End, Way, first_difference, of_kernel, of_model};
+use frame::Headers;
+use lab::{Lab, LabError, fail};
+use talk::{Conversation, From, Opening, converse};
+
+pub use lab::{in_a_lab, prepare};
+
+/// The source port of a flow that names none.
+const SOURCE_PORT: u16 = 40000;
+/// The destination port of a flow that names none: discard.
+const DESTINATION_PORT: u16 = 9;
+/// How many answers to open questions are tried.
+const MAX_WALKS: usize = 64;
+
+/// A ruleset in the words of the programs that load it.
+#[derive(Debug, Clone, Default)]
+pub struct Words {
+    /// For `nft -f`.
+    pub nft: String,
+    /// For `iptables-nft-restore` and `ip6tables-nft-restore`.
+    pub iptables: Vec<(IpFamily, String)>,
+}
+
+/// One packet's way, by the model and by the kernel.
+#[derive(Debug, Clone)]
+pub struct Pair {
+    pub model: Way,
+    pub kernel: Way,
+    /// The row in which they differ first.
+    pub difference: Option<usize>,
+}
+
+impl Pair {
+    fn new(model: Way, kernel: Way) -> Pair {
+        let difference = first_difference(&model, &kernel);
+        Pair {
+            model,
+            kernel,
+            difference,
+        }
+    }
+}
+
+/// What a comparison came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Agreement {
+    Yes,
+    No,
+    /// The model leaves it open, and why.
+    Unknown(String),
+}
+
+/// A flow, verified.
+#[derive(Debug, Clone)]
+pub struct Verified {
+    /// The packet that was sent, in words.
+    pub sent: String,
+    pub request: Pair,
+    pub reply: Option<Pair>,
+    pub agreement: Agreement,
+    /// Remarks for people, one line each.
+    pub notes: Vec<String>,
+    /// What nft printed.
+    pub trace: Vec<String>,
+}
+
+/// The words that load a ruleset: the user's own where there are some, otherwise printed from the listing. What
+/// iptables wrote is loaded by iptables.
+pub fn words(loaded: &Loaded, own: Option<&str>, saves: &[SaveText]) -> Result<Words, LabError> {
+    if let Some(text) = own {
+        return Ok(Words {
+            nft: text.to_string(),
+            iptables: Vec::new(),
+        });
+    }
+    let mut words = Words::default();
+    let mut document = loaded.document.clone();
+    for (name, family, kind, flag) in [
+        ("ip", iptables::Family::Ip, IpFamily::V4, "--iptables-save"),
+        (
+            "ip6",
+            iptables::Family::Ip6,
+            IpFamily::V6,
+            "--ip6tables-save",
+        ),
+    ] {
+        let Some(table) = opaque_table(&document, name) else {
+            continue;
+        };
+        let Some(save) = saves.iter().find(|save| save.family == family) else {
+            return fail(format!(
+                "table {name} {table} has iptables extensions (`xt`), which nft cannot load; give them with `{flag}`"
+            ));
+        };
+        let tables: Vec<&str> = save
+            .text
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix('*'))
+            .collect();
+        document
+            .objects
+            .retain(|object| !owner(object).is_some_and(|(f, t)| f == name && tables.contains(&t)));
+        words.iptables.push((kind, save.text.clone()));
+    }
+    words.nft = print::document(&document);
+    Ok(words)
+}
+
+/// The first table of a family with a statement that only iptables can load.
+fn opaque_table(document: &Document, family: &str) -> Option<String> {
+    document.objects.iter().find_map(|object| match object {
+        Object::Rule(rule) if rule.family == family => rule
+            .expr
+            .iter()
+            .flatten()
+            .any(|stmt| matches!(stmt, Stmt::Xt(_)))
+            .then(|| rule.table.to_string()),
+        _ => None,
+    })
+}
+
+/// Family and table that an object belongs to.
+fn owner(object: &Object) -> Option<(&str, &str)> {
+    match object {
+        Object::Table(table) => Some((&table.family, &table.name)),
+        Object::Chain(chain) => Some((&chain.family, &chain.table)),
+        Object::Rule(rule) => Some((&rule.family, &rule.table)),
+        Object::Set(set) | Object::Map(set) => Some((&set.family, &set.table)),
+        _ => None,
+    }
+}
+
+/// Which rule of the user's ruleset a handle of the kernel means: by chain and position.
+struct Handles(HashMap<(String, String, String, u64), u64>);
+
+impl Handles {
+    fn new(ruleset: &Ruleset, listing: &str) -> Result<Handles, LabError> {
+        let in_kernel = load("the lab", listing, &[])
+            .map_err(|error| LabError(error.to_string()))?
+            .ruleset;
+        let mut handles = HashMap::new();
+        for chain in &ruleset.chains {
+            let table = ruleset.table(chain.table);
+            let place = format!("chain {} {} {}", table.family, table.name, chain.name);
+            let Some(twin) = in_kernel.find_chain(table.family, &table.name, &chain.name) else {
+                return fail(format!("{place} is not there after loading"));
+            };
+            let twin = in_kernel.chain(twin);
+            if twin.rules.len() != chain.rules.len() {
+                return fail(format!(
+                    "{place} has {} rules after loading, not {}; nft cannot write all that it reads",
+                    twin.rules.len(),
+                    chain.rules.len()
+                ));
+            }
+            for (own, theirs) in chain.rules.iter().zip(&twin.rules) {
+                let key = (
+                    table.family.to_string(),
+                    table.name.to_string(),
+                    chain.name.to_string(),
+                    in_kernel.rule(*theirs).handle.0,
+                );
+                handles.insert(key, ruleset.rule(*own).handle.0);
+            }
+        }
+        Ok(Handles(handles))
+    }
+
+    fn of(&self, family: &str, table: &str, chain: &str, handle: u64) -> u64 {
+        let key = (family.into(), table.into(), chain.into(), handle);
+        self.0.get(&key).copied().unwrap_or(handle)
+    }
+}
+
+/// Verifies one flow: builds its host, sends it and compares. To be called in a thread of its own ([`in_a_lab`]).
+pub fn verify(
+    loaded: &Loaded,
+    words: &Words,
+    host: &Host,
+    question: &Question,
+) -> Result<Verified, LabError> {
+    let question = &definite(question)?;
+    let hooks = Hooks::new(&loaded.ruleset);
+    let answer = explain(loaded, &hooks, host, question).map_err(|e| LabError(e.to_string()))?;
+    let local = match question.flow.src {
+        _ if question.iif.is_some() || question.in_port.is_some() => false,
+        None => true,
+        Some(src) => answer.host.addresses.iter().any(|a| a.ip == src) || src.is_loopback(),
+    };
+    let entry = if local {
+        None
+    } else {
+        let by = question.in_port.clone().or(question.iif.clone());
+        let by = by.or(answer.report.flow.iif.clone());
+        Some(by.ok_or_else(|| {
+            LabError("it is not known where the packet enters; say it with `--iif NAME`".into())
+        })?)
+    };
+    let mut lab = Lab::build(&answer.host)?;
+    let listing = lab.load(&words.nft, &words.iptables)?;
+    let handles = Handles::new(&loaded.ruleset, &listing)?;
+    let opening = opening(&mut lab, question, entry.as_deref())?;
+    let conversation = converse(&mut lab, &opening)?;
+    let facts = lab.facts()?;
+    let mut verified = compare(
+        loaded,
+        &hooks,
+        &facts,
+        question,
+        &opening,
+        &conversation,
+        |f, t, c, h| handles.of(f, t, c, h),
+    )?;
+    for assumption in &answer.report.assumptions {
+        if assumption.source == "inferred" {
+            let note = format!("nobody gave it, so in the lab {}", assumption.words);
+            verified.notes.push(note);
+        }
+    }
+    verified.notes.append(&mut lab.notes);
+    Ok(verified)
+}
+
+/// A question with every field of the packet decided.
+fn definite(question: &Question) -> Result<Question, LabError> {
+    let mut question = question.clone();
+    if question.state != GivenState::New {
+        return fail(
+            "`--ct-state` cannot be verified: the lab sends the first packet of a conversation",
+        );
+    }
+    if question.assume != Default::default() {
+        return fail("`--assume` cannot be verified: the lab cannot fill a limit or quota");
+    }
+    if question.flow.proto == proto::DCCP {
+        return fail("the lab cannot make DCCP packets");
+    }
+    let flow = &mut question.flow;
+    if proto::has_ports(flow.proto) {
+        flow.sport.get_or_insert(SOURCE_PORT);
+        flow.dport.get_or_insert(DESTINATION_PORT);
+    }
+    match flow.proto {
+        proto::TCP => {
+            question.tcp_flags.get_or_insert(tcp::SYN);
+        }
+        proto::ICMP => {
+            question.icmp.get_or_insert((8, 0));
+        }
+        proto::ICMPV6 => {
+            question.icmp.get_or_insert((128, 0));
+        }
+        _ => {}
+    }
+    Ok(question)
+}
+
+/// The first packet of a question, addressed as somebody out there would.
+pub fn opening(
+    lab: &mut Lab,
+    question: &Question,
+    entry: Option<&str>,
+) -> Result<Opening, LabError> {
+    let flow = &question.flow;
+    let any = sys::any(flow.dst.is_ipv6());
+    let mut headers = Headers {
+        src: flow.src.unwrap_or(any),
+        dst: flow.dst,
+        proto: flow.proto,
+        sport: flow.sport.unwrap_or(0),
+        dport: flow.dport.unwrap_or(0),
+        icmp: question.icmp,
+        query: (0x4e46, 1),
+        tcp_flags: question.tcp_flags.unwrap_or(0),
+        seq: 1000,
+        ack: 0,
+        ttl: 64,
+        padding: 0,
+    };
+    if let Some(length) = question.length {
+        let shortest = headers.encode().len();
+        headers.padding = match usize::from(length).checked_sub(shortest) {
+            Some(padding) if padding <= 1400 => padding as u16,
+            _ => {
+                return fail(format!(
+                    "`--length {length}`: the lab sends packets of {shortest} to {} bytes here",
+                    shortest + 1400
+                ));
+            }
+        };
+    }
+    let from = match entry {
+        None => From::Host {
+            oif: question.oif.clone(),
+        },
+        Some(_) if question.mark != 0 => {
+            return fail(
+                "`--mark` cannot be verified for a packet from outside: a wire carries no mark",
+            );
+        }
+        Some(device) => outside(lab, question, device, headers.src)?,
+    };
+    Ok(Opening {
+        headers,
+        from,
+        mark: question.mark,
+        uid: question.uid,
+    })
+}
+
+/// The frame's addresses: the sender writes the next station's.
+fn outside(
+    lab: &mut Lab,
+    question: &Question,
+    device: &str,
+    src: IpAddr,
+) -> Result<From, LabError> {
+    let dst = question.flow.dst;
+    let Some(link) = lab.host().link(device).cloned() else {
+        return fail(format!("the host has no interface `{device}`"));
+    };
+    let (port, bridge) = if link.kind == LinkKind::Bridge {
+        let port = match &question.in_port {
+            Some(port) => port.clone(),
+            None => lab.home(device, src, None),
+        };
+        (port, Some(device.to_string()))
+    } else {
+        let bridge = lab.host().bridge_of(device).map(str::to_string);
+        (device.to_string(), bridge)
+    };
+    if !lab.has_wire(&port) {
+        return fail(match bridge {
+            Some(_) if port.is_empty() => {
+                format!("bridge {device} has no port by which a packet could enter")
+            }
+            _ => format!("nothing can be sent into `{port}` from outside"),
+        });
+    }
+    let behind = bridge.as_deref().unwrap_or(&port);
+    let own = lab.host().link(behind).and_then(|link| link.mac);
+    let own = own.unwrap_or_default();
+    let from = question.ether_src.unwrap_or(lab.mac_of(behind, src));
+    let to = match (question.ether_dst, &bridge) {
+        (Some(mac), _) => mac,
+        (None, _) if dst.is_multicast() || is_broadcast(lab.host(), behind, dst) => group(dst),
+        (None, None) => own,
+        (None, Some(bridge)) if is_sibling(lab.host(), bridge, dst) => lab.mac_of(bridge, dst),
+        (None, Some(_)) => own,
+    };
+    if let Some(bridge) = &bridge {
+        lab.move_in(bridge, src, &port);
+        if to != own && to[0] & 1 == 0 {
+            let home = lab.home(bridge, dst, Some(&port));
+            lab.teach(to, &home)?;
+        }
+    }
+    Ok(From::Outside {
+        device: port,
+        dst: to,
+        src: from,
+    })
+}
+
+/// Whether an address is behind a bridge, not this host's and not behind a router.
+fn is_sibling(host: &Host, bridge: &str, dst: IpAddr) -> bool {
+    match host.route(&RouteQuery::to(dst)) {
+        RouteAnswer::Found(route) if route.kind == RouteType::Unicast => route
+            .nexthops
+            .iter()
+            .any(|hop| hop.dev.as_deref() == Some(bridge) && hop.via.is_none()),
+        RouteAnswer::Found(_) => false,
+        RouteAnswer::NoRoute | RouteAnswer::Unknown { .. } => {
+            !host.addresses.iter().any(|a| a.dev == bridge)
+        }
+    }
+}
+
+fn is_broadcast(host: &Host, device: &str, dst: IpAddr) -> bool {
+    let IpAddr::V4(v4) = dst else {
+        return false;
+    };
+    v4.is_broadcast()
+        || host.addresses.iter().any(|a| {
+            a.dev == device
+                && a.prefix_len < 31
+                && matches!(a.subnet(), Some(ipnet::IpNet::V4(net)) if net.broadcast() == v4)
+        })
+}
+
+/// The Ethernet address of a group.
+fn group(dst: IpAddr) -> Mac {
+    match dst {
+        IpAddr::V4(v4) if v4.is_multicast() => {
+            let [_, b, c, d] = v4.octets();
+            [1, 0, 0x5e, b & 0x7f, c, d]
+        }
+        IpAddr::V4(_) => [0xff; 6],
+        IpAddr::V6(v6) => {
+            let o = v6.octets();
+            [0x33, 0x33, o[12], o[13], o[14], o[15]]
+        }
+    }
+}
+
+/// The model's question about the packet that was sent.
+fn probe(host: &Host, question: &Question, opening: &Opening) -> Result<Probe, LabError> {
+    let iface = |name: &str| {
+        let at = host.links.iter().position(|link| link.name == name);
+        at.map(|at| Iface::Link(at as u16))
+            .ok_or_else(|| LabError(format!("interface `{name}` is not there in the lab")))
+    };
+    let headers = &opening.headers;
+    let (entrance, ether, oif) = match &opening.from {
+        From::Host { oif } => {
+            let oif = oif.as_deref().map(iface).transpose()?;
+            (Entrance::Local, None, oif)
+        }
+        From::Outside { device, dst, src } => {
+            (Entrance::Iface(iface(device)?), Some((*src, *dst)), None)
+        }
+    };
+    // what the host's own stack makes of headers is not laid down
+    let raw = entrance != Entrance::Local;
+    let length = raw.then(|| headers.encode().len() as u16);
+    Ok(Probe {
+        spec: Spec {
+            v6: headers.dst.is_ipv6(),
+            src: Known::Value(headers.src),
+            dst: Known::Value(headers.dst),
+            proto: headers.proto,
+            sport: Known::Value(headers.sport),
+            dport: Known::Value(headers.dport),
+            icmp: headers.icmp,
+            tcp_flags: question.tcp_flags,
+            ttl: Some(headers.ttl),
+            tos: Some(0),
+            length,
+            ether_src: ether.map(|(src, _)| src),
+            ether_dst: ether.map(|(_, dst)| dst),
+        },
+        entrance,
+        in_port: None,
+        oif,
+        mark: opening.mark,
+        state: GivenState::New,
+        uid: (entrance == Entrance::Local).then_some(opening.uid.unwrap_or(0)),
+        gid: (entrance == Entrance::Local).then_some(0),
+    })
+}
+
+/// Compares a conversation with the model's, on the host as the lab has it.
+///
+/// Where the packet or the ruleset leaves something open (a random port, the bytes of an identifier), every answer is
+/// tried; the kernel's must be among them.
+pub fn compare(
+    loaded: &Loaded,
+    hooks: &Hooks,
+    facts: &Host,
+    question: &Question,
+    opening: &Opening,
+    conversation: &Conversation,
+    handle_of: impl Fn(&str, &str, &str, u64) -> u64,
+) -> Result<Verified, LabError> {
+    let ruleset = &loaded.ruleset;
+    let probe = probe(facts, question, opening)?;
+    let values = link_values(facts);
+    let world = World {
+        ruleset,
+        host: facts,
+        link_values: &values,
+    };
+    let kernel_request = of_kernel(&conversation.request, &handle_of);
+    let kernel_reply = conversation
+        .reply
+        .as_ref()
+        .map(|reply| of_kernel(reply, &handle_of));
+    let pairs = |walked: &Walked| {
+        let request = Pair::new(
+            of_model(ruleset, facts, &walked.request),
+            kernel_request.clone(),
+        );
+        let model_reply = walked.reply.as_ref().map(|p| of_model(ruleset, facts, p));
+        let nothing = || Way {
+            lines: Vec::new(),
+            end: End::Gone { why: String::new() },
+        };
+        let reply = match (model_reply, kernel_reply.clone()) {
+            (None, None) => None,
+            // the request differs already: what follows says nothing
+            _ if request.difference.is_some() => None,
+            (Some(_), None) => None,
+            (model, Some(kernel)) => Some(Pair::new(model.unwrap_or_else(nothing), kernel)),
+        };
+        (request, reply)
+    };
+    let mut scripts = vec![Vec::new()];
+    let mut tried = 0;
+    let mut first = None;
+    let mut notes = Vec::new();
+    let mut found = None;
+    while let Some(script) = scripts.pop() {
+        if tried == MAX_WALKS {
+            break;
+        }
+        tried += 1;
+        let forced = script.len();
+        let (walked, _) = walk(world, hooks, &probe, Knowledge::with_script(script));
+        let (request, reply) = pairs(&walked);
+        let open = match (&request.model.end, reply.as_ref().map(|r| &r.model.end)) {
+            (End::Open { why }, _) | (_, Some(End::Open { why })) => Some(why.clone()),
+            _ => None,
+        };
+        let agrees =
+            request.difference.is_none() && reply.as_ref().is_none_or(|r| r.difference.is_none());
+        for at in forced..walked.choices.len() {
+            let mut script: Vec<bool> = walked.choices[..at].iter().map(|c| c.holds).collect();
+            script.push(!walked.choices[at].holds);
+            scripts.insert(0, script);
+        }
+        if agrees {
+            for choice in walked.choices.iter().filter(|c| c.holds != c.usual) {
+                notes.push(format!(
+                    "left open by the input, settled by the kernel: {}",
+                    choice.claim.said(choice.holds)
+                ));
+            }
+            if walked.reply.is_some() && kernel_reply.is_none() {
+                notes.push("the lab has no answer to this packet, so no reply was compared".into());
+            }
+            found = Some((request, reply, Agreement::Yes));
+            break;
+        }
+        if first.is_none() {
+            let agreement = match open {
+                Some(why) => Agreement::Unknown(why),
+                None => Agreement::No,
+            };
+            first = Some((request, reply, agreement));
+        }
+    }
+    let Some((request, reply, agreement)) = found.or(first) else {
+        return fail("the model gave no way at all");
+    };
+    Ok(Verified {
+        sent: sent(question, opening),
+        request,
+        reply,
+        agreement,
+        notes,
+        trace: conversation.lines.clone(),
+    })
+}
+
+fn sent(question: &Question, opening: &Opening) -> String {
+    let flow = question.flow.to_string();
+    match &opening.from {
+        From::Host { oif: None } => format!("{flow}, from this host"),
+        From::Host { oif: Some(oif) } => format!("{flow}, from this host bound to {oif}"),
+        From::Outside { device, .. } => format!("{flow}, in by {device}"),
+    }
+}

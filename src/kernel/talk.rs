@@ -1,0 +1,496 @@
+//! One conversation in the lab: the first packet is sent, the receiver answers, and what the kernel did is sorted.
+//!
+//! Packets from outside are frames on a wire. Packets of the host come from real sockets: a datagram socket for UDP, a
+//! connecting one for TCP, raw ones for the rest. What reaches the host is seen by a raw socket of the protocol, and
+//! answered by the kernel itself (TCP, by a listening socket; echo) or by a socket of the lab.
+
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::conntrack::{asks, inverse_icmp};
+use crate::host::Mac;
+use crate::packet::{proto, tcp};
+
+use super::frame::{Content, Headers};
+use super::lab::{Lab, LabError, Listener, fail, is_ours};
+use super::sys::{self, Kind as SocketKind, Socket};
+use super::trace::{self, Event, EventKind};
+
+/// The first packet, and where it comes from.
+#[derive(Debug, Clone)]
+pub struct Opening {
+    /// Its source is unspecified when the host is to choose it.
+    pub headers: Headers,
+    pub from: From,
+    /// Mark of the sending socket.
+    pub mark: u32,
+    /// User of the sending socket.
+    pub uid: Option<u32>,
+}
+
+#[derive(Debug, Clone)]
+pub enum From {
+    /// Into a link, as a frame with these Ethernet addresses.
+    Outside { device: String, dst: Mac, src: Mac },
+    /// By a socket of the host, bound to a device if one is named.
+    Host { oif: Option<String> },
+}
+
+/// What the kernel did with a packet.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// Rules and policies, in order.
+    pub events: Vec<Event>,
+    pub end: Ending,
+}
+
+/// Where a packet was seen last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// It left by this link (a bridge's: by this port).
+    Left { device: String, headers: Headers },
+    /// A socket of the host got it.
+    Local(Headers),
+    /// Nowhere.
+    Gone,
+}
+
+/// A conversation as the kernel had it.
+#[derive(Debug, Clone)]
+pub struct Conversation {
+    pub request: Seen,
+    /// `None` when the receiver sent nothing back.
+    pub reply: Option<Seen>,
+    /// Everything nft printed.
+    pub lines: Vec<String>,
+}
+
+/// Which packet of the conversation one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Request,
+    Reply,
+    /// An error, a reset, the end of a handshake.
+    Other,
+}
+
+/// Tells the packets of a conversation apart.
+struct Sorter<'a>(&'a Headers);
+
+impl Sorter<'_> {
+    /// `by_time`: what it is when it does not show.
+    fn part(
+        &self,
+        proto: Option<u8>,
+        flags: Option<u8>,
+        icmp: Option<u8>,
+        by_time: Part,
+    ) -> Option<Part> {
+        let opening = self.0;
+        if proto? != opening.proto {
+            return Some(Part::Other);
+        }
+        match opening.proto {
+            proto::TCP => {
+                let (sent, seen) = (opening.tcp_flags, flags?);
+                Some(if seen & tcp::RST != 0 && sent & tcp::RST == 0 {
+                    Part::Other
+                } else if sent & tcp::ACK != 0 {
+                    by_time
+                } else if seen == sent {
+                    Part::Request
+                } else if seen == (sent | tcp::ACK) & !tcp::RST {
+                    Part::Reply
+                } else {
+                    Part::Other
+                })
+            }
+            proto::ICMP | proto::ICMPV6 => {
+                let (kind, _) = opening.icmp?;
+                let seen = icmp?;
+                Some(if seen == kind {
+                    Part::Request
+                } else if asks(opening.proto, kind)
+                    && inverse_icmp(opening.proto, kind) == Some(seen)
+                {
+                    Part::Reply
+                } else {
+                    Part::Other
+                })
+            }
+            _ => Some(by_time),
+        }
+    }
+
+    fn of(&self, headers: &Headers, by_time: Part) -> Part {
+        self.part(
+            Some(headers.proto),
+            Some(headers.tcp_flags),
+            headers.icmp.map(|(kind, _)| kind),
+            by_time,
+        )
+        .unwrap_or(by_time)
+    }
+}
+
+/// Has a conversation.
+pub fn converse(lab: &mut Lab, opening: &Opening) -> Result<Conversation, LabError> {
+    let mut ports = BTreeSet::from([opening.headers.dport]);
+    loop {
+        let (conversation, missed) = attempt(lab, opening, &ports)?;
+        // a translation led to a port where nobody listened: again, with somebody there
+        match missed {
+            Some(port) if ports.len() < 3 => {
+                ports.insert(port);
+            }
+            _ => return Ok(conversation),
+        }
+    }
+}
+
+/// Sockets that take what arrives, so that the kernel does not refuse it.
+fn services(headers: &Headers, ports: &BTreeSet<u16>) -> Vec<Socket> {
+    let v6 = headers.dst.is_ipv6();
+    let kind = match headers.proto {
+        proto::TCP => SocketKind::Stream,
+        proto::UDP => SocketKind::Datagram,
+        _ => return Vec::new(),
+    };
+    let mut sockets = Vec::new();
+    for &port in ports {
+        let open = || -> io::Result<Socket> {
+            let socket = Socket::open(v6, kind)?;
+            socket.bind(SocketAddr::new(sys::any(v6), port))?;
+            if kind == SocketKind::Stream {
+                socket.listen()?;
+            }
+            Ok(socket)
+        };
+        // without it the kernel answers with an error, which is no part of the conversation
+        sockets.extend(open());
+    }
+    sockets
+}
+
+fn attempt(
+    lab: &mut Lab,
+    opening: &Opening,
+    ports: &BTreeSet<u16>,
+) -> Result<(Conversation, Option<u16>), LabError> {
+    let headers = &opening.headers;
+    let v6 = headers.dst.is_ipv6();
+    let trouble = |error: io::Error| LabError(format!("a socket of the lab: {error}"));
+    let services = services(headers, ports);
+    let raw = Socket::open(v6, SocketKind::Raw(headers.proto)).map_err(trouble)?;
+    let listeners = [Listener {
+        socket: raw,
+        proto: headers.proto,
+        received: RefCell::new(Vec::new()),
+    }];
+    lab.settle(&listeners)?;
+    listeners[0].received.borrow_mut().clear();
+    lab.forget()?;
+    let sender = match &opening.from {
+        From::Outside { device, dst, src } => {
+            lab.inject(device, *dst, *src, &headers.encode())?;
+            None
+        }
+        From::Host { oif } => Some(send_from_host(opening, oif.as_deref())?),
+    };
+    lab.settle(&listeners)?;
+    let sorter = Sorter(headers);
+    let first_lines = lab.lines().len();
+    let (first_frames, first_local) = (lab.frames().len(), listeners[0].received.borrow().len());
+    let end = |lab: &Lab, part: Part| {
+        let by_time = |at: usize, first: usize| {
+            if at < first {
+                Part::Request
+            } else {
+                Part::Reply
+            }
+        };
+        let local = listeners[0].received.borrow();
+        let mut local = local.iter().enumerate();
+        let local =
+            local.find(|(at, headers)| sorter.of(headers, by_time(*at, first_local)) == part);
+        if let Some((_, headers)) = local {
+            return Ending::Local(headers.clone());
+        }
+        for (at, (device, frame)) in lab.frames().iter().enumerate() {
+            if let Content::Ip(headers) = &frame.content
+                && sorter.of(headers, by_time(at, first_frames)) == part
+            {
+                return Ending::Left {
+                    device: device.clone(),
+                    headers: headers.clone(),
+                };
+            }
+        }
+        Ending::Gone
+    };
+    let request = end(lab, Part::Request);
+    let mut missed = None;
+    let mut replied = end(lab, Part::Reply) != Ending::Gone;
+    match &request {
+        Ending::Left { device, headers } => {
+            if let Some(answer) = headers.answer() {
+                let frame = lab.frames().iter().find(|(by, frame)| {
+                    by == device && frame.content == Content::Ip(headers.clone())
+                });
+                if let Some((src, dst)) = frame.map(|(_, frame)| (frame.dst, frame.src)) {
+                    lab.inject(device, dst, src, &answer.encode())?;
+                    replied = true;
+                }
+            }
+        }
+        Ending::Local(arrived) => match arrived.proto {
+            proto::TCP if arrived.tcp_flags == tcp::SYN => {
+                replied = true;
+                missed = (!ports.contains(&arrived.dport)).then_some(arrived.dport);
+            }
+            // the kernel answers with a reset, if at all
+            proto::TCP => {}
+            proto::ICMP | proto::ICMPV6 => replied |= arrived.answer().is_some(),
+            _ => {
+                if let Some(answer) = arrived.answer() {
+                    answer_from_host(&answer, &listeners[0].socket)?;
+                    replied = true;
+                }
+            }
+        },
+        Ending::Gone => {}
+    }
+    lab.settle(&listeners)?;
+    let reply_end = end(lab, Part::Reply);
+    let (first, rest) = lab.lines().split_at(first_lines);
+    let (mut lines, rest) = (trace::join(first), trace::join(rest));
+    let mut parts = HashMap::new();
+    let mut sorted = (Vec::new(), Vec::new());
+    sort(&sorter, &lines, Part::Request, &mut parts, &mut sorted);
+    sort(&sorter, &rest, Part::Reply, &mut parts, &mut sorted);
+    lines.extend(rest);
+    let reply = (replied || !sorted.1.is_empty()).then_some(Seen {
+        events: sorted.1,
+        end: reply_end,
+    });
+    if let Some(sender) = &sender {
+        // a connection that nobody wants ends without a word
+        let _ = sender.close_abruptly();
+    }
+    drop((sender, services));
+    let conversation = Conversation {
+        request: Seen {
+            events: sorted.0,
+            end: request,
+        },
+        reply,
+        lines,
+    };
+    Ok((conversation, missed))
+}
+
+/// Puts each rule and policy to its packet. Every base chain a packet enters begins with a packet line of the same
+/// trace id, which says whose the next ones are.
+fn sort(
+    sorter: &Sorter<'_>,
+    lines: &[String],
+    by_time: Part,
+    parts: &mut HashMap<String, Part>,
+    sorted: &mut (Vec<Event>, Vec<Event>),
+) {
+    for event in lines.iter().filter_map(|line| trace::parse(line)) {
+        match &event.kind {
+            EventKind::Packet(seen) => {
+                let part = sorter.part(seen.proto, seen.tcp_flags, seen.icmp, by_time);
+                let known = parts.get(&event.id).copied();
+                let part = part.or(known).unwrap_or(by_time);
+                parts.insert(event.id.clone(), part);
+            }
+            EventKind::Rule { .. } | EventKind::Policy { .. } => {
+                if is_ours(&event.table) {
+                    continue;
+                }
+                match parts.get(&event.id).copied().unwrap_or(by_time) {
+                    Part::Request => sorted.0.push(event),
+                    Part::Reply => sorted.1.push(event),
+                    Part::Other => {}
+                }
+            }
+        }
+    }
+}
+
+fn send_from_host(opening: &Opening, oif: Option<&str>) -> Result<Socket, LabError> {
+    if let Some(uid) = opening.uid {
+        sys::own_sockets_as(uid);
+    }
+    let sent = send_by_socket(opening, oif);
+    if opening.uid.is_some() {
+        sys::own_sockets_as(0);
+    }
+    sent
+}
+
+fn send_by_socket(opening: &Opening, oif: Option<&str>) -> Result<Socket, LabError> {
+    let headers = &opening.headers;
+    let v6 = headers.dst.is_ipv6();
+    let kind = match headers.proto {
+        proto::UDP => SocketKind::Datagram,
+        proto::TCP if headers.tcp_flags == tcp::SYN => SocketKind::Stream,
+        other => SocketKind::Raw(other),
+    };
+    let trouble = |error: io::Error| LabError(format!("a socket of the lab: {error}"));
+    let socket = Socket::open(v6, kind).map_err(trouble)?;
+    if opening.mark != 0 {
+        socket.set_mark(opening.mark).map_err(trouble)?;
+    }
+    if let Some(device) = oif {
+        socket.set_device(device).map_err(trouble)?;
+    }
+    let port = |port: u16| match kind {
+        SocketKind::Raw(_) => 0,
+        SocketKind::Datagram | SocketKind::Stream => port,
+    };
+    let chosen = headers.src.is_unspecified();
+    if chosen && v6 && matches!(kind, SocketKind::Raw(_)) {
+        return fail(
+            "say the source address in the flow: the lab cannot leave it to the host here",
+        );
+    }
+    if !chosen || port(headers.sport) != 0 {
+        socket
+            .bind(SocketAddr::new(headers.src, port(headers.sport)))
+            .map_err(|error| {
+                LabError(format!(
+                    "the host cannot send from {}: {error}",
+                    SocketAddr::new(headers.src, port(headers.sport))
+                ))
+            })?;
+    }
+    let towards = SocketAddr::new(headers.dst, port(headers.dport));
+    let padding = vec![0; usize::from(headers.padding)];
+    let sent = match kind {
+        SocketKind::Stream => socket.connect(towards),
+        SocketKind::Datagram => socket
+            .allow_broadcast()
+            .and_then(|()| socket.send_to(&padding, towards)),
+        SocketKind::Raw(_) => socket.send_to(&headers.encode(), towards),
+    };
+    match sent {
+        Ok(()) => Ok(socket),
+        // a rule or the lack of a route fails the sender
+        Err(error)
+            if matches!(
+                error.raw_os_error(),
+                Some(
+                    libc::EPERM
+                        | libc::EACCES
+                        | libc::EINVAL
+                        | libc::ENETUNREACH
+                        | libc::EHOSTUNREACH
+                        | libc::ECONNREFUSED
+                        | libc::ENETDOWN
+                )
+            ) =>
+        {
+            Ok(socket)
+        }
+        Err(error) => fail(format!("the host cannot send to {towards}: {error}")),
+    }
+}
+
+/// The answer of a service of the host.
+fn answer_from_host(answer: &Headers, raw: &Socket) -> Result<(), LabError> {
+    let (from, to): (IpAddr, IpAddr) = (answer.src, answer.dst);
+    let sent = if answer.proto == proto::UDP {
+        Socket::open(to.is_ipv6(), SocketKind::Datagram).and_then(|socket| {
+            socket.bind(SocketAddr::new(from, answer.sport))?;
+            socket.send_to(&[], SocketAddr::new(to, answer.dport))
+        })
+    } else {
+        raw.send_to(&answer.encode(), SocketAddr::new(to, 0))
+    };
+    match sent {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+            fail(format!("the host cannot answer from {from}: {error}"))
+        }
+        // refused on the way: that is an answer, too
+        Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opening(proto: u8) -> Headers {
+        Headers {
+            src: [10, 0, 0, 1].into(),
+            dst: [10, 0, 0, 2].into(),
+            proto,
+            sport: 40000,
+            dport: 80,
+            icmp: (proto == proto::ICMP).then_some((8, 0)),
+            query: (0, 0),
+            tcp_flags: tcp::SYN,
+            seq: 0,
+            ack: 0,
+            ttl: 64,
+            padding: 0,
+        }
+    }
+
+    #[test]
+    fn the_packets_of_a_conversation_are_told_apart() {
+        let syn = opening(proto::TCP);
+        let tcp = |flags| Sorter(&syn).part(Some(6), Some(flags), None, Part::Request);
+        assert_eq!(tcp(0x02), Some(Part::Request));
+        assert_eq!(tcp(0x12), Some(Part::Reply));
+        assert_eq!(tcp(0x10), Some(Part::Other));
+        assert_eq!(tcp(0x14), Some(Part::Other));
+        let ping = opening(proto::ICMP);
+        let icmp = |kind| Sorter(&ping).part(Some(1), None, Some(kind), Part::Request);
+        assert_eq!(icmp(8), Some(Part::Request));
+        assert_eq!(icmp(0), Some(Part::Reply));
+        assert_eq!(icmp(3), Some(Part::Other));
+        let udp = opening(proto::UDP);
+        let sorter = Sorter(&udp);
+        assert_eq!(
+            sorter.part(Some(17), None, None, Part::Reply),
+            Some(Part::Reply)
+        );
+        assert_eq!(
+            sorter.part(Some(1), None, Some(3), Part::Reply),
+            Some(Part::Other)
+        );
+    }
+
+    #[test]
+    fn the_answer_to_a_rejected_packet_is_left_out() {
+        let udp = opening(proto::UDP);
+        let lines: Vec<String> = [
+            "trace id a ip nfpath-trace p packet: iif \"eth0\" ip saddr 10.0.0.1 ip daddr 10.0.0.2 ip protocol 17 udp sport 40000 udp dport 80",
+            "trace id a ip nfpath-trace p policy accept",
+            "trace id b inet t output packet: oif \"eth0\" ip saddr 10.0.0.2 ip daddr 10.0.0.1 ip protocol 1 icmp type 3 icmp code 3",
+            "trace id b inet t output policy accept",
+            "trace id a inet t forward packet: iif \"eth0\" ip saddr 10.0.0.1 ip daddr 10.0.0.2 ip protocol 17 udp sport 40000 udp dport 80",
+            "trace id a inet t forward rule udp dport 80 reject # handle 4 (verdict drop)",
+        ]
+        .map(String::from)
+        .into();
+        let mut sorted = (Vec::new(), Vec::new());
+        let mut parts = HashMap::new();
+        sort(
+            &Sorter(&udp),
+            &lines,
+            Part::Request,
+            &mut parts,
+            &mut sorted,
+        );
+        assert_eq!(sorted.0.len(), 1);
+        assert_eq!(sorted.1, []);
+    }
+}
