@@ -44,13 +44,18 @@ const DESTINATION_PORT: u16 = 9;
 /// How many answers to open questions are tried.
 const MAX_WALKS: usize = 64;
 
-/// A ruleset in the words of the programs that load it.
+/// A ruleset in the words of the programs that load it, in the order of its tables: what is registered later runs first
+/// among equals.
 #[derive(Debug, Clone, Default)]
-pub struct Words {
+pub struct Words(pub Vec<Part>);
+
+/// A part of a ruleset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
     /// For `nft -f`.
-    pub nft: String,
+    Nft(String),
     /// For `iptables-nft-restore` and `ip6tables-nft-restore`.
-    pub iptables: Vec<(IpFamily, String)>,
+    Iptables(IpFamily, String),
 }
 
 /// One packet's way, by the model and by the kernel.
@@ -100,55 +105,71 @@ pub struct Verified {
 /// iptables wrote is loaded by iptables.
 pub fn words(loaded: &Loaded, own: Option<&str>, saves: &[SaveText]) -> Result<Words, LabError> {
     if let Some(text) = own {
-        return Ok(Words {
-            nft: text.to_string(),
-            iptables: Vec::new(),
-        });
+        return Ok(Words(vec![Part::Nft(text.to_string())]));
     }
     let mut words = Words::default();
-    let mut document = loaded.document.clone();
-    for (name, family, kind, flag) in [
-        ("ip", iptables::Family::Ip, IpFamily::V4, "--iptables-save"),
-        (
-            "ip6",
-            iptables::Family::Ip6,
-            IpFamily::V6,
-            "--ip6tables-save",
-        ),
-    ] {
-        let Some(table) = opaque_table(&document, name) else {
+    let mut document = Document::default();
+    let mut restored: Vec<(&str, &str)> = Vec::new();
+    for object in &loaded.document.objects {
+        let owner = owner(object);
+        let Some((family, table)) = owner.filter(|(f, t)| is_opaque(&loaded.document, f, t)) else {
+            document.objects.push(object.clone());
             continue;
         };
-        let Some(save) = saves.iter().find(|save| save.family == family) else {
+        if restored.contains(&(family, table)) {
+            continue;
+        }
+        restored.push((family, table));
+        let (kind, which, flag) = match family {
+            "ip6" => (iptables::Family::Ip6, IpFamily::V6, "--ip6tables-save"),
+            _ => (iptables::Family::Ip, IpFamily::V4, "--iptables-save"),
+        };
+        let save = saves.iter().find(|save| save.family == kind);
+        let Some(save) = save.and_then(|save| table_of_save(&save.text, table)) else {
             return fail(format!(
-                "table {name} {table} has iptables extensions (`xt`), which nft cannot load; give them with `{flag}`"
+                "table {family} {table} has iptables extensions (`xt`), which nft cannot load; give them with `{flag}`"
             ));
         };
-        let tables: Vec<&str> = save
-            .text
-            .lines()
-            .filter_map(|line| line.trim().strip_prefix('*'))
-            .collect();
-        document
-            .objects
-            .retain(|object| !owner(object).is_some_and(|(f, t)| f == name && tables.contains(&t)));
-        words.iptables.push((kind, save.text.clone()));
+        words.add_nft(&mut document);
+        words.0.push(Part::Iptables(which, save));
     }
-    words.nft = print::document(&document);
+    words.add_nft(&mut document);
     Ok(words)
 }
 
-/// The first table of a family with a statement that only iptables can load.
-fn opaque_table(document: &Document, family: &str) -> Option<String> {
-    document.objects.iter().find_map(|object| match object {
-        Object::Rule(rule) if rule.family == family => rule
+impl Words {
+    fn add_nft(&mut self, document: &mut Document) {
+        let text = print::document(&std::mem::take(document));
+        if !text.trim().is_empty() {
+            self.0.push(Part::Nft(text));
+        }
+    }
+}
+
+/// Whether a table has a statement that only iptables can load.
+fn is_opaque(document: &Document, family: &str, table: &str) -> bool {
+    document.objects.iter().any(|object| match object {
+        Object::Rule(rule) if rule.family == family && rule.table == table => rule
             .expr
             .iter()
             .flatten()
-            .any(|stmt| matches!(stmt, Stmt::Xt(_)))
-            .then(|| rule.table.to_string()),
-        _ => None,
+            .any(|stmt| matches!(stmt, Stmt::Xt(_))),
+        _ => false,
     })
+}
+
+/// The section of a table in iptables-save text.
+fn table_of_save(text: &str, table: &str) -> Option<String> {
+    let start = format!("*{table}");
+    let mut lines = text.lines().skip_while(|line| line.trim() != start);
+    let mut section = format!("{}\n", lines.next()?);
+    for line in lines {
+        section += &format!("{line}\n");
+        if line.trim() == "COMMIT" {
+            return Some(section);
+        }
+    }
+    None
 }
 
 /// Family and table that an object belongs to.
@@ -163,7 +184,11 @@ fn owner(object: &Object) -> Option<(&str, &str)> {
 }
 
 /// Which rule of the user's ruleset a handle of the kernel means: by chain and position.
-struct Handles(HashMap<(String, String, String, u64), u64>);
+struct Handles {
+    own: HashMap<(String, String, String, u64), u64>,
+    /// Base chains that the kernel has and the user's ruleset has not: iptables makes all of a table.
+    surplus: Vec<String>,
+}
 
 impl Handles {
     fn new(ruleset: &Ruleset, listing: &str) -> Result<Handles, LabError> {
@@ -195,12 +220,30 @@ impl Handles {
                 handles.insert(key, ruleset.rule(*own).handle.0);
             }
         }
-        Ok(Handles(handles))
+        let mut surplus = Vec::new();
+        for (_, chain) in in_kernel.chains() {
+            let table = in_kernel.table(chain.table);
+            let known = ruleset.find_chain(table.family, &table.name, &chain.name);
+            if known.is_some() || chain.base.is_none() {
+                continue;
+            }
+            let name = format!("{} {} {}", table.family, table.name, chain.name);
+            if !chain.rules.is_empty() {
+                return fail(format!(
+                    "chain {name} is there after loading, and not in the ruleset"
+                ));
+            }
+            surplus.push(name);
+        }
+        Ok(Handles {
+            own: handles,
+            surplus,
+        })
     }
 
     fn of(&self, family: &str, table: &str, chain: &str, handle: u64) -> u64 {
         let key = (family.into(), table.into(), chain.into(), handle);
-        self.0.get(&key).copied().unwrap_or(handle)
+        self.own.get(&key).copied().unwrap_or(handle)
     }
 }
 
@@ -229,8 +272,11 @@ pub fn verify(
         })?)
     };
     let mut lab = Lab::build(&answer.host)?;
-    let listing = lab.load(&words.nft, &words.iptables)?;
+    let listing = lab.load(words)?;
     let handles = Handles::new(&loaded.ruleset, &listing)?;
+    if !handles.surplus.is_empty() {
+        lab.remove(&handles.surplus)?;
+    }
     let opening = opening(&mut lab, question, entry.as_deref())?;
     let conversation = converse(&mut lab, &opening)?;
     let facts = lab.facts()?;
@@ -330,7 +376,18 @@ pub fn opening(
                 "`--mark` cannot be verified for a packet from outside: a wire carries no mark",
             );
         }
-        Some(device) => outside(lab, question, device, headers.src)?,
+        Some(device) => {
+            let (port, bridge) = doorway(lab, question, device, headers.src)?;
+            if let Some(bridge) = &bridge {
+                lab.move_in(bridge, headers.src, &port);
+            }
+            let (src, dst) = addressed(lab, &port, &headers)?;
+            From::Outside {
+                device: port,
+                dst: question.ether_dst.unwrap_or(dst),
+                src: question.ether_src.unwrap_or(src),
+            }
+        }
     };
     Ok(Opening {
         headers,
@@ -340,58 +397,60 @@ pub fn opening(
     })
 }
 
-/// The frame's addresses: the sender writes the next station's.
-fn outside(
+/// The link that the frame comes in by, and the bridge that it is a port of.
+fn doorway(
     lab: &mut Lab,
     question: &Question,
     device: &str,
     src: IpAddr,
-) -> Result<From, LabError> {
-    let dst = question.flow.dst;
-    let Some(link) = lab.host().link(device).cloned() else {
+) -> Result<(String, Option<String>), LabError> {
+    let Some(link) = lab.host().link(device) else {
         return fail(format!("the host has no interface `{device}`"));
     };
     let (port, bridge) = if link.kind == LinkKind::Bridge {
         let port = match &question.in_port {
             Some(port) => port.clone(),
-            None => lab.home(device, src, None),
+            None => lab.home(device, src),
         };
         (port, Some(device.to_string()))
     } else {
         let bridge = lab.host().bridge_of(device).map(str::to_string);
         (device.to_string(), bridge)
     };
-    if !lab.has_wire(&port) {
-        return fail(match bridge {
-            Some(_) if port.is_empty() => {
-                format!("bridge {device} has no port by which a packet could enter")
-            }
-            _ => format!("nothing can be sent into `{port}` from outside"),
-        });
+    if lab.has_wire(&port) {
+        return Ok((port, bridge));
     }
-    let behind = bridge.as_deref().unwrap_or(&port);
+    fail(match bridge {
+        Some(_) if port.is_empty() => {
+            format!("bridge {device} has no port by which a packet could enter")
+        }
+        _ => format!("nothing can be sent into `{port}` from outside"),
+    })
+}
+
+/// The Ethernet addresses, source first, of a frame that somebody behind a link sends: it goes to the next station.
+pub(crate) fn addressed(
+    lab: &mut Lab,
+    port: &str,
+    headers: &Headers,
+) -> Result<(Mac, Mac), LabError> {
+    let bridge = lab.host().bridge_of(port).map(str::to_string);
+    let behind = bridge.as_deref().unwrap_or(port);
     let own = lab.host().link(behind).and_then(|link| link.mac);
     let own = own.unwrap_or_default();
-    let from = question.ether_src.unwrap_or(lab.mac_of(behind, src));
-    let to = match (question.ether_dst, &bridge) {
-        (Some(mac), _) => mac,
-        (None, _) if dst.is_multicast() || is_broadcast(lab.host(), behind, dst) => group(dst),
-        (None, None) => own,
-        (None, Some(bridge)) if is_sibling(lab.host(), bridge, dst) => lab.mac_of(bridge, dst),
-        (None, Some(_)) => own,
-    };
-    if let Some(bridge) = &bridge {
-        lab.move_in(bridge, src, &port);
-        if to != own && to[0] & 1 == 0 {
-            let home = lab.home(bridge, dst, Some(&port));
-            lab.teach(to, &home)?;
+    let from = lab.mac_of(behind, headers.src);
+    let dst = headers.dst;
+    let to = match &bridge {
+        _ if dst.is_multicast() || is_broadcast(lab.host(), behind, dst) => group(dst),
+        Some(bridge) if is_sibling(lab.host(), bridge, dst) => {
+            let mac = lab.mac_of(bridge, dst);
+            let home = lab.home(bridge, dst);
+            lab.teach(mac, &home)?;
+            mac
         }
-    }
-    Ok(From::Outside {
-        device: port,
-        dst: to,
-        src: from,
-    })
+        Some(_) | None => own,
+    };
+    Ok((from, to))
 }
 
 /// Whether an address is behind a bridge, not this host's and not behind a router.

@@ -22,6 +22,8 @@ use crate::host::{
 };
 use crate::load::bundle;
 
+use super::{Part, Words};
+
 use super::frame::{self, Content, Frame, Headers};
 use super::sys::{self, PacketSocket};
 use super::trace::{self, Event, EventKind};
@@ -786,34 +788,22 @@ impl Lab {
     }
 
     /// Loads a ruleset in place of what is there, and listens to its trace. Gives nft's listing of it.
-    pub fn load(
-        &mut self,
-        text: &str,
-        iptables: &[(IpFamily, String)],
-    ) -> Result<String, LabError> {
+    pub fn load(&mut self, words: &Words) -> Result<String, LabError> {
         self.monitor = None;
         let flushed = run("nft", &["flush", "ruleset"], "")?;
         if !flushed.success {
             return fail(format!("nft: {}", first_line(&flushed.stderr)));
         }
-        for (family, save) in iptables {
-            let program = match family {
-                IpFamily::V4 => "iptables-nft-restore",
-                IpFamily::V6 => "ip6tables-nft-restore",
+        for part in &words.0 {
+            let (program, args, text): (_, &[&str], _) = match part {
+                Part::Nft(text) => ("nft", &["-f", "-"], text),
+                Part::Iptables(IpFamily::V4, save) => ("iptables-nft-restore", &[], save),
+                Part::Iptables(IpFamily::V6, save) => ("ip6tables-nft-restore", &[], save),
             };
-            let ran = run(program, &[], save)?;
+            let ran = run(program, args, text)?;
             if !ran.success {
                 return fail(format!(
-                    "{program} does not load the iptables-save text: {}",
-                    first_line(&ran.stderr)
-                ));
-            }
-        }
-        if !text.trim().is_empty() {
-            let ran = run("nft", &["-f", "-"], text)?;
-            if !ran.success {
-                return fail(format!(
-                    "nft does not load this ruleset: {}",
+                    "{program} does not load this ruleset: {}",
                     first_line(&ran.stderr)
                 ));
             }
@@ -831,6 +821,19 @@ impl Lab {
         }
         self.listen()?;
         Ok(listing.stdout)
+    }
+
+    /// Takes base chains out again that a program made without being told.
+    pub(super) fn remove(&mut self, chains: &[String]) -> Result<(), LabError> {
+        let text: String = chains
+            .iter()
+            .map(|chain| format!("delete chain {chain}\n"))
+            .collect();
+        let ran = run("nft", &["-f", "-"], &text)?;
+        if ran.success {
+            return Ok(());
+        }
+        fail(format!("nft: {}", first_line(&ran.stderr)))
     }
 
     /// The tables that switch tracing on, and that of the marks.
@@ -1022,7 +1025,7 @@ impl Lab {
                 let mac = match self.host.bridge_of(&device) {
                     Some(bridge) => {
                         let bridge = bridge.to_string();
-                        if self.home(&bridge, target, None) != device {
+                        if self.home(&bridge, target) != device {
                             return Ok(false);
                         }
                         self.mac_of(&bridge, target)
@@ -1079,20 +1082,18 @@ impl Lab {
         }
     }
 
-    /// The port of a bridge behind which an address lives: as the facts say, else any but `not`.
-    pub(super) fn home(&mut self, bridge: &str, ip: IpAddr, not: Option<&str>) -> String {
+    /// The port of a bridge behind which an address lives: as the facts say, else any, rather not one where somebody
+    /// else is known to be.
+    pub(super) fn home(&mut self, bridge: &str, ip: IpAddr) -> String {
         if let Some(port) = self.homes.get(&(bridge.to_string(), ip)) {
             return port.clone();
         }
         let known = self.host.port_towards(bridge, Some(ip), None);
         let port = known.map(str::to_string).unwrap_or_else(|| {
-            let others = self
-                .host
-                .ports(bridge)
-                .filter(|port| Some(port.name.as_str()) != not);
-            let mut up = others.filter(|port| port.up);
-            up.next()
-                .map_or_else(String::new, |port| port.name.to_string())
+            let up = || self.host.ports(bridge).filter(|port| port.up);
+            let taken = |port: &&Link| self.homes.values().any(|home| *home == port.name);
+            let port = up().find(|port| !taken(port)).or_else(|| up().next());
+            port.map_or_else(String::new, |port| port.name.to_string())
         });
         self.homes.insert((bridge.to_string(), ip), port.clone());
         port

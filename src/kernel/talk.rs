@@ -236,13 +236,9 @@ fn attempt(
     match &request {
         Ending::Left { device, headers } => {
             if let Some(answer) = headers.answer() {
-                let frame = lab.frames().iter().find(|(by, frame)| {
-                    by == device && frame.content == Content::Ip(headers.clone())
-                });
-                if let Some((src, dst)) = frame.map(|(_, frame)| (frame.dst, frame.src)) {
-                    lab.inject(device, dst, src, &answer.encode())?;
-                    replied = true;
-                }
+                let (src, dst) = super::addressed(lab, device, &answer)?;
+                lab.inject(device, dst, src, &answer.encode())?;
+                replied = true;
             }
         }
         Ending::Local(arrived) => match arrived.proto {
