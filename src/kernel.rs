@@ -291,7 +291,7 @@ pub fn verify(
     )?;
     for assumption in &answer.report.assumptions {
         if assumption.source == "inferred" {
-            let note = format!("nobody gave it, so in the lab {}", assumption.words);
+            let note = format!("the lab takes it that {}", assumption.words);
             verified.notes.push(note);
         }
     }

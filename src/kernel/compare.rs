@@ -7,6 +7,7 @@ use crate::eval::Iface;
 use crate::host::Host;
 use crate::logic::Known;
 use crate::packet::proto;
+use crate::report::build::host_drop_name;
 use crate::ruleset::{Handle, Ruleset};
 use crate::walk::step::{Disposition, Path, RuleOutcome, StepKind, Taken};
 
@@ -222,7 +223,7 @@ pub fn of_model(ruleset: &Ruleset, host: &Host, path: &Path) -> Way {
             why: "rejected".into(),
         },
         Disposition::Host(why) => End::Gone {
-            why: format!("dropped by the stack ({why:?})"),
+            why: host_drop_name(*why).into(),
         },
         Disposition::Queued => End::Open {
             why: "it waits for a program (queue)".into(),

@@ -264,6 +264,7 @@ impl Lab {
             homes: HashMap::new(),
             notes: Vec::new(),
         };
+        lab.give_ports();
         lab.give_macs();
         lab.make_links()?;
         lab.set_sysctls()?;
@@ -272,6 +273,34 @@ impl Lab {
         lab.make_neighbours()?;
         lab.make_routes()?;
         Ok(lab)
+    }
+
+    /// A bridge whose ports nobody named has two.
+    fn give_ports(&mut self) {
+        let bridges: Vec<String> = self
+            .host
+            .links
+            .iter()
+            .filter(|link| link.kind == LinkKind::Bridge)
+            .map(|link| link.name.to_string())
+            .filter(|bridge| self.host.ports(bridge).next().is_none())
+            .collect();
+        if self.host.complete.links {
+            return;
+        }
+        for (at, bridge) in bridges.iter().enumerate() {
+            let names = [format!("nfpath{at}a"), format!("nfpath{at}b")];
+            self.notes.push(format!(
+                "no port of bridge {bridge} is known; in the lab it has {} and {}",
+                names[0], names[1]
+            ));
+            for name in names {
+                self.host.links.push(Link {
+                    master: Some(bridge.as_str().into()),
+                    ..Link::named(name, LinkKind::Veth, Default::default())
+                });
+            }
+        }
     }
 
     /// Every link has an Ethernet address that is known.

@@ -223,7 +223,7 @@ pub fn disposition_name(disposition: &Disposition) -> &'static str {
     }
 }
 
-fn host_drop_name(drop: HostDrop) -> &'static str {
+pub(crate) fn host_drop_name(drop: HostDrop) -> &'static str {
     match drop {
         HostDrop::NoRoute => "no-route",
         HostDrop::Blackhole => "blackhole",

@@ -1,0 +1,296 @@
+//! `nfpath verify` with a real kernel.
+//!
+//! Needs root and nft; without them each test says aloud that it skips. `NFPATH_KERNEL=require` makes a skip a failure.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use nfpath::explain::Question;
+use nfpath::kernel::{self, Agreement, Part, Words};
+use nfpath::load::load;
+use support::{kernel_or_skip, testdata};
+
+fn verify(ruleset: &Path, host: Option<&Path>, more: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nfpath"));
+    command
+        .env("COLUMNS", "80")
+        .env("NO_COLOR", "1")
+        .arg("verify")
+        .arg(ruleset);
+    let parts = [
+        ("--addr", "addr.json"),
+        ("--link", "link.json"),
+        ("--routes", "route.json"),
+        ("--routes", "route6.json"),
+        ("--rules", "rule.json"),
+        ("--rules", "rule6.json"),
+        ("--sysctls", "sysctl.txt"),
+    ];
+    for (flag, file) in parts {
+        if let Some(path) = host
+            .map(|host| host.join(file))
+            .filter(|path| path.exists())
+        {
+            command.arg(flag).arg(path);
+        }
+    }
+    command.args(more);
+    command
+}
+
+fn run(command: &mut Command) -> (Option<i32>, String) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output().expect("nfpath runs");
+    let text = String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr);
+    (status.code(), text)
+}
+
+/// A case of testdata and what its flow comes to: exit status and words of the output.
+fn check(case: &str, more: &[&str], status: i32, words: &[&str]) {
+    let folder = testdata(case);
+    let (code, text) = run(&mut verify(
+        &folder.join("ruleset.json"),
+        Some(&folder.join("host")),
+        more,
+    ));
+    assert_eq!(code, Some(status), "{case} {more:?}\n{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 200));
+    for word in words {
+        assert!(text.contains(word), "{case} {more:?}: no `{word}`\n{text}");
+    }
+}
+
+#[test]
+fn the_published_port_goes_both_ways_as_the_model_says() {
+    if !kernel_or_skip("the_published_port_goes_both_ways_as_the_model_says") {
+        return;
+    }
+    check(
+        "c1",
+        &["--flow", "udp:10.254.10.105->10.254.10.252:1812"],
+        0,
+        &[
+            "-> 172.20.0.4:1812",
+            "leaves by ens192",
+            "model and kernel agree: 30 steps of the request, 22 of the reply",
+        ],
+    );
+    // bridged between siblings, and with the IP hooks inside the bridge
+    for setting in ["0", "1"] {
+        let sysctl = format!("net.bridge.bridge-nf-call-iptables={setting}");
+        check(
+            "c1",
+            &[
+                "--sysctl",
+                &sysctl,
+                "--iif",
+                "vethproxy",
+                "--flow",
+                "udp:172.20.0.2->172.20.0.4:1812",
+            ],
+            0,
+            &["agree"],
+        );
+    }
+}
+
+#[test]
+fn small_hosts_do_as_the_model_says() {
+    if !kernel_or_skip("small_hosts_do_as_the_model_says") {
+        return;
+    }
+    let client_host = "udp:10.0.0.2->10.0.0.1:5000";
+    let client_server = "udp:10.0.0.2->10.1.0.2:5000";
+    check(
+        "small/nat-priority-order",
+        &["--flow", client_host],
+        0,
+        &["leaves by eth1", "-> 10.1.0.2:5000"],
+    );
+    check(
+        "small/forwarding-off",
+        &["--flow", client_server],
+        0,
+        &["forwarding-off", "no reply"],
+    );
+    check(
+        "small/reject-forward",
+        &[
+            "--flow",
+            "tcp:10.0.0.2->10.1.0.2:80",
+            "--flow",
+            client_server,
+        ],
+        0,
+        &["rejected", "drop"],
+    );
+    check(
+        "small/redirect-output",
+        &["--flow", "udp:->10.1.0.2:5000"],
+        0,
+        &["reaches this host", "127.0.0.1"],
+    );
+    check(
+        "small/loopback",
+        &["--flow", "tcp:127.0.0.1->127.0.0.1:80"],
+        0,
+        &["agree"],
+    );
+    check(
+        "small/accept-is-not-final",
+        &["--flow", "tcp:10.0.0.2->10.0.0.1:22"],
+        0,
+        &["reaches this host", "of the reply"],
+    );
+    check(
+        "small/rp-filter-strict",
+        &["--iif", "eth0", "--flow", client_server],
+        0,
+        &["does not arrive"],
+    );
+}
+
+#[test]
+fn what_cannot_be_verified_is_refused_in_one_line() {
+    if !kernel_or_skip("what_cannot_be_verified_is_refused_in_one_line") {
+        return;
+    }
+    let flow = ["--flow", "udp:10.0.0.2->10.0.0.1:5000"];
+    let with = |more: &[&'static str]| [&flow[..], more].concat();
+    check(
+        "small/loopback",
+        &with(&["--ct-state", "established"]),
+        4,
+        &["cannot be verified"],
+    );
+    check(
+        "small/loopback",
+        &with(&["--mark", "7"]),
+        4,
+        &["a wire carries no mark"],
+    );
+    check("small/loopback", &[], 2, &["no flow to verify"]);
+}
+
+#[test]
+fn a_model_that_is_wrong_is_told_where() {
+    if !kernel_or_skip("a_model_that_is_wrong_is_told_where") {
+        return;
+    }
+    let folder = testdata("small/accept-is-not-final");
+    let text = fs::read_to_string(folder.join("ruleset.json")).expect("ruleset");
+    let loaded = load("ruleset.json", &text, &[]).expect("a listing");
+    let nft = fs::read_to_string(folder.join("ruleset.nft")).expect("ruleset");
+    // the kernel gets another verdict in the second table than the model
+    let words = Words(vec![Part::Nft(
+        nft.replace("dport 5000 drop", "dport 5000 accept"),
+    )]);
+    let flow = nfpath::flow::parse("udp:10.0.0.2:40000->10.1.0.2:5000").expect("a flow");
+    let mut host = nfpath::host::Host::default();
+    for iface in ["eth0=10.0.0.1/24", "eth1=10.1.0.1/24"] {
+        nfpath::load::bundle::apply_iface(&mut host, iface).expect("an interface");
+    }
+    let verified =
+        kernel::in_a_lab(|| kernel::verify(&loaded, &words, &host, &Question::new(flow)))
+            .and_then(|verified| verified)
+            .expect("a comparison");
+    assert_eq!(verified.agreement, Agreement::No);
+    let row = verified.request.difference.expect("a difference");
+    assert_eq!(verified.request.model.lines[row].verdict, "drop");
+    assert_eq!(verified.request.kernel.lines[row].verdict, "accept");
+}
+
+#[test]
+fn a_bare_ruleset_gets_a_host_that_fits_it() {
+    if !kernel_or_skip("a_bare_ruleset_gets_a_host_that_fits_it") {
+        return;
+    }
+    let (code, text) = run(&mut verify(
+        &testdata("c1/ruleset.json"),
+        None,
+        &["--flow", "udp:10.254.10.105->10.254.10.252:1812"],
+    ));
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("the lab takes it that"), "{text}");
+    assert!(
+        text.contains("no port of bridge docker1 is known"),
+        "{text}"
+    );
+}
+
+/// The network namespaces that tasks of a process are in.
+fn namespaces_of(process: u32) -> BTreeSet<PathBuf> {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{process}/task")) else {
+        return BTreeSet::new();
+    };
+    tasks
+        .flatten()
+        .filter_map(|task| fs::read_link(task.path().join("ns/net")).ok())
+        .collect()
+}
+
+fn processes() -> Vec<u32> {
+    fs::read_dir("/proc")
+        .expect("/proc")
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
+#[test]
+fn nothing_is_left_when_it_is_killed() {
+    if !kernel_or_skip("nothing_is_left_when_it_is_killed") {
+        return;
+    }
+    let own = namespaces_of(std::process::id());
+    let flows: Vec<&str> = std::iter::repeat_n(["--flow", "udp:10.0.0.2->10.0.0.1:5000"], 200)
+        .flatten()
+        .collect();
+    let folder = testdata("small/loopback");
+    let mut child = verify(
+        &folder.join("ruleset.json"),
+        Some(&folder.join("host")),
+        &flows,
+    )
+    .stdout(Stdio::piped())
+    .spawn()
+    .expect("nfpath runs");
+    let stdout = child.stdout.take().expect("output");
+    // the first answers have come, and it goes on
+    let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("agree")));
+    let mut theirs = BTreeSet::new();
+    let start = Instant::now();
+    while theirs.is_empty() && start.elapsed() < Duration::from_secs(20) {
+        theirs = namespaces_of(child.id())
+            .difference(&own)
+            .cloned()
+            .collect();
+    }
+    assert!(!theirs.is_empty(), "it works in a namespace of its own");
+    child.kill().expect("SIGKILL");
+    child.wait().expect("it ends");
+    let left = || {
+        processes()
+            .into_iter()
+            .filter(|&process| !namespaces_of(process).is_disjoint(&theirs))
+            .collect::<Vec<_>>()
+    };
+    let start = Instant::now();
+    while !left().is_empty() && start.elapsed() < Duration::from_secs(20) {
+        std::thread::yield_now();
+    }
+    assert!(
+        left().is_empty(),
+        "no process is left in the lab's namespaces"
+    );
+}
