@@ -7,7 +7,9 @@
 
 pub mod compare;
 pub mod frame;
+pub mod generate;
 pub mod lab;
+pub mod random;
 pub mod side_by_side;
 pub mod sys;
 pub mod talk;
@@ -26,11 +28,11 @@ use crate::logic::{Knowledge, Known};
 use crate::nft::ast::{Document, Object, Stmt};
 use crate::nft::print;
 use crate::packet::{Spec, proto, tcp};
-use crate::ruleset::Ruleset;
+use crate::ruleset::{Handle, Ruleset};
 use crate::walk::step::Walked;
 use crate::walk::{Entrance, GivenState, Probe, link_values, walk};
 
-use compare::{End, Way, first_difference, of_kernel, of_model};
+use compare::{End, Place, Way, first_difference, of_kernel, of_model};
 use frame::Headers;
 use lab::{Lab, LabError, fail};
 use talk::{Conversation, From, Opening, converse};
@@ -184,8 +186,8 @@ fn owner(object: &Object) -> Option<(&str, &str)> {
 }
 
 /// Which rule of the user's ruleset a handle of the kernel means: by chain and position.
-struct Handles {
-    own: HashMap<(String, String, String, u64), u64>,
+pub(crate) struct Handles {
+    own: HashMap<(String, String, String, u64), Place>,
     /// Base chains that the kernel has and the user's ruleset has not: iptables makes all of a table.
     surplus: Vec<String>,
 }
@@ -195,6 +197,10 @@ impl Handles {
         let in_kernel = load("the lab", listing, &[])
             .map_err(|error| LabError(error.to_string()))?
             .ruleset;
+        Self::between(ruleset, &in_kernel)
+    }
+
+    fn between(ruleset: &Ruleset, in_kernel: &Ruleset) -> Result<Handles, LabError> {
         let mut handles = HashMap::new();
         for chain in &ruleset.chains {
             let table = ruleset.table(chain.table);
@@ -217,7 +223,12 @@ impl Handles {
                     chain.name.to_string(),
                     in_kernel.rule(*theirs).handle.0,
                 );
-                handles.insert(key, ruleset.rule(*own).handle.0);
+                let own = ruleset.rule(*own);
+                let place = Place {
+                    handle: own.handle,
+                    index: own.index,
+                };
+                handles.insert(key, place);
             }
         }
         let mut surplus = Vec::new();
@@ -241,9 +252,12 @@ impl Handles {
         })
     }
 
-    fn of(&self, family: &str, table: &str, chain: &str, handle: u64) -> u64 {
+    fn of(&self, family: &str, table: &str, chain: &str, handle: u64) -> Place {
         let key = (family.into(), table.into(), chain.into(), handle);
-        self.own.get(&key).copied().unwrap_or(handle)
+        self.own.get(&key).copied().unwrap_or(Place {
+            handle: Handle(handle),
+            index: u32::MAX,
+        })
     }
 }
 
@@ -551,7 +565,7 @@ pub fn compare(
     question: &Question,
     opening: &Opening,
     conversation: &Conversation,
-    handle_of: impl Fn(&str, &str, &str, u64) -> u64,
+    place_of: impl Fn(&str, &str, &str, u64) -> Place,
 ) -> Result<Verified, LabError> {
     let ruleset = &loaded.ruleset;
     let probe = probe(facts, question, opening)?;
@@ -561,11 +575,11 @@ pub fn compare(
         host: facts,
         link_values: &values,
     };
-    let kernel_request = of_kernel(&conversation.request, &handle_of);
+    let kernel_request = of_kernel(&conversation.request, &place_of);
     let kernel_reply = conversation
         .reply
         .as_ref()
-        .map(|reply| of_kernel(reply, &handle_of));
+        .map(|reply| of_kernel(reply, &place_of));
     let pairs = |walked: &Walked| {
         let request = Pair::new(
             of_model(ruleset, facts, &walked.request),
@@ -644,7 +658,10 @@ pub fn compare(
 }
 
 fn sent(question: &Question, opening: &Opening) -> String {
-    let flow = question.flow.to_string();
+    let mut flow = question.flow;
+    if flow.src.is_none() {
+        flow.sport = None;
+    }
     match &opening.from {
         From::Host { oif: None } => format!("{flow}, from this host"),
         From::Host { oif: Some(oif) } => format!("{flow}, from this host bound to {oif}"),

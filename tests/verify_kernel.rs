@@ -135,9 +135,9 @@ fn small_hosts_do_as_the_model_says() {
     );
     check(
         "small/redirect-output",
-        &["--flow", "udp:->10.1.0.2:5000"],
+        &["--flow", "udp:->10.1.0.2:53"],
         0,
-        &["reaches this host", "127.0.0.1"],
+        &["reaches this host", "127.0.0.1:5353"],
     );
     check(
         "small/loopback",

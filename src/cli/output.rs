@@ -1,6 +1,7 @@
 //! Results go to standard output, everything else to standard error.
 
 use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
 
 use clap::ColorChoice;
 use colored::Colorize;
@@ -84,6 +85,54 @@ pub(super) fn diagnostics(diagnostics: &[Diagnostic]) {
             "note: {} more remarks; see them all with `--format json`",
             diagnostics.len() - MOST
         );
+    }
+}
+
+/// A remark on standard error.
+pub(super) fn note(text: &str) {
+    let _ = writeln!(
+        io::stderr().lock(),
+        "{} {}",
+        "note:".dimmed(),
+        safe::terminal(text)
+    );
+}
+
+/// A bar on standard error while something takes long, when that is a terminal.
+pub(super) struct Progress {
+    total: u64,
+    shown: Option<Instant>,
+    terminal: bool,
+}
+
+impl Progress {
+    pub(super) fn new(total: u64) -> Progress {
+        Progress {
+            total,
+            shown: None,
+            terminal: io::stderr().is_terminal(),
+        }
+    }
+
+    /// Shows how far it is, ten times a second at most.
+    pub(super) fn set(&mut self, done: u64, text: &str) {
+        let recent = self
+            .shown
+            .is_some_and(|shown| shown.elapsed() < Duration::from_millis(100));
+        if !self.terminal || recent {
+            return;
+        }
+        self.shown = Some(Instant::now());
+        let filled = (done * 20 / self.total.max(1)).min(20) as usize;
+        let bar = format!("{}{}", "#".repeat(filled), ".".repeat(20 - filled));
+        let _ = write!(io::stderr().lock(), "\r\u{1b}[K[{bar}] {text}");
+    }
+
+    /// Takes the bar away.
+    pub(super) fn clear(&mut self) {
+        if self.shown.is_some() {
+            let _ = write!(io::stderr().lock(), "\r\u{1b}[K");
+        }
     }
 }
 

@@ -1,7 +1,10 @@
 //! `nfpath verify`
 
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
 use clap::Args;
 
+use crate::kernel::random::{Options, random};
 use crate::kernel::{self, Agreement, side_by_side};
 
 use super::{Answer, Exit, Facts, Failure, Packet, input, output};
@@ -14,11 +17,28 @@ use super::{Answer, Exit, Facts, Failure, Packet, input, output};
 #[derive(Debug, Args)]
 pub(super) struct Verify {
     /// A file or `-`: nft JSON, a snapshot, iptables-save, or nft syntax.
-    #[arg(value_name = "RULESET", required_unless_present = "live")]
+    #[arg(value_name = "RULESET", required_unless_present_any = ["live", "random"])]
     ruleset: Option<String>,
     /// Print also what nft said, line by line.
     #[arg(short, long)]
     verbose: bool,
+    /// Verify so many flows through made-up rulesets.
+    #[arg(long, value_name = "FLOWS", conflicts_with_all = ["ruleset", "live", "flow"])]
+    random: Option<u64>,
+    /// What the made-up cases are made from. The same number gives the same cases.
+    #[arg(long, value_name = "NUMBER", requires = "random")]
+    seed: Option<u64>,
+    /// Only this block of made-up cases (the second number in the name of a case).
+    #[arg(long, value_name = "NUMBER", requires = "random")]
+    block: Option<u64>,
+    /// Folder for the made-up cases that differ.
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "random",
+        default_value = "nfpath-disagreements"
+    )]
+    out: std::path::PathBuf,
     #[command(flatten)]
     packet: Packet,
     #[command(flatten)]
@@ -27,6 +47,9 @@ pub(super) struct Verify {
 
 impl Verify {
     pub(super) fn run(&self) -> Answer {
+        if let Some(flows) = self.random {
+            return self.random(flows);
+        }
         if self.packet.flow.is_empty() {
             let example = "give one with `--flow 'udp:10.0.0.2->10.0.0.1:53'`";
             return Err(Failure::usage(anyhow::anyhow!(
@@ -62,5 +85,44 @@ impl Verify {
             };
         }
         Ok(exit)
+    }
+
+    fn random(&self, flows: u64) -> Answer {
+        let seed = self.seed.unwrap_or_else(|| {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH);
+            now.map_or(0, |now| now.as_nanos() as u64 % 1_000_000)
+        });
+        output::note(&format!("seed {seed}"));
+        kernel::prepare().map_err(Failure::undetermined)?;
+        let options = Options {
+            flows,
+            seed,
+            folder: self.out.clone(),
+            block: self.block,
+        };
+        let start = Instant::now();
+        let mut progress = output::Progress::new(flows);
+        let tally = random(&options, |tally| {
+            progress.set(tally.flows, &tally.to_string())
+        })
+        .map_err(Failure::undetermined)?;
+        progress.clear();
+        let seconds = start.elapsed().as_secs_f64();
+        output::note(&format!(
+            "{:.1} flows a second; {} rulesets refused by nft, {} flows not sent",
+            tally.flows as f64 / seconds.max(0.001),
+            tally.refused,
+            tally.not_sent
+        ));
+        let differ = tally.flows - tally.agreed;
+        if differ > 0 {
+            output::note(&format!("what differs is in {}", self.out.display()));
+        }
+        output::result(&format!("{tally}\n"))?;
+        Ok(if differ == tally.unknown {
+            Exit::Yes
+        } else {
+            Exit::No
+        })
     }
 }

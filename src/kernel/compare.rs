@@ -21,15 +21,33 @@ pub struct Line {
     pub table: String,
     pub chain: String,
     /// `None`: the chain's policy.
-    pub handle: Option<Handle>,
+    pub rule: Option<Place>,
     pub verdict: String,
+}
+
+/// Which rule of a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// As the user's ruleset has it; zero where that has none.
+    pub handle: Handle,
+    /// From 0.
+    pub index: u32,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.handle {
+            Handle(0) => write!(f, "rule {}", self.index + 1),
+            handle => write!(f, "{handle}"),
+        }
+    }
 }
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {} ", self.family, self.table, self.chain)?;
-        match self.handle {
-            Some(handle) => write!(f, "{handle} {}", self.verdict),
+        match self.rule {
+            Some(rule) => write!(f, "{rule} {}", self.verdict),
             None => write!(f, "policy {}", self.verdict),
         }
     }
@@ -173,7 +191,10 @@ pub fn of_model(ruleset: &Ruleset, host: &Host, path: &Path) -> Way {
                     family: table.family.to_string(),
                     table: table.name.to_string(),
                     chain: name(chain),
-                    handle: Some(ruleset.rule(rule.rule).handle),
+                    rule: Some(Place {
+                        handle: ruleset.rule(rule.rule).handle,
+                        index: ruleset.rule(rule.rule).index,
+                    }),
                     verdict,
                 });
             }
@@ -183,7 +204,7 @@ pub fn of_model(ruleset: &Ruleset, host: &Host, path: &Path) -> Way {
                     family: table.family.to_string(),
                     table: table.name.to_string(),
                     chain: ruleset.chain(*chain).name.to_string(),
-                    handle: None,
+                    rule: None,
                     verdict: policy.name().into(),
                 });
             }
@@ -238,17 +259,17 @@ pub fn of_model(ruleset: &Ruleset, host: &Host, path: &Path) -> Way {
     Way { lines, end }
 }
 
-/// The kernel's way, with the handles that the user's ruleset has.
-pub fn of_kernel(seen: &Seen, handle_of: impl Fn(&str, &str, &str, u64) -> u64) -> Way {
+/// The kernel's way, with the places that rules have in the user's ruleset.
+pub fn of_kernel(seen: &Seen, place_of: impl Fn(&str, &str, &str, u64) -> Place) -> Way {
     let lines = seen
         .events
         .iter()
         .filter_map(|event| {
-            let (handle, verdict) = match &event.kind {
+            let (rule, verdict) = match &event.kind {
                 EventKind::Packet(_) => return None,
                 EventKind::Rule { handle, verdict } => {
-                    let own = handle_of(&event.family, &event.table, &event.chain, *handle);
-                    (Some(Handle(own)), verdict)
+                    let own = place_of(&event.family, &event.table, &event.chain, *handle);
+                    (Some(own), verdict)
                 }
                 EventKind::Policy { verdict } => (None, verdict),
             };
@@ -256,7 +277,7 @@ pub fn of_kernel(seen: &Seen, handle_of: impl Fn(&str, &str, &str, u64) -> u64) 
                 family: event.family.clone(),
                 table: event.table.clone(),
                 chain: event.chain.clone(),
-                handle,
+                rule,
                 verdict: verdict.clone(),
             })
         })
@@ -292,7 +313,10 @@ mod tests {
             family: "ip".into(),
             table: "t".into(),
             chain: chain.into(),
-            handle: (handle > 0).then_some(Handle(handle)),
+            rule: (handle > 0).then_some(Place {
+                handle: Handle(handle),
+                index: 0,
+            }),
             verdict: verdict.into(),
         }
     }

@@ -264,6 +264,8 @@ impl Lab {
             homes: HashMap::new(),
             notes: Vec::new(),
         };
+        // a snapshot that was taken in a lab has it
+        lab.host.links.retain(|link| link.name != MARK_DEVICE);
         lab.give_ports();
         lab.give_macs();
         lab.make_links()?;
@@ -810,10 +812,14 @@ impl Lab {
 
     /// The facts of the host as they are in the lab now.
     pub fn facts(&self) -> Result<Host, LabError> {
-        let text = capture::snapshot(&LabMachine);
-        bundle::read("the lab", &text)
+        bundle::read("the lab", &self.snapshot())
             .map(|read| read.host)
             .map_err(|error| LabError(error.to_string()))
+    }
+
+    /// The same as a snapshot bundle without a ruleset.
+    pub fn snapshot(&self) -> String {
+        capture::snapshot(&LabMachine)
     }
 
     /// Loads a ruleset in place of what is there, and listens to its trace. Gives nft's listing of it.

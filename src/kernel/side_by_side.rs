@@ -60,8 +60,8 @@ fn table(out: &mut String, title: &str, pair: &Pair, width: usize) {
         row if row < way.lines.len() => {
             let line = &way.lines[row];
             let place = format!("{} {} {}", line.family, line.table, line.chain);
-            let what = match line.handle {
-                Some(handle) => format!("{handle} {}", line.verdict),
+            let what = match line.rule {
+                Some(rule) => format!("{rule} {}", line.verdict),
                 None => format!("policy {}", line.verdict),
             };
             wrap(&[&place, &what], cell)
@@ -139,7 +139,7 @@ fn cut(text: &str, cell: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::compare::{End, Ends, Line};
+    use super::super::compare::{End, Ends, Line, Place};
     use super::*;
     use crate::ruleset::Handle;
 
@@ -148,7 +148,10 @@ mod tests {
             family: "inet".into(),
             table: "firewalld".into(),
             chain: chain.into(),
-            handle: Some(Handle(12)),
+            rule: Some(Place {
+                handle: Handle(12),
+                index: 0,
+            }),
             verdict: verdict.into(),
         };
         Way {

@@ -1,0 +1,367 @@
+//! Many made-up rulesets and packets: how often do model and kernel agree?
+//!
+//! Cases come in blocks, each with a host of its own; a block is worked off by one thread in its own lab, and depends on
+//! nothing but the seed and its number. Every disagreement is written down as a folder that says how to see it again.
+
+use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
+
+use crate::explain::Question;
+use crate::hooks::Hooks;
+use crate::host::{FdbEntry, Host, Link, LinkKind, Neighbour, Origin, RoutingRule, RuleAction};
+use crate::load::bundle;
+use crate::load::{Loaded, load};
+
+use super::generate::{self, Numbers, Topology};
+use super::lab::{Lab, LabError, fail};
+use super::talk::converse;
+use super::{
+    Agreement, Handles, Part, Verified, Words, compare, definite, opening, side_by_side, sys,
+};
+
+/// Rulesets to a block.
+const RULESETS: u64 = 20;
+/// Flows to a ruleset.
+const FLOWS: u64 = 5;
+
+/// What to do.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub flows: u64,
+    pub seed: u64,
+    /// Where disagreements are written.
+    pub folder: PathBuf,
+    /// Only this block.
+    pub block: Option<u64>,
+}
+
+/// How it went.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub flows: u64,
+    pub agreed: u64,
+    pub panics: u64,
+    pub unknown: u64,
+    /// Rulesets that nft refused.
+    pub refused: u64,
+    /// Flows that could not be sent.
+    pub not_sent: u64,
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let percent = if self.flows == 0 {
+            0.0
+        } else {
+            self.agreed as f64 * 100.0 / self.flows as f64
+        };
+        write!(
+            f,
+            "kernel agreement: {}/{} flows ({percent:.2} %), panics {}, unknown {}",
+            self.agreed, self.flows, self.panics, self.unknown
+        )
+    }
+}
+
+/// One flow's outcome.
+enum Outcome {
+    Agreed,
+    Unknown,
+    Differed,
+    Panicked,
+    Refused,
+    NotSent,
+}
+
+/// Runs cases on every processor. `seen` is told the tally after each flow.
+pub fn random(options: &Options, mut seen: impl FnMut(&Tally)) -> Result<Tally, LabError> {
+    let processors = sys::processors();
+    let workers = processors.len().clamp(1, 16);
+    let next = AtomicU64::new(0);
+    let stop = AtomicBool::new(false);
+    let (sender, outcomes) = channel();
+    let mut tally = Tally::default();
+    std::thread::scope(|scope| {
+        let mut handles = Vec::new();
+        for worker in 0..workers {
+            let (sender, next, stop, processors) = (sender.clone(), &next, &stop, &processors);
+            handles.push(scope.spawn(move || {
+                if let Some(number) = processors.get(worker) {
+                    sys::stay_on_processor(*number);
+                }
+                while !stop.load(Ordering::Relaxed) {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let number = match options.block {
+                        Some(_) if number > 0 => break,
+                        Some(block) => block,
+                        None => number,
+                    };
+                    block(options, number, stop, &sender)?;
+                }
+                Ok::<(), LabError>(())
+            }));
+        }
+        drop(sender);
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Refused => tally.refused += 1,
+                Outcome::NotSent => tally.not_sent += 1,
+                _ if tally.flows == options.flows => {}
+                outcome => {
+                    tally.flows += 1;
+                    match outcome {
+                        Outcome::Agreed => tally.agreed += 1,
+                        Outcome::Unknown => tally.unknown += 1,
+                        Outcome::Panicked => tally.panics += 1,
+                        Outcome::Differed | Outcome::Refused | Outcome::NotSent => {}
+                    }
+                }
+            }
+            if tally.flows == options.flows {
+                stop.store(true, Ordering::Relaxed);
+            }
+            seen(&tally);
+        }
+        for handle in handles {
+            match handle.join() {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return Err(error),
+                Err(_) => return fail("the lab fell over; this is a bug"),
+            }
+        }
+        Ok(tally)
+    })
+}
+
+/// A host, many rulesets, some flows each.
+fn block(
+    options: &Options,
+    number: u64,
+    stop: &AtomicBool,
+    sender: &Sender<Outcome>,
+) -> Result<(), LabError> {
+    let mut numbers = Numbers::new(options.seed, number << 16);
+    let host = host_of(&generate::topology(&mut numbers))?;
+    let mut lab = Lab::build(&host)?;
+    let snapshot = lab.snapshot();
+    let facts = lab.facts()?;
+    for ruleset in 0..RULESETS {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let stream = number << 16 | (ruleset + 1) << 8;
+        let text = generate::ruleset(&mut Numbers::new(options.seed, stream));
+        let words = Words(vec![Part::Nft(text.clone())]);
+        let Ok(listing) = lab.load(&words) else {
+            let _ = sender.send(Outcome::Refused);
+            continue;
+        };
+        let loaded = load("the lab", &listing, &[]).map_err(|e| LabError(e.to_string()))?;
+        let handles = Handles::between(&loaded.ruleset, &loaded.ruleset)?;
+        let hooks = Hooks::new(&loaded.ruleset);
+        for flow in 0..FLOWS {
+            let mut numbers = Numbers::new(options.seed, stream | (flow + 1));
+            let question = definite(&generate::question(&mut numbers))?;
+            let first = opening(&mut lab, &question, question.iif.as_deref());
+            let conversation = first.and_then(|first| {
+                let conversation = converse(&mut lab, &first)?;
+                Ok((first, conversation))
+            });
+            let (first, conversation) = match conversation {
+                Ok(both) => both,
+                Err(error) => {
+                    let _ = sender.send(Outcome::NotSent);
+                    if std::env::var_os("NFPATH_LAB_LOUD").is_some() {
+                        eprintln!("{number}.{ruleset}.{flow} {}: {error}", question.flow);
+                    }
+                    continue;
+                }
+            };
+            let verified = catch_unwind(AssertUnwindSafe(|| {
+                compare(
+                    &loaded,
+                    &hooks,
+                    &facts,
+                    &question,
+                    &first,
+                    &conversation,
+                    |f, t, c, h| handles.of(f, t, c, h),
+                )
+            }));
+            let case = Case {
+                name: format!("{}-{number}-{ruleset}-{flow}", options.seed),
+                text: &text,
+                listing: &listing,
+                snapshot: &snapshot,
+                question: &question,
+                loaded: &loaded,
+            };
+            let outcome = match verified {
+                Err(panic) => {
+                    case.write(&options.folder, &Err(words_of(panic.as_ref())))?;
+                    Outcome::Panicked
+                }
+                Ok(Err(error)) => return Err(error),
+                Ok(Ok(verified)) => match &verified.agreement {
+                    Agreement::Yes => Outcome::Agreed,
+                    Agreement::Unknown(_) => {
+                        case.write(&options.folder, &Ok(verified))?;
+                        Outcome::Unknown
+                    }
+                    Agreement::No => {
+                        case.write(&options.folder, &Ok(verified))?;
+                        Outcome::Differed
+                    }
+                },
+            };
+            if sender.send(outcome).is_err() {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| text.to_string());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default()
+}
+
+/// The host of a topology.
+fn host_of(topology: &Topology) -> Result<Host, LabError> {
+    let mut host = Host::default();
+    host.links
+        .push(Link::named("lo", LinkKind::Loopback, Origin::Given));
+    type Apply = fn(&mut Host, &str) -> Result<(), bundle::HostError>;
+    let flags: [(&[String], Apply); 4] = [
+        (&topology.bridges, bundle::apply_bridge),
+        (&topology.ifaces, bundle::apply_iface),
+        (&topology.routes, bundle::apply_route),
+        (&topology.sysctls, bundle::apply_sysctl),
+    ];
+    for (values, apply) in flags {
+        for value in values {
+            apply(&mut host, value).map_err(|error| LabError(error.to_string()))?;
+        }
+    }
+    for (ip, mac, port) in generate::CONTAINERS {
+        let Ok(ip) = ip.parse() else { continue };
+        host.neighbours.push(Neighbour {
+            ip,
+            dev: "br0".into(),
+            mac: Some(mac),
+            failed: false,
+        });
+        host.fdb.push(FdbEntry {
+            mac,
+            dev: port.into(),
+            master: Some("br0".into()),
+            vlan: None,
+            permanent: false,
+        });
+    }
+    if topology.marked_route {
+        bundle::apply_route(&mut host, "10.9.0.0/16,dev=eth1,via=10.1.0.2")
+            .map_err(|error| LabError(error.to_string()))?;
+        let table = crate::host::TableId(100);
+        if let Some(route) = host.routes.last().cloned() {
+            let prefix = "0.0.0.0/0".parse().unwrap_or(route.prefix);
+            host.routes.push(crate::host::Route {
+                prefix,
+                table,
+                ..route
+            });
+        }
+        let action = RuleAction::Table(table);
+        let family = crate::host::IpFamily::V4;
+        host.rules.push(RoutingRule {
+            fwmark: Some((1, 0xff)),
+            ..RoutingRule::all(1000, family, action, Origin::Given)
+        });
+    }
+    Ok(host)
+}
+
+/// What is needed to see a case again.
+struct Case<'a> {
+    name: String,
+    text: &'a str,
+    listing: &'a str,
+    snapshot: &'a str,
+    question: &'a Question,
+    loaded: &'a Loaded,
+}
+
+impl Case<'_> {
+    fn write(&self, folder: &Path, verified: &Result<Verified, String>) -> Result<(), LabError> {
+        let folder = folder.join(&self.name);
+        let flow = self.flow_words();
+        let files: Vec<(&str, String)> = match verified {
+            Ok(verified) => {
+                let way = |way: &super::compare::Way| {
+                    let mut text = String::new();
+                    for line in &way.lines {
+                        text += &format!("{line}\n");
+                    }
+                    text + &format!("= {}\n", way.end)
+                };
+                let both = |side: fn(&super::Pair) -> &super::compare::Way| {
+                    let reply = verified.reply.as_ref().map(|pair| way(side(pair)));
+                    format!(
+                        "# request\n{}# reply\n{}",
+                        way(side(&verified.request)),
+                        reply.unwrap_or_default()
+                    )
+                };
+                vec![
+                    ("model.txt", both(|pair| &pair.model)),
+                    ("kernel.txt", both(|pair| &pair.kernel)),
+                    ("trace.txt", verified.trace.join("\n") + "\n"),
+                    ("comparison.txt", side_by_side::text(verified, 140)),
+                ]
+            }
+            Err(panic) => vec![("panic.txt", format!("{panic}\n"))],
+        };
+        let write = || -> io::Result<()> {
+            std::fs::create_dir_all(&folder)?;
+            std::fs::write(folder.join("ruleset.nft"), self.text)?;
+            std::fs::write(folder.join("ruleset.json"), self.listing)?;
+            std::fs::write(folder.join("host.json"), self.snapshot)?;
+            std::fs::write(folder.join("flow"), format!("{flow}\n"))?;
+            for (name, text) in &files {
+                std::fs::write(folder.join(name), text)?;
+            }
+            let about = format!(
+                "# Case {}\n\nModel and kernel differ, or the model cannot tell ({} rules).\nSee it again, in this folder, as root:\n\n    nfpath verify ruleset.nft --context host.json {flow}\n",
+                self.name,
+                self.loaded.ruleset.rules.len()
+            );
+            std::fs::write(folder.join("README.md"), about)
+        };
+        write().map_err(|error| LabError(format!("{}: {error}", folder.display())))
+    }
+
+    /// The flow as it is written on the command line.
+    fn flow_words(&self) -> String {
+        let mut flow = self.question.flow;
+        if flow.src.is_none() {
+            flow.sport = None;
+        }
+        let mut words = format!("--flow '{flow}'");
+        if let Some(iif) = &self.question.iif {
+            words += &format!(" --iif {iif}");
+        }
+        if let Some(flags) = self.question.tcp_flags.filter(|flags| *flags != 2) {
+            words += &format!(" --tcp-flags {flags:#x}");
+        }
+        if self.question.mark != 0 {
+            words += &format!(" --mark {:#x}", self.question.mark);
+        }
+        words
+    }
+}
