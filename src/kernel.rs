@@ -469,6 +469,18 @@ pub(crate) fn addressed(
 
 /// Whether an address is behind a bridge, not this host's and not behind a router.
 fn is_sibling(host: &Host, bridge: &str, dst: IpAddr) -> bool {
+    let near = |a: &&crate::host::Address| a.dev == bridge;
+    if host.addresses.iter().any(|a| a.ip == dst) {
+        return false;
+    }
+    let mut subnets = host
+        .addresses
+        .iter()
+        .filter(near)
+        .filter_map(|a| a.subnet());
+    if subnets.any(|subnet| subnet.contains(&dst)) {
+        return true;
+    }
     match host.route(&RouteQuery::to(dst)) {
         RouteAnswer::Found(route) if route.kind == RouteType::Unicast => route
             .nexthops

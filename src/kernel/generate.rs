@@ -119,6 +119,16 @@ pub const CONTAINERS: [(&str, [u8; 6], &str); 4] = [
     ("fd02::3", [2, 0x42, 172, 20, 0, 3], "p2"),
 ];
 
+/// Who is next to the host otherwise: interface and address.
+pub const NEIGHBOURS: [(&str, &str); 6] = [
+    ("eth0", "10.0.0.2"),
+    ("eth0", "10.0.0.254"),
+    ("eth0", "fd00::2"),
+    ("eth0", "fd00::fe"),
+    ("eth1", "10.1.0.2"),
+    ("eth1", "fd01::2"),
+];
+
 const LINKS: [&str; 6] = ["eth0", "eth1", "br0", "lo", "p1", "p2"];
 const OWN4: [&str; 5] = [
     "10.0.0.1",
@@ -152,7 +162,8 @@ const PORTS: [&str; 8] = ["22", "53", "80", "443", "5000", "8080", "1812", "4000
 const PORT_RANGES: [&str; 4] = ["1-1023", "1024-65535", "5000-5999", "80-443"];
 const MARKS: [&str; 4] = ["0x1", "0x2", "0x10", "0xff"];
 
-/// A chain while its rules are made up.
+/// A chain, and a rule in it, while they are made up.
+#[derive(Clone)]
 struct Place {
     family: Family,
     hook: Hook,
@@ -160,6 +171,10 @@ struct Place {
     priority: i32,
     /// Chains that it may jump to.
     below: Vec<String>,
+    /// The rule is about IPv6.
+    v6: bool,
+    /// The transport protocol that the rule is about, if it names one.
+    l4: &'static str,
 }
 
 /// A ruleset in nft's words.
@@ -286,6 +301,8 @@ fn base_chain(text: &mut String, numbers: &mut Numbers, family: Family, number: 
             nat,
             priority,
             below: below.clone(),
+            v6: false,
+            l4: "tcp",
         };
         rules(text, numbers, &place, 4);
         text.push_str("  }\n");
@@ -302,6 +319,8 @@ fn base_chain(text: &mut String, numbers: &mut Numbers, family: Family, number: 
         nat,
         priority,
         below,
+        v6: false,
+        l4: "tcp",
     };
     if !nat
         && matches!(hook, Hook::Input | Hook::Forward | Hook::Output)
@@ -326,7 +345,32 @@ fn rules(text: &mut String, numbers: &mut Numbers, place: &Place, most: usize) {
 }
 
 fn rule(numbers: &mut Numbers, place: &Place) -> String {
+    let v6 = match place.family {
+        Family::Ip => false,
+        Family::Ip6 => true,
+        _ => numbers.chance(25),
+    };
+    let place = &Place {
+        v6,
+        l4: numbers.pick(&[
+            "tcp",
+            "tcp",
+            "udp",
+            "udp",
+            if v6 { "icmpv6" } else { "icmp" },
+        ]),
+        ..place.clone()
+    };
     let mut words: Vec<String> = Vec::new();
+    if numbers.chance(6) {
+        let other = numbers.pick(&["47", "132", "1", "58"]);
+        let negated = not(numbers);
+        return format!(
+            "meta l4proto {negated}{{ {}, {other} }} {}",
+            numbers.pick(&["tcp", "udp"]),
+            numbers.pick(&["accept", "counter", "return"])
+        );
+    }
     if place.nat && numbers.chance(55) {
         return nat_rule(numbers, place);
     }
@@ -349,14 +393,6 @@ fn rule(numbers: &mut Numbers, place: &Place) -> String {
         "counter".into()
     } else {
         rule
-    }
-}
-
-fn ip6(numbers: &mut Numbers, place: &Place) -> bool {
-    match place.family {
-        Family::Ip => false,
-        Family::Ip6 => true,
-        _ => numbers.chance(25),
     }
 }
 
@@ -385,7 +421,7 @@ fn a_match(numbers: &mut Numbers, place: &Place) -> String {
     let bridge = place.family == Family::Bridge;
     match numbers.below(if bridge { 12 } else { 22 }) {
         0 | 1 => address(numbers, place),
-        2 | 3 => port(numbers),
+        2 | 3 => port(numbers, place),
         4 => {
             let key = numbers.pick(&["iifname", "iifname", "oifname"]);
             match numbers.below(5) {
@@ -395,24 +431,9 @@ fn a_match(numbers: &mut Numbers, place: &Place) -> String {
                 _ => format!("{key} {}{}", not(numbers), quoted(&numbers.some(&LINKS, 2))),
             }
         }
-        5 => format!(
-            "meta l4proto {}{}",
-            not(numbers),
-            braces(&numbers.some(&["tcp", "udp", "icmp", "ipv6-icmp", "47"], 3))
-        ),
-        6 => match ip6(numbers, place) {
-            false => format!(
-                "icmp type {}{}",
-                not(numbers),
-                numbers.pick(&["echo-request", "echo-reply", "{ echo-request, echo-reply }"])
-            ),
-            true => format!(
-                "icmpv6 type {}{}",
-                not(numbers),
-                numbers.pick(&["echo-request", "echo-reply", "{ echo-request, echo-reply }"])
-            ),
-        },
-        7 => numbers
+        5 => format!("meta l4proto {}", place.l4.replace("icmpv6", "ipv6-icmp")),
+        6 => port(numbers, place),
+        7 if place.l4 == "tcp" => numbers
             .pick(&[
                 "tcp flags syn",
                 "tcp flags & (syn | ack) == syn",
@@ -424,29 +445,22 @@ fn a_match(numbers: &mut Numbers, place: &Place) -> String {
                 "tcp sport 40000",
             ])
             .to_string(),
+        7 => address(numbers, place),
+        8 if numbers.chance(20) => "meta mark & 0xf == 0x1".into(),
         8 => format!(
             "meta mark {}{}",
             not(numbers),
-            numbers.pick(&[
-                "0x1",
-                "0x0",
-                "0x2",
-                "{ 0x1, 0x2 }",
-                "& 0xf == 0x1",
-                "0x10-0x20"
-            ])
+            numbers.pick(&["0x1", "0x0", "0x2", "{ 0x1, 0x2 }", "0x10-0x20"])
         ),
         9 => match numbers.below(3) {
             0 => format!("th dport {}{}", not(numbers), numbers.pick(&PORTS)),
             1 => "meta length < 100".into(),
             _ => "limit rate 100000/second burst 10000 packets".into(),
         },
-        10 if bridge => format!("ether type {}", numbers.pick(&["ip", "ip6", "arp"])),
-        11 if bridge => format!(
-            "meta {} {}",
-            numbers.pick(&["ibrname", "obrname"]),
-            numbers.pick(&["\"br0\"", "!= \"br0\"", "\"br1\""])
-        ),
+        10 if bridge => {
+            format!("ether type {}", if place.v6 { "ip6" } else { "ip" })
+        }
+        11 if bridge => "meta pkttype host".into(),
         10 | 11 => format!(
             "ct state {}{}",
             not(numbers),
@@ -477,14 +491,22 @@ fn a_match(numbers: &mut Numbers, place: &Place) -> String {
                 "ct direction reply",
                 "ct mark 0x1",
                 "ct mark != 0x0",
-                "ct original proto-dst 80",
-                "ct original proto-dst 5000",
-                "ct reply proto-src 8080",
                 "ct l3proto ipv4",
                 "ct protocol tcp",
             ])
             .to_string(),
-        14 => match ip6(numbers, place) {
+        14 if numbers.chance(50) && !place.l4.starts_with("icmp") => format!(
+            "meta l4proto {} ct {}",
+            place.l4,
+            numbers.pick(&[
+                "original proto-dst 80",
+                "original proto-dst 5000",
+                "original proto-src 40000",
+                "reply proto-src 8080",
+                "reply proto-dst != 40000",
+            ])
+        ),
+        14 => match place.v6 {
             false => format!("ct original ip daddr {}", numbers.pick(&OWN4)),
             true => format!("ct original ip6 daddr {}", numbers.pick(&OWN6)),
         },
@@ -497,26 +519,31 @@ fn a_match(numbers: &mut Numbers, place: &Place) -> String {
                     numbers.pick(&["64", "63", "> 10", "!= 64"])
                 )
             }
-            _ => format!("meta nfproto {}", numbers.pick(&["ipv4", "ipv6", "ipv4"])),
+            _ => format!("meta nfproto {}", if place.v6 { "ipv6" } else { "ipv4" }),
         },
-        18 => match ip6(numbers, place) {
+        18 => {
+            let key = if place.v6 {
+                "ip6 nexthdr"
+            } else {
+                "ip protocol"
+            };
+            format!("{key} {}", place.l4.replace("icmpv6", "ipv6-icmp"))
+        }
+        19 if !place.l4.starts_with("icmp") => match place.v6 {
             false => format!(
-                "ip protocol {}",
-                numbers.pick(&["tcp", "udp", "icmp", "{ tcp, udp }"])
+                "ip saddr . {} dport {{ {} . 80, {} . 443 }}",
+                place.l4, OUT4[0], OUT4[1]
             ),
-            true => format!("ip6 nexthdr {}", numbers.pick(&["tcp", "udp", "ipv6-icmp"])),
-        },
-        19 => match ip6(numbers, place) {
-            false => format!(
-                "ip saddr . tcp dport {{ {} . 80, {} . 443 }}",
-                OUT4[0], OUT4[1]
+            true => format!(
+                "ip6 daddr . {} dport {{ fd01::2 . 5000, fd02::2 . 53 }}",
+                place.l4
             ),
-            true => "ip6 daddr . udp dport { fd01::2 . 5000, fd02::2 . 53 }".into(),
         },
-        20 => match place.family {
-            Family::Ip6 => "ip6 daddr . tcp dport @pairs".into(),
-            _ => "ip daddr . udp dport @pairs".into(),
-        },
+        20 if !place.l4.starts_with("icmp") && place.v6 == (place.family == Family::Ip6) => {
+            let key = if place.v6 { "ip6" } else { "ip" };
+            format!("{key} daddr . {} dport @pairs", place.l4)
+        }
+        18..=20 => address(numbers, place),
         _ if place.hook == Hook::Output => numbers
             .pick(&["meta skuid 0", "meta skuid != 0", "oif \"lo\""])
             .to_string(),
@@ -531,7 +558,7 @@ fn a_match(numbers: &mut Numbers, place: &Place) -> String {
 }
 
 fn address(numbers: &mut Numbers, place: &Place) -> String {
-    let v6 = ip6(numbers, place);
+    let v6 = place.v6;
     let key = match (v6, numbers.chance(50)) {
         (false, true) => "ip saddr",
         (false, false) => "ip daddr",
@@ -554,8 +581,12 @@ fn address(numbers: &mut Numbers, place: &Place) -> String {
     format!("{key} {negated}{value}")
 }
 
-fn port(numbers: &mut Numbers) -> String {
-    let proto = numbers.pick(&["tcp", "udp", "udp", "tcp"]);
+fn port(numbers: &mut Numbers, place: &Place) -> String {
+    if place.l4.starts_with("icmp") {
+        let kinds = ["echo-request", "echo-reply", "{ echo-request, echo-reply }"];
+        return format!("{} type {}{}", place.l4, not(numbers), numbers.pick(&kinds));
+    }
+    let proto = place.l4;
     let key = numbers.pick(&["dport", "dport", "dport", "sport"]);
     let negated = not(numbers);
     let value = match numbers.below(5) {
@@ -603,7 +634,7 @@ fn effect(numbers: &mut Numbers, place: &Place) -> String {
         1 => "ct mark set meta mark".into(),
         2 => format!("ct mark set {}", numbers.pick(&MARKS)),
         3 => format!("meta mark set meta mark | {}", numbers.pick(&MARKS)),
-        4 => "meta mark set tcp dport map @marks".into(),
+        4 if place.l4 == "tcp" => "meta mark set tcp dport map @marks".into(),
         _ => format!("meta mark set {}", numbers.pick(&MARKS)),
     }
 }
@@ -632,9 +663,9 @@ fn verdict(numbers: &mut Numbers, place: &Place) -> String {
                 numbers.pick(&["jump", "jump", "jump", "goto"])
             )
         }
-        11 if !place.below.is_empty() => {
+        11 if !place.below.is_empty() && !place.l4.starts_with("icmp") => {
             let target = &place.below[numbers.below(place.below.len())];
-            let proto = numbers.pick(&["tcp", "udp"]);
+            let proto = place.l4;
             format!(
                 "{proto} dport vmap {{ {} : jump {target}, {} : accept, {} : {} }}",
                 PORTS[numbers.below(3)],
@@ -643,7 +674,7 @@ fn verdict(numbers: &mut Numbers, place: &Place) -> String {
                 numbers.pick(&["return", "drop", "continue"]),
             )
         }
-        12 => match ip6(numbers, place) {
+        12 => match place.v6 {
             false => format!(
                 "ip saddr vmap {{ {} : accept, {} : {} }}",
                 OUT4[numbers.below(3)],
@@ -658,7 +689,7 @@ fn verdict(numbers: &mut Numbers, place: &Place) -> String {
 }
 
 fn nat_rule(numbers: &mut Numbers, place: &Place) -> String {
-    let v6 = ip6(numbers, place);
+    let v6 = place.v6;
     let l4 = format!(
         "{} dport {}",
         numbers.pick(&["tcp", "udp"]),
@@ -797,6 +828,10 @@ pub fn question(numbers: &mut Numbers) -> Question {
     let loop_end = if v6 { "::1" } else { "127.0.0.1" };
     if src == Some(loop_end) || dst == loop_end {
         (src, dst) = (Some(loop_end), loop_end);
+    }
+    // the kernel fills in the source of a raw IPv4 packet, not of IPv6
+    if src.is_none() && v6 && !matches!(number, proto::TCP | proto::UDP) {
+        src = Some(own[0]);
     }
     let address = |text: &str| -> IpAddr { text.parse().unwrap_or(IpAddr::from([0, 0, 0, 0])) };
     let number_of = |text: &str| text.parse::<u16>().unwrap_or(1);

@@ -525,8 +525,37 @@ impl Lab {
                 lines.push(line);
             }
         }
+        lines.append(&mut self.link_locals());
         let failed = batch("ip", &[], &lines)?;
         self.lenient(failed, "")
+    }
+
+    /// The kernel asks for neighbours from a link-local address, which facts that are not whole may lack.
+    fn link_locals(&self) -> Vec<String> {
+        if self.host.complete.addresses {
+            return Vec::new();
+        }
+        let local = |ip: IpAddr| matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        let mut lines = Vec::new();
+        for (at, link) in self.host.links.iter().enumerate() {
+            let own = || self.host.addresses.iter().filter(|a| a.dev == link.name);
+            let routed = self.host.routes.iter().any(|route| {
+                IpFamily::of_net(route.prefix) == IpFamily::V6
+                    && route
+                        .nexthops
+                        .iter()
+                        .any(|hop| hop.dev.as_ref() == Some(&link.name))
+            });
+            let speaks = routed || own().any(|address| address.ip.is_ipv6());
+            if link.kind != LinkKind::Loopback && speaks && !own().any(|a| local(a.ip)) {
+                lines.push(format!(
+                    "addr add fe80::4e46:{:x}/64 dev {} nodad",
+                    at + 1,
+                    link.name
+                ));
+            }
+        }
+        lines
     }
 
     fn address_line(&self, address: &Address) -> Option<String> {
@@ -1115,6 +1144,44 @@ impl Lab {
                 [0x06, 0x4e, o[7] ^ o[12], o[13], o[14], o[15]]
             }
         }
+    }
+
+    /// Tells the host the Ethernet addresses of those whom it looks for and does not find. True when there were some.
+    pub(super) fn introduce(&mut self) -> Result<bool, LabError> {
+        let listing = run("ip", &["-j", "neigh", "show"], "")?;
+        let mut host = Host::default();
+        let read = bundle::add_part(
+            &mut host,
+            bundle::HostPart::Neighbours,
+            "the lab",
+            &listing.stdout,
+        );
+        if read.is_err() {
+            return Ok(false);
+        }
+        let mut lines = Vec::new();
+        for neighbour in host.neighbours.iter().filter(|n| n.mac.is_none()) {
+            let dev = neighbour.dev.to_string();
+            if self.is_own(neighbour.ip) {
+                continue;
+            }
+            let mac = self.mac_of(&dev, neighbour.ip);
+            if self
+                .host
+                .link(&dev)
+                .is_some_and(|l| l.kind == LinkKind::Bridge)
+            {
+                let home = self.home(&dev, neighbour.ip);
+                self.teach(mac, &home)?;
+            }
+            lines.push(format!(
+                "neigh replace {} lladdr {} dev {dev} nud permanent",
+                neighbour.ip,
+                mac_text(mac)
+            ));
+        }
+        let failed = batch("ip", &[], &lines)?;
+        Ok(failed.len() < lines.len())
     }
 
     /// The port of a bridge behind which an address lives: as the facts say, else any, rather not one where somebody

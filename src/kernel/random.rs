@@ -156,9 +156,21 @@ fn block(
         let stream = number << 16 | (ruleset + 1) << 8;
         let text = generate::ruleset(&mut Numbers::new(options.seed, stream));
         let words = Words(vec![Part::Nft(text.clone())]);
-        let Ok(listing) = lab.load(&words) else {
-            let _ = sender.send(Outcome::Refused);
-            continue;
+        let listing = match lab.load(&words) {
+            Ok(listing) => listing,
+            Err(error) => {
+                if std::env::var_os("NFPATH_LAB_LOUD").is_some() {
+                    let words = error.0.split("stdin:").nth(1).unwrap_or("");
+                    let line = words
+                        .split(':')
+                        .next()
+                        .and_then(|n| n.parse::<usize>().ok());
+                    let line = text.lines().nth(line.unwrap_or(1) - 1).unwrap_or("");
+                    eprintln!("{number}.{ruleset}: {error} | {}", line.trim());
+                }
+                let _ = sender.send(Outcome::Refused);
+                continue;
+            }
         };
         let loaded = load("the lab", &listing, &[]).map_err(|e| LabError(e.to_string()))?;
         let handles = Handles::between(&loaded.ruleset, &loaded.ruleset)?;
@@ -263,6 +275,15 @@ fn host_of(topology: &Topology) -> Result<Host, LabError> {
             master: Some("br0".into()),
             vlan: None,
             permanent: false,
+        });
+    }
+    for (number, (dev, ip)) in generate::NEIGHBOURS.iter().enumerate() {
+        let Ok(ip) = ip.parse() else { continue };
+        host.neighbours.push(Neighbour {
+            ip,
+            dev: (*dev).into(),
+            mac: Some([2, 0x4e, 0, 0, 0, number as u8]),
+            failed: false,
         });
     }
     if topology.marked_route {

@@ -138,15 +138,32 @@ impl Sorter<'_> {
 /// Has a conversation.
 pub fn converse(lab: &mut Lab, opening: &Opening) -> Result<Conversation, LabError> {
     let mut ports = BTreeSet::from([opening.headers.dport]);
+    let mut introduced = 0;
     loop {
         let (conversation, missed) = attempt(lab, opening, &ports)?;
         // a translation led to a port where nobody listened: again, with somebody there
-        match missed {
-            Some(port) if ports.len() < 3 => {
-                ports.insert(port);
-            }
-            _ => return Ok(conversation),
+        if let Some(port) = missed
+            && ports.len() < 3
+        {
+            ports.insert(port);
+            continue;
         }
+        // the ruleset keeps the host from finding its neighbours: again, with neighbours that it knows
+        let ends = [Some(&conversation.request), conversation.reply.as_ref()];
+        let lost = ends.into_iter().flatten().any(|seen| {
+            let dropped = |event: &Event| match &event.kind {
+                EventKind::Rule { verdict, .. } | EventKind::Policy { verdict } => {
+                    verdict == "drop"
+                }
+                EventKind::Packet(_) => false,
+            };
+            seen.end == Ending::Gone && !seen.events.last().is_some_and(dropped)
+        });
+        if lost && introduced < 3 && lab.introduce()? {
+            introduced += 1;
+            continue;
+        }
+        return Ok(conversation);
     }
 }
 
@@ -182,7 +199,11 @@ fn attempt(
     let headers = &opening.headers;
     let v6 = headers.dst.is_ipv6();
     let trouble = |error: io::Error| LabError(format!("a socket of the lab: {error}"));
-    let services = services(headers, ports);
+    // a host that sends from the port that it sends to needs the port itself
+    let services = match opening.from {
+        From::Host { .. } if headers.sport == headers.dport => Vec::new(),
+        _ => services(headers, ports),
+    };
     let raw = Socket::open(v6, SocketKind::Raw(headers.proto)).map_err(trouble)?;
     let listeners = [Listener {
         socket: raw,

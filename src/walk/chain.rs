@@ -112,7 +112,8 @@ impl<R: Record> Walker<'_, R> {
                 RuleEnd::Missing { .. } => Taken::Missing,
                 RuleEnd::Nat { statement } => {
                     match self.translate(skb, pf, hook, rule, statement) {
-                        Ok(kind) => Taken::Nat(kind),
+                        Ok(Some(kind)) => Taken::Nat(kind),
+                        Ok(None) => Taken::Continue,
                         Err(Some(ended)) => {
                             self.note(skb, pf, hook, rule, before, Taken::Drop);
                             return Some(Err(ended));

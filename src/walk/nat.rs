@@ -8,7 +8,7 @@ use crate::eval::{Loaded, Pf, Skb};
 use crate::host::IpFamily;
 use crate::logic::Known;
 use crate::packet::proto;
-use crate::ruleset::{ChainId, Data, Expr, Hook, Nat, NatKind, NatRange, RuleId, Stmt};
+use crate::ruleset::{ChainId, Data, Expr, Family, Hook, Nat, NatKind, NatRange, RuleId, Stmt};
 
 use super::step::{Disposition, HostDrop, NatStep, StepKind};
 use super::{Ended, Record, Walker, view};
@@ -115,7 +115,8 @@ impl<R: Record> Walker<'_, R> {
             })
     }
 
-    /// Makes the binding that a rule asks for. `Err(None)`: the rule does not match after all.
+    /// Makes the binding that a rule asks for. `Ok(None)`: it is for the other IP protocol and does nothing
+    /// (`nft_nat_inet_eval`). `Err(None)`: the rule does not match after all.
     pub(super) fn translate(
         &mut self,
         skb: &mut Skb,
@@ -123,7 +124,7 @@ impl<R: Record> Walker<'_, R> {
         hook: Hook,
         rule: RuleId,
         statement: usize,
-    ) -> Result<NatKind, Option<Ended>> {
+    ) -> Result<Option<NatKind>, Option<Ended>> {
         let ruleset = self.world.ruleset;
         let Stmt::Nat(nat) = &ruleset.rule(rule).statements[statement].kind else {
             return Err(None);
@@ -133,10 +134,10 @@ impl<R: Record> Walker<'_, R> {
             NatKind::Dnat | NatKind::Redirect => Manip::Dst,
         };
         let CtRef::Tracked(_) = skb.ct else {
-            return Ok(nat.kind);
+            return Ok(Some(nat.kind));
         };
         let Some(entry) = self.entries.get(skb.entry) else {
-            return Ok(nat.kind);
+            return Ok(Some(nat.kind));
         };
         let now = invert(&entry.reply);
         let (old_addr, old_port) = match manip {
@@ -165,6 +166,12 @@ impl<R: Record> Walker<'_, R> {
                 (addr, port)
             }
         };
+        if matches!(
+            (nat.family, pf),
+            (Some(Family::Ip), Pf::Ip6) | (Some(Family::Ip6), Pf::Ip)
+        ) {
+            return Ok(None);
+        }
         let mut new = now;
         match manip {
             Manip::Src => (new.src, new.sport) = (addr, port),
@@ -174,7 +181,7 @@ impl<R: Record> Walker<'_, R> {
             entry.bind(manip, invert(&new));
         }
         self.binders.push((manip, rule));
-        Ok(nat.kind)
+        Ok(Some(nat.kind))
     }
 
     /// The first address of the outgoing device in the next hop's subnet (`nf_nat_masquerade_ipv4`, `_ipv6`).

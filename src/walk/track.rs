@@ -143,9 +143,9 @@ fn untracked_by_nature(packet: &Packet) -> bool {
 fn may_begin(packet: &Packet) -> bool {
     match (packet.proto, packet.tcp_flags(), packet.icmp()) {
         (proto::TCP, Some(flags), _) => {
-            let flags = flags & (tcp::SYN | tcp::ACK | tcp::RST | 0x01);
-            // a lone SYN, or (nf_conntrack_tcp_loose) an ACK in the middle of a connection
-            flags == tcp::SYN || flags & (tcp::SYN | tcp::RST) == 0 && flags & tcp::ACK != 0
+            let flags = flags & (tcp::SYN | tcp::ACK | tcp::RST | tcp::FIN);
+            // a lone SYN, or (nf_conntrack_tcp_loose) an ACK in the middle of a connection, not at its end
+            matches!(flags, tcp::SYN | tcp::ACK)
         }
         (proto::ICMP | proto::ICMPV6, _, Some((kind, _))) => asks(packet.proto, kind),
         _ => true,
