@@ -21,7 +21,10 @@ use crate::ruleset::{
 
 /// What opaque iptables extensions mean: by position of the rule's object in the document, one entry per statement.
 /// `None`: the statement stands for itself. `Some`: these statements in its place, and the iptables text they are from.
-pub type Meanings = HashMap<usize, Vec<Option<(Vec<ast::Stmt>, String)>>>;
+pub type Meanings = HashMap<usize, Vec<Meaning>>;
+
+/// What one statement means, with its text in the words of iptables; `None`: it stands for itself.
+pub type Meaning = Option<(Vec<ast::Stmt>, String)>;
 
 /// Lowers a whole document.
 pub fn lower(document: &Document, meanings: &Meanings) -> (Ruleset, Vec<Diagnostic>) {
@@ -218,7 +221,7 @@ impl Lowering {
         &mut self,
         rule: &ast::Rule,
         position: usize,
-        meaning: Option<&[Option<(Vec<ast::Stmt>, String)>]>,
+        meaning: Option<&[Meaning]>,
     ) {
         let Some(family) = self.family(&rule.family, "rule of chain", &rule.chain) else {
             return;

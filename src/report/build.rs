@@ -237,7 +237,6 @@ fn host_drop_name(drop: HostDrop) -> &'static str {
         HostDrop::NoAddress => "no-address",
         HostDrop::SamePort => "same-port",
         HostDrop::IsolatedPort => "isolated-port",
-        HostDrop::LinkDown => "link-down",
     }
 }
 
@@ -265,7 +264,6 @@ fn host_drop_text(drop: HostDrop, packet: &Packet) -> String {
             "the bridge does not send a frame back through the port it came from; see hairpin mode in `bridge -d link`".into()
         }
         HostDrop::IsolatedPort => "both bridge ports are isolated from each other".into(),
-        HostDrop::LinkDown => "the interface is down".into(),
     }
 }
 

@@ -13,6 +13,9 @@ use crate::ruleset::{ChainId, Data, Expr, Hook, Nat, NatKind, NatRange, RuleId, 
 use super::step::{Disposition, HostDrop, NatStep, StepKind};
 use super::{Ended, Record, Walker, view};
 
+/// The address and port that a translation asks for.
+type Target = (Known<IpAddr>, Option<Known<u16>>);
+
 impl<R: Record> Walker<'_, R> {
     /// Runs the nat chains when the binding of this direction is not made yet, then applies the binding.
     pub(super) fn dispatch_nat(
@@ -264,7 +267,7 @@ impl<R: Record> Walker<'_, R> {
         rule: RuleId,
         nat: &Nat,
         old: Known<IpAddr>,
-    ) -> Result<(Known<IpAddr>, Option<Known<u16>>), Option<Ended>> {
+    ) -> Result<Target, Option<Ended>> {
         let v6 = skb.packet.v6;
         match &nat.addr {
             NatRange::None | NatRange::InAddress => Ok((old, None)),
