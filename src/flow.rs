@@ -104,6 +104,8 @@ pub enum FlowError {
     },
     #[error("port `{0}` is not a number from 1 to 65535")]
     BadPort(String),
+    #[error("no port after `:`: write a number, or leave out the `:`")]
+    NoPort,
     #[error("`{protocol}` has no ports: leave out `:{port}`{}", icmp_hint(.protocol))]
     Portless { protocol: String, port: String },
     #[error("`{src}` and `{dst}` are of different families: give two IPv4 or two IPv6 addresses")]
@@ -407,6 +409,9 @@ fn parse_addr(text: &str) -> Result<IpAddr, FlowError> {
 
 fn parse_port(text: &str) -> Result<u16, FlowError> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if text.is_empty() {
+        return Err(FlowError::NoPort);
+    }
     let port = if digits { text.parse().ok() } else { None };
     port.filter(|port| *port != 0)
         .ok_or_else(|| FlowError::BadPort(quoted(text)))

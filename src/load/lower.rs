@@ -115,7 +115,19 @@ impl Lowering {
     fn family(&mut self, name: &str, kind: &str, of: &str) -> Option<Family> {
         let family = Family::from_name(name);
         if family.is_none() {
-            self.warn(format!("{kind} `{of}` is of family `{name}`, which this version does not know; it is left out"));
+            self.warn(format!(
+                "{kind} `{of}` is of family `{name}`, which this version does not know"
+            ));
+            if kind == "table" {
+                let table = format!("{name} {of}");
+                self.ruleset.unknowns.push(Unknown {
+                    is_match: false,
+                    rule: None,
+                    what: format!("table {table}: unknown family"),
+                    settle: "a newer nfpath".into(),
+                });
+                self.ruleset.foreign.push(table.into());
+            }
         }
         family
     }
@@ -217,12 +229,7 @@ impl Lowering {
         })
     }
 
-    fn rule(
-        &mut self,
-        rule: &ast::Rule,
-        position: usize,
-        meaning: Option<&[Meaning]>,
-    ) {
+    fn rule(&mut self, rule: &ast::Rule, position: usize, meaning: Option<&[Meaning]>) {
         let Some(family) = self.family(&rule.family, "rule of chain", &rule.chain) else {
             return;
         };

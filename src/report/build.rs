@@ -278,6 +278,9 @@ fn layer(pf: Pf) -> &'static str {
     }
 }
 
+/// The source of what this host sends before the routing decision has chosen one.
+const NOT_CHOSEN: &str = "this host";
+
 struct Resolver<'a> {
     sources: Sources<'a>,
     know: &'a Knowledge,
@@ -313,8 +316,15 @@ impl Resolver<'_> {
     }
 
     fn packet(&self, view: &PacketView) -> Packet {
+        let src = match view.src {
+            // the routing decision has not chosen one yet
+            Known::Value(ip) if ip.is_unspecified() && view.iif.is_none() => {
+                Field::Unknown(NOT_CHOSEN.into())
+            }
+            src => self.address(src),
+        };
         Packet {
-            src: self.address(view.src),
+            src,
             dst: self.address(view.dst),
             sport: view.sport.map(|port| self.port(port)),
             dport: view.dport.map(|port| self.port(port)),

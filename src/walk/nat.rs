@@ -205,11 +205,7 @@ impl<R: Record> Walker<'_, R> {
                     return None;
                 }
                 let of = dev.unwrap_or("the outgoing interface");
-                let fact = format!("address of {of}");
-                let settle = "say it with `--iface NAME=ADDR/LEN`, or give a snapshot";
-                Some(Known::Fact(
-                    self.know.named(&fact, settle, || vec![(0, u128::MAX)]),
-                ))
+                Some(Known::Fact(self.know.own_address(of)))
             }
         }
     }
@@ -232,11 +228,7 @@ impl<R: Record> Walker<'_, R> {
             None if self.host().complete.addresses && dev.is_some() => None,
             None => {
                 let of = dev.unwrap_or("the incoming interface");
-                let fact = format!("address of {of}");
-                let settle = "say it with `--iface NAME=ADDR/LEN`, or give a snapshot";
-                Some(Known::Fact(
-                    self.know.named(&fact, settle, || vec![(0, u128::MAX)]),
-                ))
+                Some(Known::Fact(self.know.own_address(of)))
             }
         }
     }
