@@ -556,7 +556,7 @@ fn unreadable_files() {
 #[test]
 fn a_file_without_permission() {
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
-    fs::set_permissions(file.path(), fs::Permissions::from_mode(0)).expect("set");
+    fs::set_permissions(file.path(), fs::Permissions::from_mode(0o000)).expect("set");
     if fs::File::open(file.path()).is_ok() {
         eprintln!("SKIPPED a_file_without_permission: root may read everything");
         return;
