@@ -322,6 +322,7 @@ fn opaque_rules_name_the_file_that_settles_them() {
     let opaque = "testdata/c1-captured/ruleset.json";
     let output = run(&["explain", opaque, "--flow", FLOW]);
     assert!(out(&output).contains("UNKNOWN"), "{}", out(&output));
+    assert!(out(&output).contains("NOT MODELLED"), "{}", out(&output));
     assert!(out(&output).contains("iptables-save"), "{}", out(&output));
     let save = "testdata/c1-captured/iptables-save.txt";
     let output = run(&["explain", opaque, "--flow", FLOW, "--iptables-save", save]);
