@@ -92,10 +92,7 @@ fn relative_links_point_to_files() {
                 (pointed, content)
             };
             if !pointed.exists() {
-                wrong.push(format!(
-                    "{}:{line}: no file for `{target}`",
-                    shown(&page)
-                ));
+                wrong.push(format!("{}:{line}: no file for `{target}`", shown(&page)));
             } else if let Some((_, anchor)) = target.split_once('#')
                 && !anchors(&content).iter().any(|known| known == anchor)
             {
@@ -255,7 +252,10 @@ fn run(command: &str) -> Result<Vec<String>, String> {
             "`{command}` prints only to standard error:\n{stderr}"
         ));
     }
-    Ok(stdout.lines().map(|line| line.trim_end().to_string()).collect())
+    Ok(stdout
+        .lines()
+        .map(|line| line.trim_end().to_string())
+        .collect())
 }
 
 fn lines(shown: &str) -> Vec<&str> {
