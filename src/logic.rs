@@ -53,6 +53,8 @@ pub struct Fact {
     pub settle: String,
     /// Values it can still have on this path.
     pub domain: Ranges,
+    /// True for an address of this host, whichever it is.
+    pub own_address: bool,
 }
 
 /// A statement about the world that may hold or not, worded for both.
@@ -147,7 +149,17 @@ impl Knowledge {
             name: name.into(),
             settle: settle.into(),
             domain,
+            own_address: false,
         });
+        id
+    }
+
+    /// The address of an interface of this host that nobody said.
+    pub fn own_address(&mut self, dev: &str) -> FactId {
+        let name = format!("the address of {dev}");
+        let settle = "say it with `--iface NAME=ADDR/LEN`, or give a snapshot";
+        let id = self.named(&name, settle, || vec![(0, u128::MAX)]);
+        self.facts[id.0 as usize].own_address = true;
         id
     }
 

@@ -31,22 +31,27 @@ pub mod proto {
         matches!(proto, TCP | UDP | DCCP | SCTP | UDPLITE)
     }
 
-    /// The customary name, for messages.
+    /// Customary names, those that the canonical form of a flow has.
+    pub const NAMES: &[(&str, u8)] = &[
+        ("tcp", TCP),
+        ("udp", UDP),
+        ("icmp", ICMP),
+        ("icmp6", ICMPV6),
+        ("sctp", SCTP),
+        ("dccp", DCCP),
+        ("udplite", UDPLITE),
+        ("esp", ESP),
+        ("ah", AH),
+        ("gre", GRE),
+        ("igmp", IGMP),
+    ];
+
+    /// The customary name.
     pub fn name(proto: u8) -> Option<&'static str> {
-        Some(match proto {
-            ICMP => "icmp",
-            IGMP => "igmp",
-            TCP => "tcp",
-            UDP => "udp",
-            DCCP => "dccp",
-            GRE => "gre",
-            ESP => "esp",
-            AH => "ah",
-            ICMPV6 => "icmp6",
-            SCTP => "sctp",
-            UDPLITE => "udplite",
-            _ => return None,
-        })
+        let mut names = NAMES.iter();
+        names
+            .find(|(_, number)| *number == proto)
+            .map(|(name, _)| *name)
     }
 }
 
@@ -432,7 +437,7 @@ impl Packet {
         let touched = mask(first, last - first);
         if self.unknown & touched != 0 {
             return match self.fact_at(first, last - first) {
-                Some(fact) if bit % 8 == 0 && end % 8 == 0 => Bits::Fact(fact),
+                Some(fact) if bit.is_multiple_of(8) && end.is_multiple_of(8) => Bits::Fact(fact),
                 _ => Bits::Unknown,
             };
         }
@@ -477,7 +482,7 @@ impl Packet {
         }
         let first = bit / 8;
         let last = (bit + len as usize).div_ceil(8);
-        if bit % 8 == 0 && len % 8 == 0 {
+        if bit.is_multiple_of(8) && len.is_multiple_of(8) {
             let copy: Vec<u8> = self.bytes[first..last].to_vec();
             self.write(first, &copy);
         }

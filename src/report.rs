@@ -56,7 +56,7 @@ pub struct ContextInfo {
 }
 
 /// A rule by the kernel's own keys.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RuleRef {
     pub family: Family,
     pub table: String,

@@ -269,6 +269,27 @@ impl<'w, R: Record> Walker<'w, R> {
     }
 
     /// A packet as it enters the host; runs it to its end.
+    /// Tables of unknown families, of which nobody can say that they let the packet pass.
+    fn foreign(&mut self) -> Option<Ended> {
+        for table in &self.world.ruleset.foreign {
+            let claim = Claim::new(
+                format!("table {table}"),
+                ("stops", "does not stop"),
+                "the packet",
+            );
+            let settle = "this version does not know its family";
+            if self.know.ask(claim, settle, Source::Open, false) {
+                return Some(Disposition::Unknown {
+                    because: format!(
+                        "table {table} is of a family that this version does not know"
+                    ),
+                    settle: "a newer nfpath".into(),
+                });
+            }
+        }
+        None
+    }
+
     fn send(&mut self, probe: &Probe) -> (Skb, Ended) {
         let mut skb = Skb {
             packet: Packet::new(&probe.spec),
@@ -287,6 +308,9 @@ impl<'w, R: Record> Walker<'w, R> {
             zone: 0,
         };
         self.given_state(&mut skb, probe.state);
+        if let Some(ended) = self.foreign() {
+            return (skb, ended);
+        }
         let ended = match probe.entrance {
             Entrance::Local => {
                 skb.local = true;

@@ -326,8 +326,17 @@ impl Env<'_, '_> {
         } else {
             packet.dst()
         };
-        let Known::Value(address) = asked else {
-            return Loaded::Unknown;
+        let address = match asked {
+            Known::Value(address) => address,
+            Known::Fact(fact)
+                if result == FibResult::Type
+                    && !flags.iif
+                    && !flags.oif
+                    && self.know.fact(fact).own_address =>
+            {
+                return Loaded::Value(address_type_value(AddressType::Local));
+            }
+            Known::Fact(_) => return Loaded::Unknown,
         };
         let dev = if flags.iif {
             self.skb.iif

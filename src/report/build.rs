@@ -237,7 +237,6 @@ fn host_drop_name(drop: HostDrop) -> &'static str {
         HostDrop::NoAddress => "no-address",
         HostDrop::SamePort => "same-port",
         HostDrop::IsolatedPort => "isolated-port",
-        HostDrop::LinkDown => "link-down",
     }
 }
 
@@ -265,7 +264,6 @@ fn host_drop_text(drop: HostDrop, packet: &Packet) -> String {
             "the bridge does not send a frame back through the port it came from; see hairpin mode in `bridge -d link`".into()
         }
         HostDrop::IsolatedPort => "both bridge ports are isolated from each other".into(),
-        HostDrop::LinkDown => "the interface is down".into(),
     }
 }
 
@@ -279,6 +277,9 @@ fn layer(pf: Pf) -> &'static str {
         Pf::Netdev => "netdev",
     }
 }
+
+/// The source of what this host sends before the routing decision has chosen one.
+const NOT_CHOSEN: &str = "this host";
 
 struct Resolver<'a> {
     sources: Sources<'a>,
@@ -315,8 +316,15 @@ impl Resolver<'_> {
     }
 
     fn packet(&self, view: &PacketView) -> Packet {
+        let src = match view.src {
+            // the routing decision has not chosen one yet
+            Known::Value(ip) if ip.is_unspecified() && view.iif.is_none() => {
+                Field::Unknown(NOT_CHOSEN.into())
+            }
+            src => self.address(src),
+        };
         Packet {
-            src: self.address(view.src),
+            src,
             dst: self.address(view.dst),
             sport: view.sport.map(|port| self.port(port)),
             dport: view.dport.map(|port| self.port(port)),

@@ -159,7 +159,7 @@ pub struct Packet {
     /// `new`, `established`, …; null before conntrack has seen it.
     pub ct_state: Option<&'static str>,
     /// Fields whose value nobody knows, with the words for it.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unknown: Vec<String>,
 }
 

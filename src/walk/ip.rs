@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::eval::{Iface, Pf, Skb};
 use crate::host::{FoundRoute, IpFamily, RouteAnswer, RouteQuery, RouteType};
-use crate::logic::{Claim, Known, Source, max_of};
+use crate::logic::{Claim, FactId, Known, Source};
 use crate::ruleset::{ChainType, Hook};
 
 use super::step::{BridgeStep, Disposition, HostDrop, RoutingDecision, RoutingStep, StepKind};
@@ -41,15 +41,28 @@ impl<R: Record> Walker<'_, R> {
         }
     }
 
+    /// Where a packet goes whose destination is not known.
+    fn unrouted(&self, fact: FactId) -> Ended {
+        let fact = self.know.fact(fact);
+        Disposition::Unknown {
+            because: format!(
+                "the destination is {}, so its route is not known",
+                fact.name
+            ),
+            settle: fact.settle.clone(),
+        }
+    }
+
     /// `ip_route_input_slow`, `ip6_route_input`
     fn route_input(&mut self, skb: &mut Skb) -> Result<Decision, Ended> {
         let pf = Self::pf(skb);
-        let Known::Value(dst) = skb.packet.dst() else {
-            return Err(Disposition::Unknown {
-                because: "the destination after translation is not known, so neither is its route"
-                    .into(),
-                settle: "see the translation step".into(),
-            });
+        let dst = match skb.packet.dst() {
+            Known::Value(dst) => dst,
+            Known::Fact(fact) if self.know.fact(fact).own_address => {
+                self.routed(skb, RoutingDecision::Local, None, false);
+                return Ok(Decision::Input);
+            }
+            Known::Fact(fact) => return Err(self.unrouted(fact)),
         };
         let src = skb.packet.src().value();
         if self.is_loopback(skb.iif) {
@@ -427,12 +440,16 @@ impl<R: Record> Walker<'_, R> {
     /// `ip_route_output_flow`, and `ip_route_me_harder` when `again`.
     fn route_output(&mut self, skb: &mut Skb, again: bool) -> Result<(), Ended> {
         let pf = Self::pf(skb);
-        let Known::Value(dst) = skb.packet.dst() else {
-            return Err(Disposition::Unknown {
-                because: "the destination after translation is not known, so neither is its route"
-                    .into(),
-                settle: "see the translation step".into(),
-            });
+        let dst = match skb.packet.dst() {
+            Known::Value(dst) => dst,
+            Known::Fact(fact) if self.know.fact(fact).own_address => {
+                let lo = self.iface("lo");
+                skb.oif = Some(lo);
+                self.next_hop = None;
+                self.routed(skb, RoutingDecision::Output, None, again);
+                return Ok(());
+            }
+            Known::Fact(fact) => return Err(self.unrouted(fact)),
         };
         let bound = if again { None } else { self.name(skb.oif) };
         let src = skb.packet.src().value().filter(|ip| !ip.is_unspecified());
@@ -529,9 +546,9 @@ impl<R: Record> Walker<'_, R> {
                 skb.packet.set_src(Known::Value(ip));
             }
             None => {
-                let fact = format!("address of {}", dev.unwrap_or("the outgoing interface"));
-                let settle = "say it with `--iface NAME=ADDR/LEN`, or give a snapshot";
-                let fact = self.know.named(&fact, settle, || vec![(0, max_of(128))]);
+                let fact = self
+                    .know
+                    .own_address(dev.unwrap_or("the outgoing interface"));
                 skb.packet.set_src(Known::Fact(fact));
             }
         }

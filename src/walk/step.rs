@@ -192,8 +192,6 @@ pub enum HostDrop {
     SamePort,
     /// two isolated ports of a bridge do not talk
     IsolatedPort,
-    /// the interface is down
-    LinkDown,
 }
 
 /// Where a path ended (one page: docs/outcomes.md).
