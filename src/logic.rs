@@ -107,6 +107,8 @@ pub struct Knowledge {
     facts: Vec<Fact>,
     /// Answers to tests that do not narrow a domain, so that the same question gets the same answer.
     answered: HashMap<Claim, bool>,
+    /// True while the reply is walked.
+    reply: bool,
     script: Vec<bool>,
     over: [bool; 3],
     /// Every choice made so far, in order.
@@ -222,6 +224,30 @@ impl Knowledge {
         let holds = self.choose(claim.clone(), because.into(), source, usual);
         self.answered.insert(claim, holds);
         holds
+    }
+
+    /// A yes-or-no question about the packet on its way: another packet may have another answer.
+    pub fn ask_of_packet(
+        &mut self,
+        mut claim: Claim,
+        because: impl Into<String>,
+        source: Source,
+        usual: bool,
+    ) -> bool {
+        if self.reply {
+            claim.object.push_str(", for the reply");
+        }
+        self.ask(claim, because, source, usual)
+    }
+
+    /// Answers a question before it is asked: no choice is made of it.
+    pub fn presume(&mut self, claim: Claim, holds: bool) {
+        self.answered.insert(claim, holds);
+    }
+
+    /// From now on the reply is walked.
+    pub fn begin_reply(&mut self) {
+        self.reply = true;
     }
 
     fn choose(&mut self, claim: Claim, because: String, source: Source, usual: bool) -> bool {

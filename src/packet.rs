@@ -462,7 +462,7 @@ impl Packet {
     }
 
     /// Writes `len` bits at `offset` bits from a base; false when the header is not there.
-    pub fn store(&mut self, base: Base, offset: u32, len: u32, value: u128) -> bool {
+    pub fn store(&mut self, base: Base, offset: u32, len: u32, value: Known<u128>) -> bool {
         let Some(start) = self.base(base) else {
             return false;
         };
@@ -470,6 +470,19 @@ impl Packet {
         if bit + len as usize > self.len * 8 || len > 128 {
             return false;
         }
+        let (first, last) = (bit / 8, (bit + len as usize).div_ceil(8));
+        let whole = bit.is_multiple_of(8) && len.is_multiple_of(8);
+        let value = match value {
+            Known::Value(value) => value,
+            Known::Fact(fact) if whole => {
+                self.write_fact(first, last - first, fact);
+                return true;
+            }
+            Known::Fact(_) => {
+                self.mark_unknown(first, last - first);
+                return true;
+            }
+        };
         for i in 0..len as usize {
             let position = bit + i;
             let set = value >> (len as usize - 1 - i) & 1 == 1;
@@ -480,9 +493,7 @@ impl Packet {
                 self.bytes[position / 8] &= !flag;
             }
         }
-        let first = bit / 8;
-        let last = (bit + len as usize).div_ceil(8);
-        if bit.is_multiple_of(8) && len.is_multiple_of(8) {
+        if whole {
             let copy: Vec<u8> = self.bytes[first..last].to_vec();
             self.write(first, &copy);
         }
@@ -565,7 +576,7 @@ mod tests {
         let mut p = udp();
         p.set_sport(Known::Value(40000));
         assert_eq!(p.load(Base::Th, 0, 16), Bits::Value(40000));
-        assert!(p.store(Base::Nh, 8, 6, 0x08));
+        assert!(p.store(Base::Nh, 8, 6, Known::Value(0x08)));
         assert_eq!(p.tos(), 0x20);
     }
 }

@@ -387,7 +387,7 @@ fn an_empty_ruleset_lets_everything_pass_and_says_why() {
         "{}",
         out(&output)
     );
-    assert!(out(&output).contains("no chain"), "{}", out(&output));
+    assert!(out(&output).contains("no rule"), "{}", out(&output));
 }
 
 #[test]
@@ -597,6 +597,121 @@ fn nft_syntax_without_nft_is_refused_with_the_way_out() {
         .output()
         .expect("runs");
     refused(&output, 3, &["nft", "nft -j list ruleset"]);
+}
+
+// --- answers that were wrong once ---
+
+/// The host of `testdata/small`.
+const SMALL_HOST: [&str; 6] = [
+    "--iface",
+    "eth0=10.0.0.1/24",
+    "--iface",
+    "eth1=10.1.0.1/24",
+    "--sysctl",
+    "net.ipv4.ip_forward=1",
+];
+
+fn small(case: &str, flow: &str, more: &[&str]) -> (Option<i32>, Value) {
+    let ruleset = format!("testdata/small/{case}/ruleset.json");
+    let mut args = vec!["explain", &ruleset, "--flow", flow, "--format", "json"];
+    args.extend(SMALL_HOST);
+    args.extend(more);
+    let output = run(&args);
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    (output.status.code(), report["flows"][0].clone())
+}
+
+#[test]
+fn a_mark_drawn_at_random_was_taken_for_0_or_1() {
+    let set = r#"{"mangle":{"key":{"meta":{"key":"mark"}},"value":{"numgen":{"mode":"random","mod":4,"offset":0}}}}"#;
+    let drop = |mark: u32| {
+        format!(
+            r#"{{"rule":{{"family":"ip","table":"t","chain":"c","handle":3,"expr":[{{"match":{{"op":"==","left":{{"meta":{{"key":"mark"}}}},"right":{mark}}}}},{{"drop":null}}]}}}}"#
+        )
+    };
+    let rules = |mark| {
+        let set = format!(
+            r#"{{"rule":{{"family":"ip","table":"t","chain":"c","handle":2,"expr":[{set}]}}}}"#
+        );
+        listing(&format!("{TABLE},{set},{}", drop(mark)))
+    };
+    assert_eq!(explain_text(&rules(3), &[]).status.code(), Some(4));
+    // numgen mod 4 never draws a 4
+    assert_eq!(explain_text(&rules(4), &[]).status.code(), Some(0));
+}
+
+#[test]
+fn the_hosts_own_address_was_taken_for_the_outside_for_want_of_facts() {
+    let bare = "testdata/c1/ruleset.json";
+    let flow = "tcp:10.254.10.105->10.254.10.252:22";
+    assert_eq!(
+        run(&["explain", bare, "--flow", flow]).status.code(),
+        Some(4)
+    );
+    let local = ["explain", bare, "--flow", flow, "--local", "10.254.10.252"];
+    assert_eq!(run(&local).status.code(), Some(0));
+}
+
+#[test]
+fn own_addresses_given_by_flags_did_not_count_as_martian_sources() {
+    let (status, flow) = small(
+        "forwarding-off",
+        "udp:10.0.0.1->10.1.0.2:5000",
+        &["--iif", "eth0"],
+    );
+    assert_eq!(status, Some(1));
+    assert_eq!(flow["request"]["disposition"], "martian-source");
+}
+
+#[test]
+fn a_subnet_broadcast_was_answered() {
+    let (status, flow) = small("forwarding-off", "udp:10.0.0.2->10.0.0.255:5000", &[]);
+    assert_eq!(status, Some(0));
+    assert_eq!(flow["request"]["disposition"], "local");
+    assert_eq!(flow["reply"], Value::Null);
+}
+
+#[test]
+fn a_packet_without_a_route_out_seemed_to_die_in_prerouting() {
+    let host = testdata("small/routes-that-drop/host/route.json");
+    let routes = ["--routes", host.to_str().expect("a plain name")];
+    let (_, flow) = small(
+        "routes-that-drop",
+        "udp:10.0.0.1:40000->10.5.0.1:5000",
+        &routes,
+    );
+    let steps = flow["request"]["steps"].as_array().expect("steps");
+    let last = steps.last().expect("a step");
+    assert_eq!(last["kind"], "drop");
+    assert_eq!(last["hook"], "output", "{flow}");
+}
+
+#[test]
+fn a_packet_came_in_with_its_way_out_known() {
+    let flow = "udp:10.0.0.2:40000->10.1.0.2:5001";
+    let (_, flow) = small("accept-is-not-final", flow, &[]);
+    assert_eq!(flow["request"]["in"]["oif"], Value::Null);
+    assert_eq!(flow["request"]["out"]["oif"], "eth1");
+}
+
+#[test]
+fn chains_of_equal_priority_are_pointed_out() {
+    let flow = "udp:10.0.0.2:40000->10.1.0.2:5000";
+    let (_, flow) = small("equal-priority-ip-inet", flow, &[]);
+    let notes = flow["notes"].as_array().expect("notes");
+    let codes: Vec<&str> = notes.iter().filter_map(|n| n["code"].as_str()).collect();
+    assert!(codes.contains(&"equal-priorities"), "{codes:?}");
+}
+
+#[test]
+fn a_rule_that_only_counts_had_no_text() {
+    let rule = r#"{"rule":{"family":"ip","table":"t","chain":"c","handle":2,"expr":[{"counter":{"packets":0,"bytes":0}}]}}"#;
+    let output = explain_text(&listing(&format!("{TABLE},{rule}")), &["--format", "json"]);
+    assert!(
+        out(&output).contains(r#""text": "counter""#),
+        "{}",
+        out(&output)
+    );
 }
 
 // --- other commands ---

@@ -94,7 +94,7 @@ impl<R: Record> Walker<'_, R> {
         let query = RouteQuery {
             src: skb.packet.src().value(),
             iif: dev,
-            mark: skb.mark,
+            mark: self.route_mark(skb),
             ..RouteQuery::to(dst)
         };
         match self.host().route(&query) {
@@ -242,7 +242,7 @@ impl<R: Record> Walker<'_, R> {
         let out = self.port_towards(bridge, skb.packet.dst().value());
         skb.out_port = Some(out);
         if let Some(why) = self.refuses(port, out) {
-            return self.host_drop(skb, Pf::Bridge, why);
+            return self.host_drop(skb, Pf::Bridge, Hook::Forward, why);
         }
         self.step(
             skb,

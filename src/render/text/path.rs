@@ -197,7 +197,10 @@ fn changes(before: &Packet, after: &Packet) -> impl Iterator<Item = Text> + use<
 
 fn marked(after: &Packet) -> Option<Text> {
     let text = Text::new("⇒ ", Style::Change).with("mark becomes ", Style::Plain);
-    Some(text.with(format!("{:#x}", after.mark), Style::Change))
+    let mark = after
+        .mark
+        .map_or("unknown".into(), |mark| format!("{mark:#x}"));
+    Some(text.with(mark, Style::Change))
 }
 
 fn route(routing: &RoutingStep) -> Text {
