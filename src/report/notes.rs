@@ -39,7 +39,7 @@ pub(super) fn notes(report: &FlowReport, sources: Sources<'_>) -> Vec<Note> {
     let paths = std::iter::once(request).chain(&report.reply);
     for (first, second) in paths.flat_map(ties) {
         let message = format!(
-            "{first} and {second} have the same priority: the kernel runs them in the order in which they were registered, taken to be that of the listing"
+            "{first} and {second} have the same priority: the kernel runs the one that was made last first, taken to be the one that the listing has last"
         );
         if !notes.iter().any(|note: &Note| note.message == message) {
             notes.push(note("equal-priorities", message, None));
