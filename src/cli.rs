@@ -36,7 +36,7 @@ enum Command {
     /// Explain what happens to a flow and to its reply.
     Explain(Box<explain::Explain>),
     /// Print a ruleset as nft syntax and say what of it is not modelled.
-    Show(show::Show),
+    Show(Box<show::Show>),
     /// Draw the hooks, chains and jumps of a ruleset.
     Graph(Box<graph::Graph>),
     /// Write this host's ruleset, addresses, routes and settings into one file.

@@ -108,8 +108,8 @@ pub struct Entry {
     /// What an answer looks like when it comes in.
     pub reply: Tuple,
     pub status: u32,
-    pub mark: u32,
-    pub label: u128,
+    pub mark: Known<u32>,
+    pub label: Known<u128>,
     pub zone: u16,
     pub helper: Option<Name>,
 }
@@ -121,8 +121,8 @@ impl Entry {
             original,
             reply: original.inverse(),
             status: 0,
-            mark: 0,
-            label: 0,
+            mark: Known::Value(0),
+            label: Known::Value(0),
             zone,
             helper: None,
         }

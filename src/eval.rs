@@ -6,9 +6,11 @@
 
 mod field;
 
+pub(crate) use field::{is_own_address, mark_for_routing, own_address_claim};
+
 use crate::conntrack::{CtRef, Entry};
 use crate::host::{Host, Origin};
-use crate::logic::{Claim, FactId, Knowledge, Ranges, Source, max_of};
+use crate::logic::{Claim, FactId, Knowledge, Known, Ranges, Source, max_of};
 use crate::packet::Packet;
 use crate::ruleset::datatype::DataType;
 use crate::ruleset::set::{MAX_KEY, NO_DATUM};
@@ -44,8 +46,8 @@ pub struct Skb {
     /// The bridge port a frame came in by or leaves by, while it is in the bridge.
     pub in_port: Option<Iface>,
     pub out_port: Option<Iface>,
-    pub mark: u32,
-    pub priority: Option<u32>,
+    pub mark: Known<u32>,
+    pub priority: Option<Known<u32>>,
     /// `host` 0, `broadcast` 1, `multicast` 2, `other` 3, `loopback` 5.
     pub pkttype: u8,
     pub ct: CtRef,
@@ -306,7 +308,7 @@ impl<'w> Env<'_, 'w> {
         );
         Some(
             self.know
-                .ask(question, unknown.settle.clone(), Source::Open, false),
+                .ask_of_packet(question, unknown.settle.clone(), Source::Open, false),
         )
     }
 
@@ -326,7 +328,7 @@ impl<'w> Env<'_, 'w> {
             format!("{how} (chain {chain} rule {})", rule.handle),
         );
         let because = "it depends on earlier traffic; say `--assume limit=over`, `quota=over` or `count=over` for the other case";
-        let within = self.know.ask(question, because, source, !over);
+        let within = self.know.ask_of_packet(question, because, source, !over);
         within != gate.over
     }
 
@@ -374,13 +376,23 @@ impl<'w> Env<'_, 'w> {
 
     /// A test on something that is not known at all.
     fn ask_match(&mut self, test: &Match) -> Result<(), Actual> {
-        let question = self.word_unknown(&test.left, word_op(test.op), "its right side");
+        let shown = |value: u128| test.data_type.display(value);
+        let right = match &test.right {
+            Operand::Value(value) => shown(*value),
+            Operand::Range(lo, hi) => format!("{}-{}", shown(*lo), shown(*hi)),
+            Operand::Expr(expr) => describe(expr),
+            Operand::Set(_) => "in its set".into(),
+        };
+        let question = self.word_unknown(&test.left, word_op(test.op), &right);
         self.ask_open(question)
     }
 
     fn ask_open(&mut self, question: Claim) -> Result<(), Actual> {
         let because = "the input does not say it";
-        if self.know.ask(question, because, Source::Open, false) {
+        if self
+            .know
+            .ask_of_packet(question, because, Source::Open, false)
+        {
             Ok(())
         } else {
             Err(Actual::Chosen)
@@ -388,15 +400,7 @@ impl<'w> Env<'_, 'w> {
     }
 
     fn word_unknown(&self, left: &Expr, verb: (&'static str, &'static str), rest: &str) -> Claim {
-        let rule = self.world.ruleset.rule(self.rule);
-        let chain = self.world.ruleset.chain(rule.chain);
-        let table = self.world.ruleset.table(chain.table);
-        let left = describe(left);
-        let place = format!(
-            "{rest} in {} {} {} rule {}",
-            table.family, table.name, chain.name, rule.handle
-        );
-        Claim::new(left, verb, place)
+        Claim::new(describe(left), verb, format!("{rest} in {}", self.place()))
     }
 
     /// Set membership (`nft_lookup_eval`).
@@ -464,7 +468,7 @@ impl<'w> Env<'_, 'w> {
             let question = Claim::new(
                 format!("one of the elements of set {name} that could not be read"),
                 ("fits", "does not fit"),
-                "",
+                set.display_key(key),
             );
             if self.know.ask(
                 question,
@@ -625,13 +629,33 @@ impl<'w> Env<'_, 'w> {
                 Err(_) => Loaded::Absent,
             },
             Expr::Numgen {
-                modulus: 1, offset, ..
-            }
-            | Expr::Hash { modulus: 1, offset } => Loaded::Value(u128::from(*offset)),
-            Expr::Numgen { .. } | Expr::Hash { .. } | Expr::Unknown(_) | Expr::Concat(_) => {
-                Loaded::Unknown
-            }
+                modulus, offset, ..
+            } => self.drawn("number drawn by", *modulus, *offset),
+            Expr::Hash { modulus, offset } => self.drawn("hash made by", *modulus, *offset),
+            Expr::Unknown(_) | Expr::Concat(_) => Loaded::Unknown,
         }
+    }
+
+    /// A number of `modulus` many that the packet and the listing do not say (`numgen`, `jhash`, `symhash`).
+    fn drawn(&mut self, what: &str, modulus: u32, offset: u32) -> Loaded {
+        let lo = u128::from(offset);
+        let hi = lo + u128::from(modulus.max(1)) - 1;
+        if lo == hi {
+            return Loaded::Value(lo);
+        }
+        let name = format!("the {what} {}", self.place());
+        Loaded::Fact(self.know.add(name, "the kernel draws it", vec![(lo, hi)]))
+    }
+
+    /// The current rule in words.
+    fn place(&self) -> String {
+        let rule = self.world.ruleset.rule(self.rule);
+        let chain = self.world.ruleset.chain(rule.chain);
+        let table = self.world.ruleset.table(chain.table);
+        format!(
+            "{} {} {} #{}",
+            table.family, table.name, chain.name, rule.handle
+        )
     }
 
     /// The datum of a nat map, which may be several values.
@@ -671,9 +695,16 @@ impl<'w> Env<'_, 'w> {
     ) -> Result<(), Actual> {
         let loaded = match self.load(value, observer) {
             Loaded::Absent => return Err(Actual::Absent),
-            Loaded::Value(value) => Some(value),
-            Loaded::Fact(fact) => self.know.single(fact),
-            Loaded::Unknown => None,
+            Loaded::Value(value) => Known::Value(value),
+            Loaded::Fact(fact) => match self.know.single(fact) {
+                Some(value) => Known::Value(value),
+                None => Known::Fact(fact),
+            },
+            Loaded::Unknown => {
+                let name = format!("the value computed by {}", self.place());
+                let settle = "it is computed from what the input does not say";
+                Known::Fact(self.know.add(name, settle, vec![(0, written_max(target))]))
+            }
         };
         self.store(target, loaded)
     }
@@ -691,6 +722,24 @@ impl<'w> Env<'_, 'w> {
             Stmt::Nat(Nat { kind, .. }) => Some(kind.name()),
             _ => None,
         }
+    }
+}
+
+/// The largest value of a field that a statement can write.
+fn written_max(target: &Field) -> u128 {
+    match target {
+        Field::Payload { len, .. } => max_of(*len),
+        Field::Ct {
+            key: CtKey::Label, ..
+        } => u128::MAX,
+        Field::Meta(_)
+        | Field::Ct { .. }
+        | Field::Exthdr { .. }
+        | Field::Option { .. }
+        | Field::Fib { .. }
+        | Field::Rt(_)
+        | Field::Socket(_)
+        | Field::Opaque(_) => max_of(32),
     }
 }
 

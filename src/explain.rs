@@ -325,5 +325,9 @@ fn entrance(
     } else {
         subtract(&all, &inside)
     };
-    Entrance::Iface(Iface::Fact(know.add("incoming interface", settle, domain)))
+    Entrance::Iface(Iface::Fact(know.add(
+        "the incoming interface",
+        settle,
+        domain,
+    )))
 }

@@ -7,30 +7,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
+use crate::packet::proto::{self, has_ports};
 use crate::ruleset::datatype::DataType;
-
-const ICMP: u8 = 1;
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-const DCCP: u8 = 33;
-const ICMPV6: u8 = 58;
-const SCTP: u8 = 132;
-const UDPLITE: u8 = 136;
-
-/// Names that the canonical form uses, and that are offered for a misspelt one.
-const PROTOCOLS: &[(&str, u8)] = &[
-    ("tcp", TCP),
-    ("udp", UDP),
-    ("icmp", ICMP),
-    ("icmp6", ICMPV6),
-    ("sctp", SCTP),
-    ("dccp", DCCP),
-    ("udplite", UDPLITE),
-    ("esp", 50),
-    ("ah", 51),
-    ("gre", 47),
-    ("igmp", 2),
-];
 
 /// Characters of an offending text that a message repeats.
 const QUOTED_MAX: usize = 80;
@@ -126,6 +104,8 @@ pub enum FlowError {
     },
     #[error("port `{0}` is not a number from 1 to 65535")]
     BadPort(String),
+    #[error("no port after `:`: write a number, or leave out the `:`")]
+    NoPort,
     #[error("`{protocol}` has no ports: leave out `:{port}`{}", icmp_hint(.protocol))]
     Portless { protocol: String, port: String },
     #[error("`{src}` and `{dst}` are of different families: give two IPv4 or two IPv6 addresses")]
@@ -204,8 +184,8 @@ pub fn parse(text: &str) -> Result<Flow, FlowError> {
     };
     for addr in src.into_iter().chain([dst_addr]) {
         match (proto, IpFamily::of(addr)) {
-            (ICMP, IpFamily::V6) => return Err(FlowError::IcmpOverV6(addr)),
-            (ICMPV6, IpFamily::V4) => return Err(FlowError::Icmp6OverV4(addr)),
+            (proto::ICMP, IpFamily::V6) => return Err(FlowError::IcmpOverV6(addr)),
+            (proto::ICMPV6, IpFamily::V4) => return Err(FlowError::Icmp6OverV4(addr)),
             _ => {}
         }
     }
@@ -230,7 +210,7 @@ pub fn parse(text: &str) -> Result<Flow, FlowError> {
 /// [`FlowError::UnknownProtocol`].
 pub fn parse_protocol(text: &str) -> Result<u8, FlowError> {
     let lower = text.to_ascii_lowercase();
-    let listed = PROTOCOLS
+    let listed = proto::NAMES
         .iter()
         .find(|(name, _)| *name == lower)
         .map(|(_, number)| *number);
@@ -240,7 +220,7 @@ pub fn parse_protocol(text: &str) -> Result<u8, FlowError> {
     });
     number.ok_or_else(|| FlowError::UnknownProtocol {
         name: quoted(text),
-        near: nearest(&lower, PROTOCOLS.iter().map(|(name, _)| *name)),
+        near: nearest(&lower, proto::NAMES.iter().map(|(name, _)| *name)),
     })
 }
 
@@ -310,19 +290,6 @@ pub fn parse_mark(text: &str) -> Result<u32, FlowError> {
         .ok_or_else(|| FlowError::BadMark(quoted(text)))
 }
 
-/// True for protocols whose packets carry ports.
-pub fn has_ports(proto: u8) -> bool {
-    matches!(proto, TCP | UDP | UDPLITE | SCTP | DCCP)
-}
-
-/// The name of a protocol in the canonical form; `None` when that writes the number.
-pub fn protocol_name(proto: u8) -> Option<&'static str> {
-    PROTOCOLS
-        .iter()
-        .find(|(_, number)| *number == proto)
-        .map(|(name, _)| *name)
-}
-
 enum Ends<'a> {
     One,
     Two(&'a str, &'a str),
@@ -364,7 +331,7 @@ fn parse_end(proto: u8, text: &str) -> Result<(Option<IpAddr>, Option<u16>), Flo
         None => None,
         Some(port) if has_ports(proto) => Some(parse_port(port)?),
         Some(port) => {
-            let protocol = protocol_name(proto).map_or_else(|| proto.to_string(), str::to_owned);
+            let protocol = proto::name(proto).map_or_else(|| proto.to_string(), str::to_owned);
             return Err(FlowError::Portless {
                 protocol,
                 port: quoted(port),
@@ -442,6 +409,9 @@ fn parse_addr(text: &str) -> Result<IpAddr, FlowError> {
 
 fn parse_port(text: &str) -> Result<u16, FlowError> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if text.is_empty() {
+        return Err(FlowError::NoPort);
+    }
     let port = if digits { text.parse().ok() } else { None };
     port.filter(|port| *port != 0)
         .ok_or_else(|| FlowError::BadPort(quoted(text)))
@@ -510,7 +480,7 @@ impl FromStr for Flow {
 impl fmt::Display for Flow {
     /// The canonical form, which [`parse`] reads back to the same flow.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match protocol_name(self.proto) {
+        match proto::name(self.proto) {
             Some(name) => write!(f, "{name}:")?,
             None => write!(f, "{}:", self.proto)?,
         }

@@ -225,14 +225,14 @@ fn conntrack_since(ruleset: &Ruleset, pf: Pf) -> Option<u64> {
                 && rule
                     .statements
                     .iter()
-                    .any(|s| needs_conntrack(ruleset, &s.kind))
+                    .any(|s| needs_conntrack(ruleset, &s.kind, pf))
         })
         .filter_map(|rule| ruleset.table_of(rule.chain).chains.last())
         .map(|&chain| registration(chain) + 1)
         .min()
 }
 
-fn needs_conntrack(ruleset: &Ruleset, stmt: &Stmt) -> bool {
+fn needs_conntrack(ruleset: &Ruleset, stmt: &Stmt, pf: Pf) -> bool {
     match stmt {
         Stmt::Match(test) => {
             mentions_ct(&test.left)
@@ -242,7 +242,12 @@ fn needs_conntrack(ruleset: &Ruleset, stmt: &Stmt) -> bool {
             mentions_ct(key)
         }
         Stmt::Mangle { target, value } => matches!(target, Field::Ct { .. }) || mentions_ct(value),
-        Stmt::Nat(_) | Stmt::Synproxy | Stmt::FlowOffload { .. } => true,
+        // nft_nat_init: `dnat ip to` in an inet table asks for the conntrack of IPv4 alone
+        Stmt::Nat(nat) => !matches!(
+            (nat.family, pf),
+            (Some(Family::Ip), Pf::Ip6) | (Some(Family::Ip6), Pf::Ip)
+        ),
+        Stmt::Synproxy | Stmt::FlowOffload { .. } => true,
         Stmt::Gate(gate) => gate.kind == GateKind::CtCount,
         Stmt::NoEffect(effect) => matches!(
             effect,

@@ -53,6 +53,8 @@ pub struct Fact {
     pub settle: String,
     /// Values it can still have on this path.
     pub domain: Ranges,
+    /// True for an address of this host, whichever it is.
+    pub own_address: bool,
 }
 
 /// A statement about the world that may hold or not, worded for both.
@@ -105,6 +107,8 @@ pub struct Knowledge {
     facts: Vec<Fact>,
     /// Answers to tests that do not narrow a domain, so that the same question gets the same answer.
     answered: HashMap<Claim, bool>,
+    /// True while the reply is walked.
+    reply: bool,
     script: Vec<bool>,
     over: [bool; 3],
     /// Every choice made so far, in order.
@@ -147,7 +151,17 @@ impl Knowledge {
             name: name.into(),
             settle: settle.into(),
             domain,
+            own_address: false,
         });
+        id
+    }
+
+    /// The address of an interface of this host that nobody said.
+    pub fn own_address(&mut self, dev: &str) -> FactId {
+        let name = format!("the address of {dev}");
+        let settle = "say it with `--iface NAME=ADDR/LEN`, or give a snapshot";
+        let id = self.named(&name, settle, || vec![(0, u128::MAX)]);
+        self.facts[id.0 as usize].own_address = true;
         id
     }
 
@@ -210,6 +224,30 @@ impl Knowledge {
         let holds = self.choose(claim.clone(), because.into(), source, usual);
         self.answered.insert(claim, holds);
         holds
+    }
+
+    /// A yes-or-no question about the packet on its way: another packet may have another answer.
+    pub fn ask_of_packet(
+        &mut self,
+        mut claim: Claim,
+        because: impl Into<String>,
+        source: Source,
+        usual: bool,
+    ) -> bool {
+        if self.reply {
+            claim.object.push_str(", for the reply");
+        }
+        self.ask(claim, because, source, usual)
+    }
+
+    /// Answers a question before it is asked: no choice is made of it.
+    pub fn presume(&mut self, claim: Claim, holds: bool) {
+        self.answered.insert(claim, holds);
+    }
+
+    /// From now on the reply is walked.
+    pub fn begin_reply(&mut self) {
+        self.reply = true;
     }
 
     fn choose(&mut self, claim: Claim, because: String, source: Source, usual: bool) -> bool {

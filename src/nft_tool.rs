@@ -65,5 +65,19 @@ fn run(command: &mut Command, input: &str) -> Result<String, String> {
             "nft syntax is read by nft in a network namespace of its own ({line}); run as root, or {advice}"
         ));
     }
-    Err(format!("nft does not load this: {line}"))
+    Err(format!("nft does not load this: {}", worded(line)))
+}
+
+/// `/dev/stdin:3:5-9: Error: syntax error` as `line 3: syntax error`.
+fn worded(line: &str) -> String {
+    let place = line
+        .strip_prefix("/dev/stdin:")
+        .and_then(|rest| rest.split_once(": Error: "));
+    match place {
+        Some((place, error)) => {
+            let row = place.split(':').next().unwrap_or(place);
+            format!("line {row}: {error}")
+        }
+        None => line.to_string(),
+    }
 }

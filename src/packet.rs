@@ -31,22 +31,27 @@ pub mod proto {
         matches!(proto, TCP | UDP | DCCP | SCTP | UDPLITE)
     }
 
-    /// The customary name, for messages.
+    /// Customary names, those that the canonical form of a flow has.
+    pub const NAMES: &[(&str, u8)] = &[
+        ("tcp", TCP),
+        ("udp", UDP),
+        ("icmp", ICMP),
+        ("icmp6", ICMPV6),
+        ("sctp", SCTP),
+        ("dccp", DCCP),
+        ("udplite", UDPLITE),
+        ("esp", ESP),
+        ("ah", AH),
+        ("gre", GRE),
+        ("igmp", IGMP),
+    ];
+
+    /// The customary name.
     pub fn name(proto: u8) -> Option<&'static str> {
-        Some(match proto {
-            ICMP => "icmp",
-            IGMP => "igmp",
-            TCP => "tcp",
-            UDP => "udp",
-            DCCP => "dccp",
-            GRE => "gre",
-            ESP => "esp",
-            AH => "ah",
-            ICMPV6 => "icmp6",
-            SCTP => "sctp",
-            UDPLITE => "udplite",
-            _ => return None,
-        })
+        let mut names = NAMES.iter();
+        names
+            .find(|(_, number)| *number == proto)
+            .map(|(name, _)| *name)
     }
 }
 
@@ -433,7 +438,7 @@ impl Packet {
         let touched = mask(first, last - first);
         if self.unknown & touched != 0 {
             return match self.fact_at(first, last - first) {
-                Some(fact) if bit % 8 == 0 && end % 8 == 0 => Bits::Fact(fact),
+                Some(fact) if bit.is_multiple_of(8) && end.is_multiple_of(8) => Bits::Fact(fact),
                 _ => Bits::Unknown,
             };
         }
@@ -458,7 +463,7 @@ impl Packet {
     }
 
     /// Writes `len` bits at `offset` bits from a base; false when the header is not there.
-    pub fn store(&mut self, base: Base, offset: u32, len: u32, value: u128) -> bool {
+    pub fn store(&mut self, base: Base, offset: u32, len: u32, value: Known<u128>) -> bool {
         let Some(start) = self.base(base) else {
             return false;
         };
@@ -466,6 +471,19 @@ impl Packet {
         if bit + len as usize > self.len * 8 || len > 128 {
             return false;
         }
+        let (first, last) = (bit / 8, (bit + len as usize).div_ceil(8));
+        let whole = bit.is_multiple_of(8) && len.is_multiple_of(8);
+        let value = match value {
+            Known::Value(value) => value,
+            Known::Fact(fact) if whole => {
+                self.write_fact(first, last - first, fact);
+                return true;
+            }
+            Known::Fact(_) => {
+                self.mark_unknown(first, last - first);
+                return true;
+            }
+        };
         for i in 0..len as usize {
             let position = bit + i;
             let set = value >> (len as usize - 1 - i) & 1 == 1;
@@ -476,9 +494,7 @@ impl Packet {
                 self.bytes[position / 8] &= !flag;
             }
         }
-        let first = bit / 8;
-        let last = (bit + len as usize).div_ceil(8);
-        if bit % 8 == 0 && len % 8 == 0 {
+        if whole {
             let copy: Vec<u8> = self.bytes[first..last].to_vec();
             self.write(first, &copy);
         }
@@ -561,7 +577,7 @@ mod tests {
         let mut p = udp();
         p.set_sport(Known::Value(40000));
         assert_eq!(p.load(Base::Th, 0, 16), Bits::Value(40000));
-        assert!(p.store(Base::Nh, 8, 6, 0x08));
+        assert!(p.store(Base::Nh, 8, 6, Known::Value(0x08)));
         assert_eq!(p.tos(), 0x20);
     }
 }

@@ -56,7 +56,7 @@ pub struct ContextInfo {
 }
 
 /// A rule by the kernel's own keys.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RuleRef {
     pub family: Family,
     pub table: String,
@@ -152,7 +152,8 @@ pub struct Packet {
     pub oif: Option<Field>,
     pub in_port: Option<Field>,
     pub out_port: Option<Field>,
-    pub mark: u32,
+    /// `None`: not known.
+    pub mark: Option<u32>,
     pub ttl: u8,
     pub ct_state: Option<&'static str>,
 }

@@ -441,6 +441,8 @@ pub struct Ruleset {
     /// Flowtables by table and name, with their devices.
     pub flowtables: IndexMap<(TableId, Name), Vec<Name>>,
     pub unknowns: Vec<Unknown>,
+    /// Tables of families that this version does not know, as `family name`: they may have a say anywhere.
+    pub foreign: Vec<Name>,
 }
 
 impl Ruleset {

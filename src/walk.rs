@@ -16,7 +16,7 @@ mod track;
 use std::net::IpAddr;
 
 use crate::conntrack::{CtRef, Entry, Manip, asks, inverse_icmp};
-use crate::eval::{Env, Iface, Observer, Pf, Skb, World};
+use crate::eval::{Env, Iface, Observer, Pf, Skb, World, own_address_claim};
 use crate::hooks::{Hooks, Slot, Work};
 use crate::host::{Host, LinkKind, Origin};
 use crate::logic::{Claim, Knowledge, Known, Source, max_of};
@@ -151,6 +151,8 @@ pub(crate) struct Walker<'w, R> {
     forced: Option<GivenState>,
     /// Stack of chains to resume, kept to save allocations.
     frames: Vec<(crate::ruleset::ChainId, usize)>,
+    /// True when the packet is a broadcast or multicast, which nobody answers.
+    to_many: bool,
 }
 
 impl<'w, R: Record> Walker<'w, R> {
@@ -167,6 +169,7 @@ impl<'w, R: Record> Walker<'w, R> {
             peer: None,
             forced: None,
             frames: Vec::new(),
+            to_many: false,
         }
     }
 
@@ -268,6 +271,27 @@ impl<'w, R: Record> Walker<'w, R> {
         self.run(skb, pf, hook, i32::MIN, i32::MAX)
     }
 
+    /// Tables of unknown families, of which nobody can say that they let the packet pass.
+    fn foreign(&mut self) -> Option<Ended> {
+        for table in &self.world.ruleset.foreign {
+            let claim = Claim::new(
+                format!("table {table}"),
+                ("stops", "does not stop"),
+                "the packet",
+            );
+            let settle = "this version does not know its family";
+            if self.know.ask(claim, settle, Source::Open, false) {
+                return Some(Disposition::Unknown {
+                    because: format!(
+                        "table {table} is of a family that this version does not know"
+                    ),
+                    settle: "a newer nfpath".into(),
+                });
+            }
+        }
+        None
+    }
+
     /// A packet as it enters the host; runs it to its end.
     fn send(&mut self, probe: &Probe) -> (Skb, Ended) {
         let mut skb = Skb {
@@ -276,7 +300,7 @@ impl<'w, R: Record> Walker<'w, R> {
             oif: None,
             in_port: None,
             out_port: None,
-            mark: probe.mark,
+            mark: Known::Value(probe.mark),
             priority: None,
             pkttype: 0,
             ct: CtRef::None,
@@ -287,6 +311,16 @@ impl<'w, R: Record> Walker<'w, R> {
             zone: 0,
         };
         self.given_state(&mut skb, probe.state);
+        if let Some(ended) = self.foreign() {
+            return (skb, ended);
+        }
+        if let Known::Value(src) = probe.spec.src
+            && !src.is_unspecified()
+        {
+            // what comes in from outside comes from somebody else: anything else is a martian
+            let own = probe.entrance == Entrance::Local;
+            self.know.presume(own_address_claim(src), own);
+        }
         let ended = match probe.entrance {
             Entrance::Local => {
                 skb.local = true;
@@ -424,7 +458,9 @@ pub fn walk(
     let (skb, disposition) = walker.send(probe);
     let request = take_path(&mut walker, probe, &skb, disposition, 0);
     let before = walker.know.choices.len();
-    let reply = answer(&skb, &request.disposition).map(|reply| {
+    walker.know.begin_reply();
+    let to_many = walker.to_many;
+    let reply = answer(&skb, &request.disposition, to_many).map(|reply| {
         let (skb, disposition) = walker.send(&reply);
         take_path(&mut walker, &reply, &skb, disposition, before)
     });
@@ -447,7 +483,9 @@ pub fn verdict(
 ) -> (Disposition, Option<Disposition>) {
     let mut walker = Walker::new(world, hooks, know, Silent);
     let (skb, disposition) = walker.send(probe);
-    let reply = answer(&skb, &disposition).map(|reply| walker.send(&reply).1);
+    walker.know.begin_reply();
+    let to_many = walker.to_many;
+    let reply = answer(&skb, &disposition, to_many).map(|reply| walker.send(&reply).1);
     (disposition, reply)
 }
 
@@ -466,7 +504,9 @@ fn take_path(
             dst: probe.spec.dst,
             sport: proto::has_ports(probe.spec.proto).then_some(probe.spec.sport),
             dport: proto::has_ports(probe.spec.proto).then_some(probe.spec.dport),
-            mark: probe.mark,
+            mark: Known::Value(probe.mark),
+            oif: None,
+            out_port: None,
             ct_state: None,
             ..first.packet
         },
@@ -482,7 +522,10 @@ fn take_path(
 }
 
 /// The answer that the receiver of a delivered packet sends; `None` when none is to be expected.
-fn answer(skb: &Skb, disposition: &Disposition) -> Option<Probe> {
+fn answer(skb: &Skb, disposition: &Disposition, to_many: bool) -> Option<Probe> {
+    if to_many {
+        return None;
+    }
     let entrance = match disposition {
         Disposition::Local => Entrance::Local,
         Disposition::Forwarded | Disposition::Transmitted | Disposition::Bridged => {
@@ -499,6 +542,7 @@ fn answer(skb: &Skb, disposition: &Disposition) -> Option<Probe> {
     if let Known::Value(dst) = packet.dst()
         && (dst.is_multicast() || matches!(dst, IpAddr::V4(v4) if v4.is_broadcast()))
     {
+        // bridged, and so not routed
         return None;
     }
     let icmp = match packet.icmp() {

@@ -209,6 +209,98 @@ fn a_model_that_is_wrong_is_told_where() {
     assert_eq!(verified.request.kernel.lines[row].verdict, "accept");
 }
 
+/// Rulesets of a few words, each for something that model and kernel once saw differently.
+#[test]
+fn what_once_differed_agrees() {
+    if !kernel_or_skip("what_once_differed_agrees") {
+        return;
+    }
+    let folder = std::env::temp_dir().join(format!("nfpath-verify-{}", std::process::id()));
+    fs::create_dir_all(&folder).expect("a folder");
+    let file = folder.join("ruleset.nft");
+    let host: &[&str] = &[
+        "--bridge",
+        "br0=p1,p2",
+        "--iface",
+        "eth0=10.0.0.1/24,fd00::1/64",
+        "--iface",
+        "eth1=10.1.0.1/24,fd01::1/64",
+        "--iface",
+        "br0=172.20.0.1/24",
+    ];
+    let nat = "table inet t { chain c { type nat hook prerouting priority -100; ";
+    let cases: [(String, &[&str]); 8] = [
+        // a translation for the other IP protocol does nothing, but what it looks up must be there
+        (
+            format!("{nat} tcp dport 80 dnat ip to 10.1.0.2; ct state new counter; }}; }}"),
+            &["--iif", "eth0", "--flow", "tcp:[fd00::2]->[fd01::2]:80"],
+        ),
+        (
+            format!("{nat} dnat ip to tcp dport map {{ 80 : 10.1.0.2 }}; ct state new counter; }}; }}"),
+            &["--iif", "eth0", "--flow", "tcp:[fd00::2]->[fd01::2]:81"],
+        ),
+        // and it asks for the conntrack of its own protocol only
+        (
+            format!("{nat} tcp dport 80 dnat ip to 10.1.0.2; }}; }}"),
+            &["--iif", "eth0", "--flow", "tcp:[fd00::2]->[fd01::2]:80"],
+        ),
+        // no conversation begins with its end
+        (
+            format!("{nat} ct state new accept; }}; }}"),
+            &["--iif", "eth0", "--tcp-flags", "fin,ack", "--flow", "tcp:10.0.0.2->10.1.0.2:80"],
+        ),
+        // a bridged frame is for somebody else
+        (
+            "table bridge t { chain c { type filter hook forward priority -10; meta pkttype host drop; meta pkttype other counter; }; }".into(),
+            &["--iif", "p1", "--flow", "udp:172.20.0.2->172.20.0.3:53"],
+        ),
+        // over loopback the way back is always there
+        (
+            "table ip t { chain c { type filter hook input priority 0; fib saddr . iif oif missing drop; }; }".into(),
+            &["--flow", "udp:10.0.0.1->10.1.0.1:53"],
+        ),
+        // nothing leaves the host from 127.0.0.0/8
+        (
+            "table ip t { chain c { type nat hook output priority -100; udp dport 53 dnat to 10.1.0.2; }; }".into(),
+            &["--flow", "udp:127.0.0.1->127.0.0.1:53"],
+        ),
+        // neighbours are found although the ruleset drops what asks for them
+        (
+            "table ip6 t { chain i { type filter hook input priority 0; policy drop; }; chain o { type filter hook output priority 0; policy drop; }; }".into(),
+            &["--iif", "eth0", "--flow", "udp:[fd00::2]->[fd01::2]:53"],
+        ),
+    ];
+    for (text, flow) in cases {
+        fs::write(&file, &text).expect("a file");
+        let (code, out) = run(&mut verify(&file, None, &[host, flow].concat()));
+        assert_eq!(code, Some(0), "{text}\n{out}");
+    }
+    fs::remove_dir_all(&folder).expect("a folder");
+}
+
+#[test]
+fn made_up_cases_agree_nearly_always_and_the_others_can_be_seen_again() {
+    if !kernel_or_skip("made_up_cases_agree_nearly_always_and_the_others_can_be_seen_again") {
+        return;
+    }
+    let folder = std::env::temp_dir().join(format!("nfpath-random-{}", std::process::id()));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nfpath"));
+    command
+        .args(["verify", "--random", "300", "--seed", "7", "--out"])
+        .arg(&folder);
+    let output = command.output().expect("nfpath runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let count = text
+        .strip_prefix("kernel agreement: ")
+        .and_then(|rest| rest.split_once("/300 flows ("))
+        .and_then(|(count, _)| count.parse::<u32>().ok());
+    assert!(count.is_some_and(|count| count >= 297), "{text}");
+    assert!(text.contains("panics 0"), "{text}");
+    let differ = fs::read_dir(&folder).map_or(0, Iterator::count) as u32;
+    assert_eq!(Some(300 - differ), count, "{text}");
+    let _ = fs::remove_dir_all(&folder);
+}
+
 #[test]
 fn a_bare_ruleset_gets_a_host_that_fits_it() {
     if !kernel_or_skip("a_bare_ruleset_gets_a_host_that_fits_it") {

@@ -12,6 +12,7 @@ use crate::host::Host;
 use crate::iptables::Family;
 use crate::load::bundle::{self, HostPart};
 use crate::load::{self, Kind, Loaded, SaveText};
+use crate::packet::proto;
 use crate::walk::GivenState;
 
 use super::{CtState, Facts, Failure, Packet};
@@ -219,6 +220,19 @@ pub(super) fn questions(packet: &Packet) -> Result<Vec<Question>, Failure> {
 fn question(text: &str, packet: &Packet) -> Result<Question, Failure> {
     let flow = flow::parse(text).map_err(|error| Failure::usage(anyhow!("`--flow`: {error}")))?;
     let mut question = Question::new(flow);
+    let names = [
+        ("--iif", &packet.iif),
+        ("--oif", &packet.oif),
+        ("--in-port", &packet.in_port),
+    ];
+    for (flag, name) in names {
+        if let Some(name) = name
+            && !is_interface_name(name)
+        {
+            let error = "not an interface name: 1 to 15 characters without spaces and `/`";
+            return Err(Failure::usage(anyhow!("`{flag} {name}`: {error}")));
+        }
+    }
     question.iif.clone_from(&packet.iif);
     question.oif.clone_from(&packet.oif);
     question.in_port.clone_from(&packet.in_port);
@@ -232,11 +246,14 @@ fn question(text: &str, packet: &Packet) -> Result<Question, Failure> {
         Some(CtState::Untracked) => GivenState::Untracked,
     };
     if let Some(flags) = &packet.tcp_flags {
+        only_for("--tcp-flags", "tcp", &question, &[proto::TCP])?;
         let flags = flow::parse_tcp_flags(flags)
             .map_err(|error| Failure::usage(anyhow!("`--tcp-flags`: {error}")))?;
         question.tcp_flags = Some(flags);
     }
     if let Some(kind) = &packet.icmp_type {
+        let icmp = [proto::ICMP, proto::ICMPV6];
+        only_for("--icmp-type", "icmp and icmp6", &question, &icmp)?;
         let message = flow::parse_icmp_type(kind, flow.family)
             .map_err(|error| Failure::usage(anyhow!("`--icmp-type`: {error}")))?;
         question.icmp = Some((message.kind, message.code.unwrap_or(0)));
@@ -261,16 +278,33 @@ fn question(text: &str, packet: &Packet) -> Result<Question, Failure> {
     Ok(question)
 }
 
+/// `dev_valid_name`
+fn is_interface_name(name: &str) -> bool {
+    let fits = (1..=15).contains(&name.len()) && name != "." && name != "..";
+    fits && !name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace())
+}
+
 fn mac(text: &str) -> Result<[u8; 6], Failure> {
-    let parts: Vec<u8> = text
+    let parts: Result<Vec<u8>, _> = text
         .split(':')
-        .filter_map(|part| u8::from_str_radix(part, 16).ok())
+        .map(|part| u8::from_str_radix(part, 16))
         .collect();
+    let parts = parts.unwrap_or_default();
     <[u8; 6]>::try_from(parts).map_err(|_| {
         Failure::usage(anyhow!(
             "`--ether {text}`: not an Ethernet address; write it as 52:54:00:12:34:56"
         ))
     })
+}
+
+fn only_for(flag: &str, whose: &str, question: &Question, protos: &[u8]) -> Result<(), Failure> {
+    if protos.contains(&question.flow.proto) {
+        return Ok(());
+    }
+    let flow = &question.flow;
+    Err(Failure::usage(anyhow!(
+        "`{flag}` is for flows of {whose}, not for `{flow}`"
+    )))
 }
 
 fn assume(values: &[String]) -> Result<Assume, Failure> {
@@ -285,7 +319,7 @@ fn assume(values: &[String]) -> Result<Assume, Failure> {
             "count=under" => assume.count_over = false,
             other => {
                 return Err(Failure::usage(anyhow!(
-                    "`--assume {other}`: not a fact that can be assumed; it takes `limit=over`, `quota=over` and `count=over`"
+                    "`--assume {other}`: not a fact that can be assumed; it takes `limit`, `quota` or `count` with `=over` or `=under`"
                 )));
             }
         }

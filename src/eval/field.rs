@@ -4,8 +4,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::conntrack::{CtRef, Entry, state, status};
-use crate::host::{AddressType, LinkKind, RouteAnswer, RouteQuery, RouteType, TypeAnswer};
-use crate::logic::{Claim, Known, Source, max_of};
+use crate::host::{AddressType, Host, LinkKind, RouteAnswer, RouteQuery, RouteType, TypeAnswer};
+use crate::logic::{Claim, Knowledge, Known, Source, max_of};
 use crate::packet::{Bits, assumed_field};
 use crate::ruleset::datatype::{DataType, ifname_value};
 use crate::ruleset::expr::{OptionOf, RtKey, SocketKey};
@@ -88,6 +88,18 @@ impl Env<'_, '_> {
         }
     }
 
+    /// The mark, for routing.
+    fn mark(&mut self) -> u32 {
+        mark_for_routing(self.world.host, self.know, self.skb.mark)
+    }
+
+    fn known_number(&self, number: Known<u32>) -> Loaded {
+        match number {
+            Known::Value(value) => Loaded::Value(u128::from(value)),
+            Known::Fact(fact) => self.known_fact(fact),
+        }
+    }
+
     fn option<O: Observer>(&mut self, of: OptionOf, presence: bool, observer: &mut O) -> Loaded {
         let packet = &self.skb.packet;
         let fits = match of {
@@ -161,13 +173,12 @@ impl Env<'_, '_> {
                 Pf::Netdev => 5,
             }),
             MetaKey::L4proto => Loaded::Value(u128::from(self.skb.packet.proto)),
-            MetaKey::Mark => Loaded::Value(u128::from(self.skb.mark)),
+            MetaKey::Mark => self.known_number(self.skb.mark),
             MetaKey::Priority => {
-                let value = self.skb.priority.unwrap_or(0);
                 if self.skb.priority.is_none() {
                     observer.assumed("packet priority", 0, DataType::Integer, "0 is usual");
                 }
-                Loaded::Value(u128::from(value))
+                self.known_number(self.skb.priority.unwrap_or(Known::Value(0)))
             }
             MetaKey::Iif | MetaKey::Iifname => self.iface_value(self.skb.iif),
             MetaKey::Oif | MetaKey::Oifname => self.iface_value(self.skb.oif),
@@ -278,8 +289,11 @@ impl Env<'_, '_> {
             CtKey::State => Loaded::Absent,
             CtKey::Direction => Loaded::Value(u128::from(info.is_reply())),
             CtKey::Status => Loaded::Value(u128::from(entry.status)),
-            CtKey::Mark => Loaded::Value(u128::from(entry.mark)),
-            CtKey::Label => Loaded::Value(entry.label),
+            CtKey::Mark => self.known_number(entry.mark),
+            CtKey::Label => match entry.label {
+                Known::Value(label) => Loaded::Value(label),
+                Known::Fact(fact) => self.known_fact(fact),
+            },
             CtKey::Zone => Loaded::Value(u128::from(entry.zone)),
             CtKey::L3proto => Loaded::Value(if self.skb.packet.v6 { 10 } else { 2 }),
             CtKey::Protocol => Loaded::Value(u128::from(tuple.proto)),
@@ -326,8 +340,17 @@ impl Env<'_, '_> {
         } else {
             packet.dst()
         };
-        let Known::Value(address) = asked else {
-            return Loaded::Unknown;
+        let address = match asked {
+            Known::Value(address) => address,
+            Known::Fact(fact)
+                if result == FibResult::Type
+                    && !flags.iif
+                    && !flags.oif
+                    && self.know.fact(fact).own_address =>
+            {
+                return Loaded::Value(address_type_value(AddressType::Local));
+            }
+            Known::Fact(_) => return Loaded::Unknown,
         };
         let dev = if flags.iif {
             self.skb.iif
@@ -361,13 +384,7 @@ impl Env<'_, '_> {
 
     /// The type of an address of which the input does not say whether it is the host's own.
     fn unknown_type(&mut self, address: IpAddr) -> Loaded {
-        let question = Claim::new(
-            address.to_string(),
-            ("is", "is not"),
-            "an address of this host",
-        );
-        let because = "say `--local ADDR` or give the addresses with `--addr` or a snapshot";
-        if self.know.ask(question, because, Source::Open, false) {
+        if is_own_address(self.world.host, self.know, address, self.skb.iif) {
             Loaded::Value(address_type_value(AddressType::Local))
         } else {
             Loaded::Value(address_type_value(AddressType::Unicast))
@@ -383,7 +400,8 @@ impl Env<'_, '_> {
     ) -> Result<Option<String>, ()> {
         let host = self.world.host;
         let loopback = |at: u16| host.links[at as usize].kind == LinkKind::Loopback;
-        if matches!(self.hook, Hook::Prerouting | Hook::Ingress)
+        // nft_fib_can_skip
+        if matches!(self.hook, Hook::Prerouting | Hook::Ingress | Hook::Input)
             && let Some(Iface::Link(at)) = self.skb.iif
             && loopback(at)
         {
@@ -407,7 +425,7 @@ impl Env<'_, '_> {
         };
         let query = RouteQuery {
             src: other.value(),
-            mark: if flags.mark { self.skb.mark } else { 0 },
+            mark: if flags.mark { self.mark() } else { 0 },
             tos: self.skb.packet.tos(),
             ..RouteQuery::to(address)
         };
@@ -434,32 +452,22 @@ impl Env<'_, '_> {
         }
     }
 
-    /// Writes a field (`nft_meta_set_eval`, `nft_ct_set_eval`, `nft_payload_set_eval`). `None`: a value nobody knows.
-    pub(super) fn store(&mut self, target: &Field, value: Option<u128>) -> Result<(), Actual> {
+    /// Writes a field (`nft_meta_set_eval`, `nft_ct_set_eval`, `nft_payload_set_eval`).
+    pub(super) fn store(&mut self, target: &Field, value: Known<u128>) -> Result<(), Actual> {
         match target {
-            Field::Meta(key) => match (key, value) {
-                (MetaKey::Mark, Some(value)) => self.skb.mark = value as u32,
-                (MetaKey::Mark, None) => {
-                    let question =
-                        Claim::new("the mark that a rule computes", ("is not", "is"), "0");
-                    let because = "it is computed from what the input does not say";
-                    self.skb.mark =
-                        u32::from(self.know.ask(question, because, Source::Open, false));
-                }
-                (MetaKey::Priority, value) => self.skb.priority = value.map(|v| v as u32),
-                (MetaKey::Pkttype, Some(value)) => self.skb.pkttype = value as u8,
+            Field::Meta(key) => match key {
+                MetaKey::Mark => self.skb.mark = narrowed(value),
+                MetaKey::Priority => self.skb.priority = Some(narrowed(value)),
+                MetaKey::Pkttype => self.skb.pkttype = self.decided("packet type", value) as u8,
                 _ => {}
             },
-            Field::Ct { key, dir } => {
+            Field::Ct { key, .. } => {
                 if *key == CtKey::Zone {
-                    if let Some(value) = value
-                        && self.skb.ct == CtRef::None
-                    {
-                        self.skb.zone = value as u16;
+                    if self.skb.ct == CtRef::None {
+                        self.skb.zone = self.decided("conntrack zone", value) as u16;
                     }
                     return Ok(());
                 }
-                let _ = dir;
                 if !matches!(self.skb.ct, CtRef::Tracked(_)) {
                     return Ok(());
                 }
@@ -469,11 +477,7 @@ impl Env<'_, '_> {
                 write_entry(entry, *key, value);
             }
             Field::Payload { base, offset, len } => {
-                let stored = match value {
-                    Some(value) => self.skb.packet.store(*base, *offset, *len, value),
-                    None => true,
-                };
-                if !stored {
+                if !self.skb.packet.store(*base, *offset, *len, value) {
                     return Err(Actual::Absent);
                 }
             }
@@ -482,13 +486,103 @@ impl Env<'_, '_> {
         }
         Ok(())
     }
+
+    /// A value that the rest of the way cannot leave open: 0 or another one.
+    fn decided(&mut self, what: &str, value: Known<u128>) -> u128 {
+        match value {
+            Known::Value(value) => value,
+            Known::Fact(fact) => {
+                let name = format!("the {what}, {}", self.know.fact(fact).name);
+                let claim = || Claim::new(name, ("is", "is not"), "0");
+                u128::from(!self.know.test(fact, &[(0, 0)], claim))
+            }
+        }
+    }
 }
 
-fn write_entry(entry: &mut Entry, key: CtKey, value: Option<u128>) {
-    let Some(value) = value else { return };
+/// Whether an address of which the input does not say it is one of this host. Open, except where a route leads on by
+/// another interface than the packet came by: then it usually is not.
+pub(crate) fn is_own_address(
+    host: &Host,
+    know: &mut Knowledge,
+    address: IpAddr,
+    iif: Option<Iface>,
+) -> bool {
+    let came_by = match iif {
+        Some(Iface::Link(at)) => Some(host.links[at as usize].name.as_str()),
+        Some(Iface::Fact(_)) | None => None,
+    };
+    let leads_on = match host.route(&RouteQuery::to(address)) {
+        RouteAnswer::Found(route) => {
+            let mut devices = route.nexthops.iter().filter_map(|hop| hop.dev.as_deref());
+            route.kind == RouteType::Unicast && devices.all(|dev| Some(dev) != came_by)
+        }
+        RouteAnswer::NoRoute | RouteAnswer::Unknown { .. } => false,
+    };
+    let source = if leads_on {
+        Source::Default
+    } else {
+        Source::Open
+    };
+    let claim = own_address_claim(address);
+    let settle = "say `--local ADDR` when it is, or give the addresses with `--addr` or a snapshot";
+    // what comes in and would go back where it came from is most likely meant for this host
+    know.ask(claim, settle, source, iif.is_some() && !leads_on)
+}
+
+/// `10.0.0.1 is an address of this host`
+pub(crate) fn own_address_claim(address: IpAddr) -> Claim {
+    Claim::new(
+        address.to_string(),
+        ("is", "is not"),
+        "an address of this host",
+    )
+}
+
+/// The mark that the rules of routing see. One that is not known is asked for as far as these rules tell it apart.
+pub(crate) fn mark_for_routing(host: &Host, know: &mut Knowledge, mark: Known<u32>) -> u32 {
+    let fact = match mark {
+        Known::Value(mark) => return mark,
+        Known::Fact(fact) => fact,
+    };
+    let tests = host.rules.iter().filter_map(|rule| rule.fwmark);
+    for (value, mask) in tests {
+        let name = know.fact(fact).name.clone();
+        let holds = if mask == u32::MAX {
+            let claim = || Claim::new(name, ("is", "is not"), format!("{value:#x}"));
+            know.test(fact, &[(u128::from(value), u128::from(value))], claim)
+        } else {
+            let settle = know.fact(fact).settle.clone();
+            let object = format!("{value:#x} under mask {mask:#x}");
+            let claim = Claim::new(name, ("is", "is not"), object);
+            know.ask(claim, settle, Source::Open, false)
+        };
+        if holds {
+            return value;
+        }
+    }
+    know.fact(fact)
+        .domain
+        .first()
+        .map_or(0, |(lo, _)| *lo as u32)
+}
+
+fn narrowed(value: Known<u128>) -> Known<u32> {
+    match value {
+        Known::Value(value) => Known::Value(value as u32),
+        Known::Fact(fact) => Known::Fact(fact),
+    }
+}
+
+fn write_entry(entry: &mut Entry, key: CtKey, value: Known<u128>) {
     match key {
-        CtKey::Mark => entry.mark = value as u32,
-        CtKey::Label => entry.label |= value,
+        CtKey::Mark => entry.mark = narrowed(value),
+        CtKey::Label => {
+            entry.label = match (entry.label, value) {
+                (Known::Value(old), Known::Value(new)) => Known::Value(old | new),
+                (fact @ Known::Fact(_), _) | (_, fact) => fact,
+            }
+        }
         CtKey::Event | CtKey::Secmark | CtKey::Zone | CtKey::Helper => {}
         CtKey::State
         | CtKey::Direction

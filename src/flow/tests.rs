@@ -248,7 +248,7 @@ fn ports() {
         ),
         (
             "tcp:10.0.0.1->10.0.0.2:",
-            "error: port `` is not a number from 1 to 65535",
+            "error: no port after `:`: write a number, or leave out the `:`",
         ),
         (
             "icmp:10.0.0.1->10.0.0.2:80",

@@ -4,8 +4,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ipnet::IpNet;
+
 use super::fib::{InTable, is_refusal};
-use super::{Host, IpFamily, NextHop, Origin, RouteAnswer, RouteQuery, RouteType, TableId};
+use super::{
+    FoundRoute, Host, IpFamily, NextHop, Origin, RouteAnswer, RouteQuery, RouteType, TableId,
+};
 
 /// `RTN_*` as an answer of `fib … type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,6 +47,21 @@ impl Host {
         }
     }
 
+    /// Whether a destination that this route was found for may all the same be an address of this host: the route leads
+    /// to everything else, and the list of addresses is partial.
+    pub fn may_be_own(&self, route: &FoundRoute) -> bool {
+        let family = match route.prefix {
+            IpNet::V4(_) => IpFamily::V4,
+            IpNet::V6(_) => IpFamily::V6,
+        };
+        let guessed = matches!(route.origin, Origin::Inferred(_));
+        let none_known = || !self.addresses.iter().any(|a| !a.ip.is_loopback());
+        route.kind == RouteType::Unicast
+            && route.prefix.prefix_len() == 0
+            && !self.knows_all_local(family)
+            && (guessed || none_known())
+    }
+
     /// `__inet_dev_addr_type`.
     fn address_type_v4(&self, ip: Ipv4Addr, dev: Option<&str>) -> TypeAnswer {
         if ip.octets()[0] == 0 || ip.is_broadcast() {
@@ -74,7 +93,9 @@ impl Host {
         }
         // A partial list: an address that a known route leads away from the host is taken for what the route says.
         match self.route(&query) {
-            RouteAnswer::Found(found) if found.kind == RouteType::Unicast => {
+            RouteAnswer::Found(found)
+                if found.kind == RouteType::Unicast && !self.may_be_own(&found) =>
+            {
                 TypeAnswer::Known(AddressType::Unicast, found.origin)
             }
             RouteAnswer::Found(_) | RouteAnswer::NoRoute | RouteAnswer::Unknown { .. } => {
@@ -108,6 +129,9 @@ impl Host {
             }
             RouteAnswer::Unknown { .. } => return unknown(address),
         };
+        if self.may_be_own(&found) {
+            return unknown(address);
+        }
         if is_refusal(found.kind) {
             return TypeAnswer::Known(of_route(found.kind), found.origin);
         }

@@ -274,6 +274,9 @@ fn base_chain(text: &mut String, numbers: &mut Numbers, family: Family, number: 
     let route = !nat && hook == Hook::Output && family != Family::Bridge && numbers.chance(25);
     let priority = if nat {
         numbers.of(&[-150, -101, -100, -100, -99, -50, 0, 50, 99, 100, 101, 110])
+    } else if family == Family::Bridge {
+        // at 0 sits br_netfilter, and which of the two registered first is not in the ruleset
+        numbers.of(&[-300, -200, -100, -10, 10, 50, 100, 300])
     } else {
         numbers.of(&[
             -300, -250, -200, -150, -101, -100, -50, -10, 0, 0, 0, 0, 10, 50, 100, 110, 200, 300,
@@ -491,8 +494,7 @@ fn a_match(numbers: &mut Numbers, place: &Place) -> String {
                 "ct direction reply",
                 "ct mark 0x1",
                 "ct mark != 0x0",
-                "ct l3proto ipv4",
-                "ct protocol tcp",
+                "ct direction original",
             ])
             .to_string(),
         14 if numbers.chance(50) && !place.l4.starts_with("icmp") => format!(

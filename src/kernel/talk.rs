@@ -65,6 +65,8 @@ pub struct Conversation {
     pub reply: Option<Seen>,
     /// Everything nft printed.
     pub lines: Vec<String>,
+    /// The host took the request and refused it with a reset.
+    refused: bool,
 }
 
 /// Which packet of the conversation one is.
@@ -138,7 +140,7 @@ impl Sorter<'_> {
 /// Has a conversation.
 pub fn converse(lab: &mut Lab, opening: &Opening) -> Result<Conversation, LabError> {
     let mut ports = BTreeSet::from([opening.headers.dport]);
-    let mut introduced = 0;
+    let (mut introduced, mut refused) = (0, 0);
     loop {
         let (conversation, missed) = attempt(lab, opening, &ports)?;
         // a translation led to a port where nobody listened: again, with somebody there
@@ -146,6 +148,11 @@ pub fn converse(lab: &mut Lab, opening: &Opening) -> Result<Conversation, LabErr
             && ports.len() < 3
         {
             ports.insert(port);
+            continue;
+        }
+        // a service of the conversation before was still in the way
+        if conversation.refused && refused < 2 {
+            refused += 1;
             continue;
         }
         // the ruleset keeps the host from finding its neighbours: again, with neighbours that it knows
@@ -168,7 +175,10 @@ pub fn converse(lab: &mut Lab, opening: &Opening) -> Result<Conversation, LabErr
 }
 
 /// Sockets that take what arrives, so that the kernel does not refuse it.
-fn services(headers: &Headers, ports: &BTreeSet<u16>) -> Vec<Socket> {
+fn services(opening: &Opening, ports: &BTreeSet<u16>) -> Vec<Socket> {
+    let headers = &opening.headers;
+    // a host that sends from the port that it sends to needs the port itself
+    let shared = matches!(opening.from, From::Host { .. }) && headers.sport == headers.dport;
     let v6 = headers.dst.is_ipv6();
     let kind = match headers.proto {
         proto::TCP => SocketKind::Stream,
@@ -179,7 +189,8 @@ fn services(headers: &Headers, ports: &BTreeSet<u16>) -> Vec<Socket> {
     for &port in ports {
         let open = || -> io::Result<Socket> {
             let socket = Socket::open(v6, kind)?;
-            socket.bind(SocketAddr::new(sys::any(v6), port))?;
+            let address = if shared { headers.dst } else { sys::any(v6) };
+            socket.bind(SocketAddr::new(address, port))?;
             if kind == SocketKind::Stream {
                 socket.listen()?;
             }
@@ -199,11 +210,7 @@ fn attempt(
     let headers = &opening.headers;
     let v6 = headers.dst.is_ipv6();
     let trouble = |error: io::Error| LabError(format!("a socket of the lab: {error}"));
-    // a host that sends from the port that it sends to needs the port itself
-    let services = match opening.from {
-        From::Host { .. } if headers.sport == headers.dport => Vec::new(),
-        _ => services(headers, ports),
-    };
+    let services = services(opening, ports);
     let raw = Socket::open(v6, SocketKind::Raw(headers.proto)).map_err(trouble)?;
     let listeners = [Listener {
         socket: raw,
@@ -292,6 +299,15 @@ fn attempt(
         events: sorted.1,
         end: reply_end,
     });
+    let reset =
+        |headers: &Headers| headers.proto == proto::TCP && headers.tcp_flags & tcp::RST != 0;
+    let local = matches!(&request, Ending::Local(headers) if headers.tcp_flags == tcp::SYN);
+    let refused = local
+        && (listeners[0].received.borrow().iter().any(reset)
+            || lab.frames().iter().any(|(_, frame)| match &frame.content {
+                Content::Ip(headers) => reset(headers),
+                Content::WhoHas { .. } | Content::Other => false,
+            }));
     if let Some(sender) = &sender {
         // a connection that nobody wants ends without a word
         let _ = sender.close_abruptly();
@@ -304,6 +320,7 @@ fn attempt(
         },
         reply,
         lines,
+        refused,
     };
     Ok((conversation, missed))
 }

@@ -21,7 +21,10 @@ use crate::ruleset::{
 
 /// What opaque iptables extensions mean: by position of the rule's object in the document, one entry per statement.
 /// `None`: the statement stands for itself. `Some`: these statements in its place, and the iptables text they are from.
-pub type Meanings = HashMap<usize, Vec<Option<(Vec<ast::Stmt>, String)>>>;
+pub type Meanings = HashMap<usize, Vec<Meaning>>;
+
+/// What one statement means, with its text in the words of iptables; `None`: it stands for itself.
+pub type Meaning = Option<(Vec<ast::Stmt>, String)>;
 
 /// Lowers a whole document.
 pub fn lower(document: &Document, meanings: &Meanings) -> (Ruleset, Vec<Diagnostic>) {
@@ -112,7 +115,19 @@ impl Lowering {
     fn family(&mut self, name: &str, kind: &str, of: &str) -> Option<Family> {
         let family = Family::from_name(name);
         if family.is_none() {
-            self.warn(format!("{kind} `{of}` is of family `{name}`, which this version does not know; it is left out"));
+            self.warn(format!(
+                "{kind} `{of}` is of family `{name}`, which this version does not know"
+            ));
+            if kind == "table" {
+                let table = format!("{name} {of}");
+                self.ruleset.unknowns.push(Unknown {
+                    is_match: false,
+                    rule: None,
+                    what: format!("table {table}: unknown family"),
+                    settle: "a newer nfpath".into(),
+                });
+                self.ruleset.foreign.push(table.into());
+            }
         }
         family
     }
@@ -214,12 +229,7 @@ impl Lowering {
         })
     }
 
-    fn rule(
-        &mut self,
-        rule: &ast::Rule,
-        position: usize,
-        meaning: Option<&[Option<(Vec<ast::Stmt>, String)>]>,
-    ) {
+    fn rule(&mut self, rule: &ast::Rule, position: usize, meaning: Option<&[Meaning]>) {
         let Some(family) = self.family(&rule.family, "rule of chain", &rule.chain) else {
             return;
         };

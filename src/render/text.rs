@@ -48,7 +48,7 @@ pub fn report(report: &Report, options: &Options) -> String {
         page.rule();
         tail::summary(&mut page, report, options);
     }
-    tail::unknown(&mut page, &report.ruleset.unknown, options);
+    tail::unknown(&mut page, report, options);
     tail::origin(&mut page, &report.ruleset, &report.context);
     page.finish()
 }

@@ -161,6 +161,9 @@ pub fn rule_text(sources: Sources<'_>, id: RuleId) -> String {
             words.push(text);
         }
     }
+    if words.is_empty() && rule.expr.as_ref().is_some_and(|expr| !expr.is_empty()) {
+        return "counter".into();
+    }
     words.join(" ")
 }
 
@@ -237,27 +240,27 @@ pub(crate) fn host_drop_name(drop: HostDrop) -> &'static str {
         HostDrop::NoAddress => "no-address",
         HostDrop::SamePort => "same-port",
         HostDrop::IsolatedPort => "isolated-port",
-        HostDrop::LinkDown => "link-down",
     }
 }
 
 fn host_drop_text(drop: HostDrop, packet: &Packet) -> String {
     let (src, dst) = (packet.src.text(), packet.dst.text());
     let iif = packet.iif.as_ref().map_or("the interface", Field::text);
+    let dev = packet.iif.as_ref().and_then(Field::known).unwrap_or("IF");
     match drop {
         HostDrop::NoRoute => format!("no route to {dst}; see `ip route get {dst}`"),
         HostDrop::Blackhole => format!("the route to {dst} is a blackhole"),
-        HostDrop::Unreachable => format!("the route to {dst} says unreachable; the sender gets ICMP host unreachable"),
-        HostDrop::Prohibit => format!("the route to {dst} says prohibit; the sender gets ICMP administratively prohibited"),
+        HostDrop::Unreachable => format!("the route to {dst} says unreachable; the sender gets ICMP host unreachable where forwarding is on"),
+        HostDrop::Prohibit => format!("the route to {dst} says prohibit; the sender gets ICMP administratively prohibited where forwarding is on"),
         HostDrop::ForwardingOff => {
-            format!("{dst} is not an address of this host and forwarding is off for {iif}; see `sysctl net.ipv4.ip_forward` and `net.ipv4.conf.{iif}.forwarding`")
+            format!("{dst} is not an address of this host and forwarding is off for {iif}; see `sysctl net.ipv4.ip_forward` and `net.ipv4.conf.{dev}.forwarding`")
         }
         HostDrop::RpFilter => {
-            format!("reverse path filter: the way back to {src} is not by {iif}; see `sysctl net.ipv4.conf.{iif}.rp_filter`")
+            format!("reverse path filter: the way back to {src} is not by {iif}; see `sysctl net.ipv4.conf.{dev}.rp_filter`")
         }
         HostDrop::MartianSource => format!("martian source: {src} cannot come in by {iif}"),
         HostDrop::MartianDestination => {
-            format!("martian destination: {dst} cannot be reached from outside; see `sysctl net.ipv4.conf.{iif}.route_localnet`")
+            format!("martian destination: {dst} cannot be reached from outside; see `sysctl net.ipv4.conf.{dev}.route_localnet`")
         }
         HostDrop::TtlExceeded => "the hop limit is used up; the sender gets ICMP time exceeded".into(),
         HostDrop::NoAddress => "the translation finds no address to take on the interface".into(),
@@ -265,7 +268,6 @@ fn host_drop_text(drop: HostDrop, packet: &Packet) -> String {
             "the bridge does not send a frame back through the port it came from; see hairpin mode in `bridge -d link`".into()
         }
         HostDrop::IsolatedPort => "both bridge ports are isolated from each other".into(),
-        HostDrop::LinkDown => "the interface is down".into(),
     }
 }
 
@@ -279,6 +281,9 @@ fn layer(pf: Pf) -> &'static str {
         Pf::Netdev => "netdev",
     }
 }
+
+/// The source of what this host sends before the routing decision has chosen one.
+const NOT_CHOSEN: &str = "this host";
 
 struct Resolver<'a> {
     sources: Sources<'a>,
@@ -315,8 +320,15 @@ impl Resolver<'_> {
     }
 
     fn packet(&self, view: &PacketView) -> Packet {
+        let src = match view.src {
+            // the routing decision has not chosen one yet
+            Known::Value(ip) if ip.is_unspecified() && view.iif.is_none() => {
+                Field::Unknown(NOT_CHOSEN.into())
+            }
+            src => self.address(src),
+        };
         Packet {
-            src: self.address(view.src),
+            src,
             dst: self.address(view.dst),
             sport: view.sport.map(|port| self.port(port)),
             dport: view.dport.map(|port| self.port(port)),
@@ -326,7 +338,10 @@ impl Resolver<'_> {
             oif: view.oif.map(|iface| self.iface(iface)),
             in_port: view.in_port.map(|iface| self.iface(iface)),
             out_port: view.out_port.map(|iface| self.iface(iface)),
-            mark: view.mark,
+            mark: match view.mark {
+                Known::Value(mark) => Some(mark),
+                Known::Fact(fact) => self.know.single(fact).map(|mark| mark as u32),
+            },
             ttl: view.ttl,
             ct_state: view.ct_state,
         }

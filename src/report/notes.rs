@@ -3,7 +3,7 @@
 use crate::ruleset::Hook;
 
 use super::build::{Sources, is_bridge};
-use super::{Field, FlowReport, Note, PathReport, RuleRef, Step, StepKind, Verdict};
+use super::{ChainStep, Field, FlowReport, Note, PathReport, RuleRef, Step, StepKind, Verdict};
 
 /// The notes for a flow, in the order of the path.
 pub(super) fn notes(report: &FlowReport, sources: Sources<'_>) -> Vec<Note> {
@@ -36,6 +36,15 @@ pub(super) fn notes(report: &FlowReport, sources: Sources<'_>) -> Vec<Note> {
             ));
         }
     }
+    let paths = std::iter::once(request).chain(&report.reply);
+    for (first, second) in paths.flat_map(ties) {
+        let message = format!(
+            "{first} and {second} have the same priority: the kernel runs the one that was made last first, taken to be the one that the listing has last"
+        );
+        if !notes.iter().any(|note: &Note| note.message == message) {
+            notes.push(note("equal-priorities", message, None));
+        }
+    }
     if let Some((step, statement)) = translated_destination(request) {
         notes.push(note(
             "rules-see-the-translated-destination",
@@ -60,6 +69,31 @@ pub(super) fn notes(report: &FlowReport, sources: Sources<'_>) -> Vec<Note> {
         ));
     }
     notes
+}
+
+/// Base chains of different tables that run one after the other at one priority.
+fn ties(path: &PathReport) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut last: Option<(&Step, &ChainStep)> = None;
+    for step in &path.steps {
+        let StepKind::Chain(chain) = &step.kind else {
+            continue;
+        };
+        if let Some((before, other)) = last
+            && before.hook == step.hook
+            && before.layer == step.layer
+            && other.priority == chain.priority
+            && (other.family, &other.table) != (chain.family, &chain.table)
+        {
+            found.push((chain_words(other), chain_words(chain)));
+        }
+        last = Some((step, chain));
+    }
+    found
+}
+
+fn chain_words(chain: &ChainStep) -> String {
+    format!("{} {} {}", chain.family, chain.table, chain.chain)
 }
 
 fn has_nat_chains(path: &PathReport) -> bool {

@@ -154,12 +154,12 @@ pub struct Packet {
     /// Bridge port it leaves by.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub out_port: Option<String>,
-    pub mark: u32,
+    pub mark: Option<u32>,
     pub ttl: u8,
     /// `new`, `established`, …; null before conntrack has seen it.
     pub ct_state: Option<&'static str>,
     /// Fields whose value nobody knows, with the words for it.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unknown: Vec<String>,
 }
 
@@ -447,6 +447,9 @@ fn path(path: &model::PathReport, matched_only: bool) -> Path {
 
 fn packet(packet: &model::Packet) -> Packet {
     let mut unknown = Vec::new();
+    if packet.mark.is_none() {
+        unknown.push("mark: computed from what is not known".into());
+    }
     let mut known = |name: &str, field: &Field| match field {
         Field::Known(text) => Some(text.clone()),
         Field::Unknown(words) => {

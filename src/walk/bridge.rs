@@ -16,6 +16,14 @@ use super::{Ended, Record, Walker};
 /// from here on.
 const BRNF: i32 = 0;
 
+/// `PACKET_OTHERHOST`
+const OTHERHOST: u8 = 3;
+
+/// The packet type that br_netfilter shows to the IP hooks.
+fn seen_by_ip(pkttype: u8) -> u8 {
+    if pkttype == OTHERHOST { 0 } else { pkttype }
+}
+
 /// Where a frame goes on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Onward {
@@ -62,10 +70,16 @@ impl<R: Record> Walker<'_, R> {
         bridge: Iface,
         port: Iface,
     ) -> Result<(Onward, bool), Ended> {
-        self.run(skb, Pf::Bridge, Hook::Prerouting, i32::MIN, BRNF - 1)?;
         let mut onward = self.onward(skb, bridge);
+        // br_handle_frame: what is addressed to the bridge is for this host, all else for somebody else
+        if onward == Onward::Across {
+            skb.pkttype = OTHERHOST;
+        }
+        self.run(skb, Pf::Bridge, Hook::Prerouting, i32::MIN, BRNF - 1)?;
         let called = self.calls_ip(skb, bridge);
+        let pkttype = skb.pkttype;
         if called {
+            skb.pkttype = seen_by_ip(pkttype);
             let pf = Self::pf(skb);
             let dst = skb.packet.dst();
             skb.iif = Some(bridge);
@@ -80,6 +94,7 @@ impl<R: Record> Walker<'_, R> {
                 onward = self.redirected(skb, bridge)?;
             }
             skb.iif = Some(port);
+            skb.pkttype = pkttype;
         }
         self.run(skb, Pf::Bridge, Hook::Prerouting, BRNF, i32::MAX)?;
         Ok((onward, called))
@@ -94,7 +109,7 @@ impl<R: Record> Walker<'_, R> {
         let query = RouteQuery {
             src: skb.packet.src().value(),
             iif: dev,
-            mark: skb.mark,
+            mark: self.route_mark(skb),
             ..RouteQuery::to(dst)
         };
         match self.host().route(&query) {
@@ -242,7 +257,7 @@ impl<R: Record> Walker<'_, R> {
         let out = self.port_towards(bridge, skb.packet.dst().value());
         skb.out_port = Some(out);
         if let Some(why) = self.refuses(port, out) {
-            return self.host_drop(skb, Pf::Bridge, why);
+            return self.host_drop(skb, Pf::Bridge, Hook::Forward, why);
         }
         self.step(
             skb,
@@ -273,7 +288,10 @@ impl<R: Record> Walker<'_, R> {
         self.run(skb, Pf::Bridge, Hook::Forward, i32::MIN, BRNF - 1)?;
         if called {
             (skb.iif, skb.oif) = (Some(bridge), Some(bridge));
+            let pkttype = skb.pkttype;
+            skb.pkttype = seen_by_ip(pkttype);
             self.run_all(skb, pf, Hook::Forward)?;
+            skb.pkttype = pkttype;
             (skb.iif, skb.oif) = (Some(port), Some(out));
         }
         self.run(skb, Pf::Bridge, Hook::Forward, BRNF, i32::MAX)?;
@@ -281,6 +299,7 @@ impl<R: Record> Walker<'_, R> {
         self.run_all(skb, Pf::Bridge, Hook::Postrouting)?;
         if called {
             (skb.iif, skb.oif) = (None, Some(bridge));
+            skb.pkttype = seen_by_ip(skb.pkttype);
             self.next_hop = None;
             self.run_all(skb, pf, Hook::Postrouting)?;
         }

@@ -116,6 +116,9 @@ impl<R: Record> Walker<'_, R> {
                         Ok(None) => Taken::Continue,
                         Err(Some(ended)) => {
                             self.note(skb, pf, hook, rule, before, Taken::Drop);
+                            if let Disposition::Host(why) = ended {
+                                return Some(Err(self.host_drop(skb, pf, hook, why)));
+                            }
                             return Some(Err(ended));
                         }
                         // the address to take is looked up in a map that has none: the rule does not match

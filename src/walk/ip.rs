@@ -5,13 +5,11 @@ use std::net::IpAddr;
 
 use crate::eval::{Iface, Pf, Skb};
 use crate::host::{FoundRoute, IpFamily, RouteAnswer, RouteQuery, RouteType};
-use crate::logic::{Claim, Known, Source, max_of};
+use crate::logic::{Claim, FactId, Known, Source};
 use crate::ruleset::{ChainType, Hook};
 
 use super::step::{BridgeStep, Disposition, HostDrop, RoutingDecision, RoutingStep, StepKind};
 use super::{Ended, Record, Walker};
-
-const LOCAL_ADDRESS: &str = "say `--local ADDR`, or give addresses and routes with a snapshot";
 
 /// What the routing decision of a received packet is.
 enum Decision {
@@ -41,15 +39,28 @@ impl<R: Record> Walker<'_, R> {
         }
     }
 
+    /// Where a packet goes whose destination is not known.
+    fn unrouted(&self, fact: FactId) -> Ended {
+        let fact = self.know.fact(fact);
+        Disposition::Unknown {
+            because: format!(
+                "the destination is {}, so its route is not known",
+                fact.name
+            ),
+            settle: fact.settle.clone(),
+        }
+    }
+
     /// `ip_route_input_slow`, `ip6_route_input`
     fn route_input(&mut self, skb: &mut Skb) -> Result<Decision, Ended> {
         let pf = Self::pf(skb);
-        let Known::Value(dst) = skb.packet.dst() else {
-            return Err(Disposition::Unknown {
-                because: "the destination after translation is not known, so neither is its route"
-                    .into(),
-                settle: "see the translation step".into(),
-            });
+        let dst = match skb.packet.dst() {
+            Known::Value(dst) => dst,
+            Known::Fact(fact) if self.know.fact(fact).own_address => {
+                self.routed(skb, RoutingDecision::Local, None, false);
+                return Ok(Decision::Input);
+            }
+            Known::Fact(fact) => return Err(self.unrouted(fact)),
         };
         let src = skb.packet.src().value();
         if self.is_loopback(skb.iif) {
@@ -71,11 +82,11 @@ impl<R: Record> Walker<'_, R> {
                 || matches!(src, IpAddr::V4(v4) if v4.is_broadcast())
                 || src.is_loopback() && !(localnet && src.is_ipv4());
             if bad {
-                return Err(self.host_drop(skb, pf, HostDrop::MartianSource));
+                return Err(self.host_drop(skb, pf, Hook::Prerouting, HostDrop::MartianSource));
             }
         }
         if dst.is_loopback() && !(localnet && dst.is_ipv4()) {
-            return Err(self.host_drop(skb, pf, HostDrop::MartianDestination));
+            return Err(self.host_drop(skb, pf, Hook::Prerouting, HostDrop::MartianDestination));
         }
         if let IpAddr::V4(v4) = dst
             && v4.is_broadcast()
@@ -86,7 +97,7 @@ impl<R: Record> Walker<'_, R> {
         let query = RouteQuery {
             src,
             iif: dev,
-            mark: skb.mark,
+            mark: self.route_mark(skb),
             tos: skb.packet.tos(),
             proto: Some(skb.packet.proto),
             sport: skb.packet.sport().and_then(Known::value),
@@ -102,10 +113,14 @@ impl<R: Record> Walker<'_, R> {
                 } else {
                     HostDrop::ForwardingOff
                 };
-                return Err(self.host_drop(skb, pf, why));
+                return Err(self.host_drop(skb, pf, Hook::Prerouting, why));
             }
-            RouteAnswer::Unknown { missing } => return self.route_unknown(skb, dst, &missing),
+            RouteAnswer::Unknown { .. } => return self.route_unknown(skb, dst),
         };
+        if self.host().may_be_own(&route) && !self.is_peer(dst) && self.is_own(skb, dst) {
+            self.routed(skb, RoutingDecision::Local, None, false);
+            return Ok(Decision::Input);
+        }
         self.record.origin(route.origin);
         let words = Some(route_words(&route));
         match route.kind {
@@ -122,13 +137,19 @@ impl<R: Record> Walker<'_, R> {
                 self.routed(skb, RoutingDecision::Multicast, words, false);
                 return Ok(Decision::Input);
             }
-            RouteType::Blackhole => return Err(self.host_drop(skb, pf, HostDrop::Blackhole)),
-            RouteType::Unreachable => return Err(self.host_drop(skb, pf, HostDrop::Unreachable)),
-            RouteType::Prohibit => return Err(self.host_drop(skb, pf, HostDrop::Prohibit)),
+            RouteType::Blackhole => {
+                return Err(self.host_drop(skb, pf, Hook::Prerouting, HostDrop::Blackhole));
+            }
+            RouteType::Unreachable => {
+                return Err(self.host_drop(skb, pf, Hook::Prerouting, HostDrop::Unreachable));
+            }
+            RouteType::Prohibit => {
+                return Err(self.host_drop(skb, pf, Hook::Prerouting, HostDrop::Prohibit));
+            }
             RouteType::Unicast | RouteType::Throw | RouteType::Nat | RouteType::Other => {}
         }
         if !self.forwarding(skb) {
-            return Err(self.host_drop(skb, pf, HostDrop::ForwardingOff));
+            return Err(self.host_drop(skb, pf, Hook::Prerouting, HostDrop::ForwardingOff));
         }
         self.validate_source(skb, src, dst)?;
         let (oif, next_hop) = self.out_of(&route, dst);
@@ -137,13 +158,18 @@ impl<R: Record> Walker<'_, R> {
         Ok(Decision::Forward { oif, next_hop })
     }
 
+    /// Whether an address is one of this host, where the input does not say it.
+    fn is_own(&mut self, skb: &Skb, address: IpAddr) -> bool {
+        crate::eval::is_own_address(self.world.host, &mut self.know, address, skb.iif)
+    }
+
+    /// True for the sender of the request, who is answered now.
+    fn is_peer(&self, address: IpAddr) -> bool {
+        self.peer.is_some_and(|(peer, _)| peer == address)
+    }
+
     /// The route cannot be known: is the destination this host's, or somebody else's?
-    fn route_unknown(
-        &mut self,
-        skb: &mut Skb,
-        dst: IpAddr,
-        missing: &str,
-    ) -> Result<Decision, Ended> {
+    fn route_unknown(&mut self, skb: &mut Skb, dst: IpAddr) -> Result<Decision, Ended> {
         if let Some((_, oif)) = self.peer.filter(|(peer, _)| *peer == dst) {
             let words = Some("back by the interface that the request came by".to_string());
             skb.oif = Some(oif);
@@ -153,19 +179,13 @@ impl<R: Record> Walker<'_, R> {
                 next_hop: None,
             });
         }
-        let question = Claim::new(dst.to_string(), ("is", "is not"), "an address of this host");
-        if self.know.ask(
-            question,
-            format!("{missing}; {LOCAL_ADDRESS}"),
-            Source::Open,
-            false,
-        ) {
+        if self.is_own(skb, dst) {
             self.routed(skb, RoutingDecision::Local, None, false);
             return Ok(Decision::Input);
         }
         if !self.forwarding(skb) {
             let pf = Self::pf(skb);
-            return Err(self.host_drop(skb, pf, HostDrop::ForwardingOff));
+            return Err(self.host_drop(skb, pf, Hook::Prerouting, HostDrop::ForwardingOff));
         }
         let oif = self.unknown_out(dst);
         skb.oif = Some(oif);
@@ -264,7 +284,7 @@ impl<R: Record> Walker<'_, R> {
             == Some(1)
             || self.host().sysctl("net.ipv4.conf.all.src_valid_mark") == Some(1)
         {
-            skb.mark
+            self.route_mark(skb)
         } else {
             0
         };
@@ -279,14 +299,15 @@ impl<R: Record> Walker<'_, R> {
         match answer {
             RouteAnswer::Unknown { .. } => Ok(()),
             RouteAnswer::NoRoute => match strictness {
-                Some(1 | 2) => Err(self.host_drop(skb, Pf::Ip, HostDrop::RpFilter)),
+                Some(1 | 2) => {
+                    Err(self.host_drop(skb, Pf::Ip, Hook::Prerouting, HostDrop::RpFilter))
+                }
                 _ => Ok(()),
             },
             RouteAnswer::Found(route) => match route.kind {
-                RouteType::Local
-                    if !accept_local && matches!(route.origin, crate::host::Origin::Given) =>
-                {
-                    Err(self.host_drop(skb, Pf::Ip, HostDrop::MartianSource))
+                RouteType::Local if !accept_local => {
+                    self.record.origin(route.origin);
+                    Err(self.host_drop(skb, Pf::Ip, Hook::Prerouting, HostDrop::MartianSource))
                 }
                 RouteType::Unicast => {
                     let back = route
@@ -294,7 +315,9 @@ impl<R: Record> Walker<'_, R> {
                         .iter()
                         .any(|hop| hop.dev.as_deref() == Some(dev));
                     match strictness {
-                        Some(1) if !back => Err(self.host_drop(skb, Pf::Ip, HostDrop::RpFilter)),
+                        Some(1) if !back => {
+                            Err(self.host_drop(skb, Pf::Ip, Hook::Prerouting, HostDrop::RpFilter))
+                        }
                         None if !back => {
                             let question = Claim::new(
                                 format!("the reverse path filter of {dev}"),
@@ -302,29 +325,46 @@ impl<R: Record> Walker<'_, R> {
                                 "strict",
                             );
                             let because = format!(
-                                "the way back to {src} is not by {dev}; say `--sysctl net.ipv4.conf.{dev}.rp_filter=1`"
+                                "the way back to {src} is not by {dev}; say `--sysctl net.ipv4.conf.all.rp_filter=N` and `--sysctl net.ipv4.conf.{dev}.rp_filter=N`: the larger counts, and 1 is strict"
                             );
                             if self.know.ask(question, because, Source::Default, true) {
                                 Ok(())
                             } else {
-                                Err(self.host_drop(skb, Pf::Ip, HostDrop::RpFilter))
+                                Err(self.host_drop(
+                                    skb,
+                                    Pf::Ip,
+                                    Hook::Prerouting,
+                                    HostDrop::RpFilter,
+                                ))
                             }
                         }
                         _ => Ok(()),
                     }
                 }
                 RouteType::Local => Ok(()),
-                _ => Err(self.host_drop(skb, Pf::Ip, HostDrop::MartianSource)),
+                _ => Err(self.host_drop(skb, Pf::Ip, Hook::Prerouting, HostDrop::MartianSource)),
             },
         }
     }
 
-    pub(super) fn host_drop(&mut self, skb: &Skb, pf: Pf, why: HostDrop) -> Ended {
-        self.step(skb, pf, Hook::Prerouting, StepKind::Drop(why));
+    /// The mark for a route look-up.
+    pub(super) fn route_mark(&mut self, skb: &Skb) -> u32 {
+        crate::eval::mark_for_routing(self.world.host, &mut self.know, skb.mark)
+    }
+
+    /// The stack drops the packet, behind the chains of `hook`.
+    pub(super) fn host_drop(&mut self, skb: &Skb, pf: Pf, hook: Hook, why: HostDrop) -> Ended {
+        self.step(skb, pf, hook, StepKind::Drop(why));
         Disposition::Host(why)
     }
 
     fn routed(&mut self, skb: &Skb, decision: RoutingDecision, route: Option<String>, again: bool) {
+        if matches!(
+            decision,
+            RoutingDecision::Broadcast | RoutingDecision::Multicast
+        ) {
+            self.to_many = true;
+        }
         let pf = Self::pf(skb);
         let hook = if skb.local {
             Hook::Output
@@ -359,7 +399,7 @@ impl<R: Record> Walker<'_, R> {
         let pf = Self::pf(skb);
         let before = skb.packet.ttl();
         if before <= 1 {
-            return self.host_drop(skb, pf, HostDrop::TtlExceeded);
+            return self.host_drop(skb, pf, Hook::Forward, HostDrop::TtlExceeded);
         }
         skb.packet.decrease_ttl();
         self.step(
@@ -427,19 +467,23 @@ impl<R: Record> Walker<'_, R> {
     /// `ip_route_output_flow`, and `ip_route_me_harder` when `again`.
     fn route_output(&mut self, skb: &mut Skb, again: bool) -> Result<(), Ended> {
         let pf = Self::pf(skb);
-        let Known::Value(dst) = skb.packet.dst() else {
-            return Err(Disposition::Unknown {
-                because: "the destination after translation is not known, so neither is its route"
-                    .into(),
-                settle: "see the translation step".into(),
-            });
+        let dst = match skb.packet.dst() {
+            Known::Value(dst) => dst,
+            Known::Fact(fact) if self.know.fact(fact).own_address => {
+                let lo = self.iface("lo");
+                skb.oif = Some(lo);
+                self.next_hop = None;
+                self.routed(skb, RoutingDecision::Output, None, again);
+                return Ok(());
+            }
+            Known::Fact(fact) => return Err(self.unrouted(fact)),
         };
         let bound = if again { None } else { self.name(skb.oif) };
         let src = skb.packet.src().value().filter(|ip| !ip.is_unspecified());
         let query = RouteQuery {
             src,
             oif: bound,
-            mark: skb.mark,
+            mark: self.route_mark(skb),
             tos: skb.packet.tos(),
             proto: Some(skb.packet.proto),
             sport: skb.packet.sport().and_then(Known::value),
@@ -449,23 +493,15 @@ impl<R: Record> Walker<'_, R> {
         };
         let answer = self.host().route(&query);
         match answer {
-            RouteAnswer::NoRoute => Err(self.host_drop(skb, pf, HostDrop::NoRoute)),
-            RouteAnswer::Unknown { missing } => {
+            RouteAnswer::NoRoute => Err(self.host_drop(skb, pf, Hook::Output, HostDrop::NoRoute)),
+            RouteAnswer::Unknown { .. } => {
                 if let Some((_, oif)) = self.peer.filter(|(peer, _)| *peer == dst) {
                     skb.oif = Some(oif);
                     let words = Some("back by the interface that the request came by".to_string());
                     self.routed(skb, RoutingDecision::Output, words, again);
                     return Ok(());
                 }
-                let question =
-                    Claim::new(dst.to_string(), ("is", "is not"), "an address of this host");
-                let local = self.know.ask(
-                    question,
-                    format!("{missing}; {LOCAL_ADDRESS}"),
-                    Source::Open,
-                    false,
-                );
-                let oif = if local {
+                let oif = if self.is_own(skb, dst) {
                     self.iface("lo")
                 } else {
                     self.unknown_out(dst)
@@ -474,26 +510,50 @@ impl<R: Record> Walker<'_, R> {
                 self.routed(skb, RoutingDecision::Output, None, again);
                 Ok(())
             }
+            RouteAnswer::Found(route)
+                if self.host().may_be_own(&route)
+                    && !self.is_peer(dst)
+                    && self.is_own(skb, dst) =>
+            {
+                let lo = self.iface("lo");
+                skb.oif = Some(lo);
+                self.next_hop = None;
+                if src.is_none() && !again {
+                    skb.packet.set_src(Known::Value(dst));
+                }
+                self.routed(skb, RoutingDecision::Output, None, again);
+                Ok(())
+            }
             RouteAnswer::Found(route) => {
                 self.record.origin(route.origin);
                 let words = Some(route_words(&route));
                 match route.kind {
                     RouteType::Blackhole => {
-                        return Err(self.host_drop(skb, pf, HostDrop::Blackhole));
+                        return Err(self.host_drop(skb, pf, Hook::Output, HostDrop::Blackhole));
                     }
                     RouteType::Unreachable => {
-                        return Err(self.host_drop(skb, pf, HostDrop::Unreachable));
+                        return Err(self.host_drop(skb, pf, Hook::Output, HostDrop::Unreachable));
                     }
-                    RouteType::Prohibit => return Err(self.host_drop(skb, pf, HostDrop::Prohibit)),
+                    RouteType::Prohibit => {
+                        return Err(self.host_drop(skb, pf, Hook::Output, HostDrop::Prohibit));
+                    }
                     RouteType::Local | RouteType::Anycast => {
                         let lo = self.iface("lo");
                         skb.oif = Some(lo);
                         self.next_hop = None;
                     }
-                    _ => {
+                    kind => {
+                        self.to_many = matches!(kind, RouteType::Broadcast | RouteType::Multicast);
                         let (oif, next_hop) = self.out_of(&route, dst);
                         skb.oif = Some(oif);
                         self.next_hop = next_hop;
+                        // __mkroute_output: nothing leaves from 127.0.0.0/8
+                        let dev = self.name(Some(oif));
+                        if matches!(src, Some(IpAddr::V4(src)) if src.is_loopback())
+                            && dev.is_some_and(|dev| self.host().route_localnet(dev) != Some(true))
+                        {
+                            return Err(self.host_drop(skb, pf, Hook::Output, HostDrop::MartianSource));
+                        }
                     }
                 }
                 if src.is_none() && !again {
@@ -529,9 +589,9 @@ impl<R: Record> Walker<'_, R> {
                 skb.packet.set_src(Known::Value(ip));
             }
             None => {
-                let fact = format!("address of {}", dev.unwrap_or("the outgoing interface"));
-                let settle = "say it with `--iface NAME=ADDR/LEN`, or give a snapshot";
-                let fact = self.know.named(&fact, settle, || vec![(0, max_of(128))]);
+                let fact = self
+                    .know
+                    .own_address(dev.unwrap_or("the outgoing interface"));
                 skb.packet.set_src(Known::Fact(fact));
             }
         }

@@ -13,6 +13,9 @@ use crate::ruleset::{ChainId, Data, Expr, Family, Hook, Nat, NatKind, NatRange, 
 use super::step::{Disposition, HostDrop, NatStep, StepKind};
 use super::{Ended, Record, Walker, view};
 
+/// The address and port that a translation asks for.
+type Target = (Known<IpAddr>, Option<Known<u16>>);
+
 impl<R: Record> Walker<'_, R> {
     /// Runs the nat chains when the binding of this direction is not made yet, then applies the binding.
     pub(super) fn dispatch_nat(
@@ -209,11 +212,7 @@ impl<R: Record> Walker<'_, R> {
                     return None;
                 }
                 let of = dev.unwrap_or("the outgoing interface");
-                let fact = format!("address of {of}");
-                let settle = "say it with `--iface NAME=ADDR/LEN`, or give a snapshot";
-                Some(Known::Fact(
-                    self.know.named(&fact, settle, || vec![(0, u128::MAX)]),
-                ))
+                Some(Known::Fact(self.know.own_address(of)))
             }
         }
     }
@@ -236,11 +235,7 @@ impl<R: Record> Walker<'_, R> {
             None if self.host().complete.addresses && dev.is_some() => None,
             None => {
                 let of = dev.unwrap_or("the incoming interface");
-                let fact = format!("address of {of}");
-                let settle = "say it with `--iface NAME=ADDR/LEN`, or give a snapshot";
-                Some(Known::Fact(
-                    self.know.named(&fact, settle, || vec![(0, u128::MAX)]),
-                ))
+                Some(Known::Fact(self.know.own_address(of)))
             }
         }
     }
@@ -271,7 +266,7 @@ impl<R: Record> Walker<'_, R> {
         rule: RuleId,
         nat: &Nat,
         old: Known<IpAddr>,
-    ) -> Result<(Known<IpAddr>, Option<Known<u16>>), Option<Ended>> {
+    ) -> Result<Target, Option<Ended>> {
         let v6 = skb.packet.v6;
         match &nat.addr {
             NatRange::None | NatRange::InAddress => Ok((old, None)),

@@ -23,7 +23,7 @@ pub struct PacketView {
     pub oif: Option<Iface>,
     pub in_port: Option<Iface>,
     pub out_port: Option<Iface>,
-    pub mark: u32,
+    pub mark: Known<u32>,
     pub ttl: u8,
     /// The word of `ct state`, once conntrack has seen the packet.
     pub ct_state: Option<&'static str>,
@@ -192,8 +192,6 @@ pub enum HostDrop {
     SamePort,
     /// two isolated ports of a bridge do not talk
     IsolatedPort,
-    /// the interface is down
-    LinkDown,
 }
 
 /// Where a path ended (one page: docs/outcomes.md).

@@ -314,7 +314,7 @@ fn accepted(path: &PathReport) -> Decision {
     if !rules.is_empty() {
         text.push(rules.join(", then "), Style::Plain);
     } else if policies.is_empty() {
-        text.push("no chain with rules stands in its way", Style::Plain);
+        text.push("no rule; nothing on its way drops it", Style::Plain);
     } else {
         text.push("no rule decides: policy accept of ", Style::Plain);
         text.push(some(&policies), Style::Plain);

@@ -346,7 +346,7 @@ impl Page {
             Style::Good => text.green().bold().to_string(),
             Style::Bad => text.red().bold().to_string(),
             Style::Doubt => text.yellow().bold().to_string(),
-            Style::Change => text.cyan().to_string(),
+            Style::Change => text.magenta().to_string(),
             Style::Label => text.bold().to_string(),
         }
     }

@@ -177,12 +177,18 @@ fn changes(before: &Packet, after: &Packet) -> impl Iterator<Item = Text> + use<
             words::end(&after.dst, after.dport.as_ref()),
         ),
     ];
+    let unchosen = matches!(&before.src, Field::Unknown(_));
     let ends = ends
         .into_iter()
         .filter(|(_, from, to)| from != to)
-        .map(|(end, from, to)| {
+        .map(move |(end, from, to)| {
+            let words = if end == "source" && unchosen {
+                "source chosen: ".to_string()
+            } else {
+                format!("{end} {from} becomes ")
+            };
             Text::new("⇒ ", Style::Change)
-                .with(format!("{end} {from} becomes "), Style::Plain)
+                .with(words, Style::Plain)
                 .with(to, Style::Change)
         });
     let mark = (before.mark != after.mark).then(|| marked(after)).flatten();
@@ -191,7 +197,10 @@ fn changes(before: &Packet, after: &Packet) -> impl Iterator<Item = Text> + use<
 
 fn marked(after: &Packet) -> Option<Text> {
     let text = Text::new("⇒ ", Style::Change).with("mark becomes ", Style::Plain);
-    Some(text.with(format!("{:#x}", after.mark), Style::Change))
+    let mark = after
+        .mark
+        .map_or("unknown".into(), |mark| format!("{mark:#x}"));
+    Some(text.with(mark, Style::Change))
 }
 
 fn route(routing: &RoutingStep) -> Text {

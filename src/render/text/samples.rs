@@ -42,7 +42,7 @@ fn packet(src: (&str, u16), dst: (&str, u16), iif: Option<&str>) -> Packet {
         oif: None,
         in_port: None,
         out_port: None,
-        mark: 0,
+        mark: Some(0),
         ttl: 64,
         ct_state: None,
     }
@@ -969,7 +969,7 @@ pub(super) fn from_this_host() -> FlowReport {
         .route("output", Some("eth0"), "default via 192.0.2.1 dev eth0")
         .conntrack("new", false)
         .chain("inet mangle output", "route -150 mangle", true);
-    way.now.mark = 0x10;
+    way.now.mark = Some(0x10);
     let mut way = way
         .yes(
             "output",

@@ -1,12 +1,14 @@
 //! What follows the paths: other endings, assumptions, notes, and parts of the ruleset without a meaning.
 
+use std::collections::HashSet;
+
 use super::Options;
 use super::head::{Detail, ended_by};
 use super::page::{Page, Style, Text};
 use super::words;
 use crate::report::{
-    Alternative, Assumption, ContextInfo, FlowReport, Note, PathReport, Report, RulesetInfo,
-    UnknownPart, Verdict,
+    Alternative, Assumption, ContextInfo, FlowReport, Note, PathReport, Report, RuleRef,
+    RulesetInfo, StepKind, UnknownPart, Verdict,
 };
 
 /// Other endings and unknown parts that are shown without being asked for; the rest is counted.
@@ -166,18 +168,23 @@ fn notes(page: &mut Page, notes: &[Note]) {
     }
 }
 
-/// Parts of the ruleset that no answer here took into account.
-pub(super) fn unknown(page: &mut Page, parts: &[UnknownPart], options: &Options) {
-    if parts.is_empty() {
+/// Parts of the ruleset without a meaning: those that a flow met, and how many others there are.
+pub(super) fn unknown(page: &mut Page, report: &Report, options: &Options) {
+    let met: HashSet<&RuleRef> = report.flows.iter().flat_map(rules_met).collect();
+    let is_met = |part: &UnknownPart| part.at.as_ref().is_none_or(|at| met.contains(at));
+    let (here, elsewhere): (Vec<&UnknownPart>, Vec<&UnknownPart>) =
+        report.ruleset.unknown.iter().partition(|part| is_met(part));
+    if here.is_empty() && elsewhere.is_empty() {
         return;
     }
-    heading(
-        page,
-        "NOT MODELLED",
-        ", parts of the ruleset that have no meaning here; a flow that meets one is UNKNOWN",
-    );
-    let shown = if options.verbose { parts.len() } else { FEW };
-    for part in parts.iter().take(shown) {
+    if here.is_empty() {
+        page.blank();
+    } else {
+        let rest = ", parts of the ruleset that have no meaning here and that were met";
+        heading(page, "NOT MODELLED", rest);
+    }
+    let shown = if options.verbose { here.len() } else { FEW };
+    for part in here.iter().take(shown) {
         let mut text = Text::default();
         if let Some(at) = &part.at {
             text.push(format!("{}: ", words::rule(at)), Style::Plain);
@@ -189,7 +196,34 @@ pub(super) fn unknown(page: &mut Page, parts: &[UnknownPart], options: &Options)
         }
         page.labelled(2, 4, "-", Style::Plain, text);
     }
-    more(page, shown, parts.len(), ("more part", "more parts"));
+    more(page, shown, here.len(), ("more part", "more parts"));
+    if !elsewhere.is_empty() {
+        let parts = words::count(elsewhere.len(), "part", "parts");
+        let text = format!(
+            "… {parts} of the ruleset without a meaning here, not met; `nfpath show` lists them"
+        );
+        page.line(
+            if here.is_empty() { 0 } else { 2 },
+            2,
+            Text::new(text, Style::Dim),
+        );
+    }
+}
+
+/// Every rule that was looked at for a flow, on any of its ways.
+fn rules_met(flow: &FlowReport) -> impl Iterator<Item = &RuleRef> {
+    let others = flow
+        .alternatives
+        .iter()
+        .flat_map(|other| std::iter::once(&other.request).chain(&other.reply));
+    std::iter::once(&flow.request)
+        .chain(&flow.reply)
+        .chain(others)
+        .flat_map(|path| &path.steps)
+        .filter_map(|step| match &step.kind {
+            StepKind::Rule(rule) => Some(&rule.at),
+            _ => None,
+        })
 }
 
 /// One line a flow.

@@ -1,0 +1,795 @@
+//! The program as its users run it: what it prints where, and its exit status.
+
+mod support;
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use support::{kernel_or_skip, testdata};
+
+const FLOW: &str = "udp:10.254.10.105->10.254.10.252:1812";
+
+/// The program in the project's folder, with nothing of the caller's environment.
+fn nfpath() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nfpath"));
+    command
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("LC_ALL", "C.UTF-8")
+        .env("COLUMNS", "100")
+        .stdin(Stdio::null());
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    nfpath().args(args).output().expect("the program runs")
+}
+
+fn out(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).expect("UTF-8")
+}
+
+fn err(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).expect("UTF-8")
+}
+
+#[track_caller]
+fn succeeds(args: &[&str]) -> String {
+    let output = run(args);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    out(&output).to_owned()
+}
+
+/// Runs with a ruleset that is a file of its own with this content.
+fn explain_text(content: &[u8], more: &[&str]) -> Output {
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(content).expect("written");
+    let name = file.path().to_str().expect("a plain name");
+    nfpath()
+        .args(["explain", name, "--flow", "tcp:10.0.0.2->10.0.0.1:22"])
+        .args(["--local", "10.0.0.1"])
+        .args(more)
+        .output()
+        .expect("the program runs")
+}
+
+/// One line on standard error that has these words, nothing on standard output, this status.
+#[track_caller]
+fn refused(output: &Output, status: i32, words: &[&str]) {
+    let said = err(output);
+    assert_eq!(output.status.code(), Some(status), "{said}");
+    assert_eq!(out(output), "");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.starts_with("nfpath: error: "), "{said}");
+    for word in words {
+        assert!(said.contains(word), "no `{word}` in: {said}");
+    }
+}
+
+fn listing(objects: &str) -> Vec<u8> {
+    let head = r#"{"metainfo":{"version":"1.0.6","json_schema_version":1}}"#;
+    format!("{{\"nftables\":[{head},{objects}]}}").into_bytes()
+}
+
+const TABLE: &str = r#"{"table":{"family":"ip","name":"t","handle":1}},
+    {"chain":{"family":"ip","table":"t","name":"c","handle":1,"type":"filter","hook":"input","prio":0,"policy":"accept"}}"#;
+
+// --- the headline ---
+
+#[test]
+fn the_headline_bare() {
+    let text = succeeds(&["explain", "testdata/c1/ruleset.json", "--flow", FLOW]);
+    insta::assert_snapshot!("headline_bare", text);
+}
+
+/// The files of `testdata/c1/host` as flags.
+const C1_HOST: [&str; 16] = [
+    "--addr",
+    "testdata/c1/host/addr.json",
+    "--link",
+    "testdata/c1/host/link.json",
+    "--routes",
+    "testdata/c1/host/route.json",
+    "--routes",
+    "testdata/c1/host/route6.json",
+    "--rules",
+    "testdata/c1/host/rule.json",
+    "--rules",
+    "testdata/c1/host/rule6.json",
+    "--sysctls",
+    "testdata/c1/host/sysctl.txt",
+    "--color",
+    "never",
+];
+
+#[test]
+fn the_headline_with_facts() {
+    let mut args = vec!["explain", "testdata/c1/ruleset.json", "--flow", FLOW];
+    args.extend(C1_HOST);
+    insta::assert_snapshot!("headline_with_facts", succeeds(&args));
+}
+
+#[test]
+fn the_headline_from_a_snapshot_of_the_real_software() {
+    let args = [
+        "explain",
+        "testdata/c1-captured/snapshot.json",
+        "--flow",
+        FLOW,
+    ];
+    insta::assert_snapshot!("headline_captured", succeeds(&args));
+}
+
+#[test]
+fn the_headline_verbose_in_80_columns() {
+    let output = nfpath()
+        .args(["explain", "testdata/c1/ruleset.json", "--flow", FLOW, "-v"])
+        .env("COLUMNS", "80")
+        .output()
+        .expect("the program runs");
+    let text = out(&output);
+    assert!(
+        text.lines().all(|line| line.chars().count() <= 80),
+        "{text}"
+    );
+    insta::assert_snapshot!("headline_verbose_80", text);
+}
+
+#[test]
+fn the_headline_as_json() {
+    let args = [
+        "explain",
+        "testdata/c1/ruleset.json",
+        "--flow",
+        FLOW,
+        "--format",
+        "json",
+    ];
+    let all = succeeds(&args);
+    let text = succeeds(&[&args[..], &["--matched-only"]].concat());
+    insta::assert_snapshot!("headline_json", text);
+    assert!(!text.contains("\"matched\": false"));
+    assert!(all.contains("\"matched\": false"));
+}
+
+#[test]
+fn the_headline_as_a_drawing() {
+    let args = ["graph", "testdata/c1/ruleset.json", "--flow", FLOW];
+    insta::assert_snapshot!("headline_dot", succeeds(&args));
+}
+
+#[test]
+fn same_input_same_bytes() {
+    for format in ["text", "json"] {
+        let args = [
+            "explain",
+            "testdata/c1/ruleset.json",
+            "--flow",
+            FLOW,
+            "--format",
+            format,
+            "-v",
+        ];
+        assert_eq!(succeeds(&args), succeeds(&args));
+    }
+    let args = ["graph", "testdata/c1/ruleset.json", "--flow", FLOW];
+    assert_eq!(succeeds(&args), succeeds(&args));
+}
+
+#[test]
+fn a_comma_in_a_flow_needs_no_quotes() {
+    let comma = "udp:10.254.10.105,10.254.10.252:1812";
+    let report = |flow| succeeds(&["explain", "testdata/c1/ruleset.json", "--flow", flow]);
+    assert_eq!(report(comma), report(FLOW));
+}
+
+// --- the report's schema ---
+
+#[test]
+fn reports_are_valid_by_their_schema() {
+    let schema: Value = serde_json::from_str(&succeeds(&["schema", "report"])).expect("JSON");
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    let flows = [
+        FLOW,
+        "icmp:10.254.10.105->10.254.10.252",
+        "tcp:10.254.10.105->8.8.8.8:80",
+        "udp:->10.0.0.1:53",
+        "tcp:[fd00::1]:40000->[fd00::2]:443",
+        "47:10.0.0.1->10.254.10.252",
+    ];
+    for ruleset in [
+        "testdata/c1/ruleset.json",
+        "testdata/c1-captured/snapshot.json",
+    ] {
+        for flow in flows {
+            let output = run(&["explain", ruleset, "--flow", flow, "--format", "json"]);
+            let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+            let errors: Vec<String> = validator
+                .iter_errors(&report)
+                .map(|e| e.to_string())
+                .collect();
+            assert_eq!(errors, Vec::<String>::new(), "{ruleset} {flow}");
+            assert_eq!(report["schema"], "nfpath.report/1");
+        }
+    }
+}
+
+// --- where things are printed, and how ---
+
+#[test]
+fn colour_only_when_asked_for() {
+    let args = ["explain", "testdata/c1/ruleset.json", "--flow", FLOW];
+    let with = |key: &str, value: &str, args: &[&str]| {
+        let output = nfpath().args(args).env(key, value).output().expect("runs");
+        out(&output).contains('\u{1b}')
+    };
+    assert!(!with("TERM", "xterm", &args));
+    assert!(with("CLICOLOR_FORCE", "1", &args));
+    assert!(!with("NO_COLOR", "1", &args));
+    assert!(with(
+        "NO_COLOR",
+        "1",
+        &[&args[..], &["--color", "always"]].concat()
+    ));
+    assert!(!with(
+        "CLICOLOR_FORCE",
+        "1",
+        &[&args[..], &["--color", "never"]].concat()
+    ));
+}
+
+#[test]
+fn colour_changes_no_word() {
+    let args = ["explain", "testdata/c1/ruleset.json", "--flow", FLOW];
+    let coloured = succeeds(&[&args[..], &["--color", "always"]].concat());
+    let mut plain = String::new();
+    let mut rest = coloured.as_str();
+    while let Some((before, after)) = rest.split_once("\u{1b}[") {
+        plain.push_str(before);
+        rest = after.split_once('m').expect("the end of a sequence").1;
+    }
+    plain.push_str(rest);
+    assert_eq!(plain, succeeds(&args));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let mut child = nfpath()
+        .args(["explain", "testdata/c1/ruleset.json", "--flow", FLOW, "-v"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("runs");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("ends");
+    assert_eq!(err(&output), "");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn a_ruleset_on_standard_input() {
+    let file = fs::File::open(testdata("c1/ruleset.json")).expect("opens");
+    let output = nfpath()
+        .args(["explain", "-", "--flow", FLOW])
+        .stdin(file)
+        .output()
+        .expect("runs");
+    assert_eq!(output.status.code(), Some(0));
+    assert!(out(&output).contains("ruleset -:"), "{}", out(&output));
+}
+
+#[test]
+fn names_of_the_ruleset_cannot_write_to_the_terminal() {
+    let objects = r#"{"table":{"family":"ip","name":"t\u001b[31m","handle":1}},
+        {"chain":{"family":"ip","table":"t\u001b[31m","name":"c\n\u202e","handle":1,"type":"filter","hook":"input","prio":0,"policy":"drop"}},
+        {"rule":{"family":"ip","table":"t\u001b[31m","chain":"c\n\u202e","handle":2,"comment":"\u0007\u009b","expr":[{"drop":null}]}}"#;
+    let output = explain_text(&listing(objects), &["-v"]);
+    assert_eq!(output.status.code(), Some(1));
+    let bad = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+    assert!(!out(&output).contains(bad), "{}", out(&output));
+    let output = explain_text(&listing(objects), &["--color", "never"]);
+    assert!(!err(&output).contains(bad), "{}", err(&output));
+}
+
+// --- exit status ---
+
+#[test]
+fn exit_status_of_answers() {
+    let bare = "testdata/c1/ruleset.json";
+    let status = |args: &[&str]| run(args).status.code();
+    assert_eq!(status(&["explain", bare, "--flow", FLOW]), Some(0));
+    // the container's port is not published on another address
+    let away = "udp:10.254.10.105->172.20.0.9:1812";
+    assert_eq!(status(&["explain", bare, "--flow", away]), Some(1));
+    let both = ["explain", bare, "--flow", FLOW, "--flow", away];
+    assert_eq!(status(&both), Some(1));
+    assert_eq!(status(&["explain", bare]), Some(2));
+    assert_eq!(
+        status(&["explain", "no-such-file", "--flow", FLOW]),
+        Some(3)
+    );
+    let opaque = "testdata/c1-captured/ruleset.json";
+    assert_eq!(status(&["explain", opaque, "--flow", FLOW]), Some(4));
+}
+
+#[test]
+fn opaque_rules_name_the_file_that_settles_them() {
+    let opaque = "testdata/c1-captured/ruleset.json";
+    let output = run(&["explain", opaque, "--flow", FLOW]);
+    assert!(out(&output).contains("UNKNOWN"), "{}", out(&output));
+    assert!(out(&output).contains("NOT MODELLED"), "{}", out(&output));
+    assert!(out(&output).contains("iptables-save"), "{}", out(&output));
+    let save = "testdata/c1-captured/iptables-save.txt";
+    let output = run(&["explain", opaque, "--flow", FLOW, "--iptables-save", save]);
+    assert_eq!(output.status.code(), Some(0), "{}", out(&output));
+    assert!(out(&output).contains("--to-destination 172.20.0.4:1812"));
+}
+
+// --- bad input ---
+
+#[test]
+fn truncated_json() {
+    let whole = fs::read(testdata("c1/ruleset.json")).expect("reads");
+    let output = explain_text(&whole[..20_000], &[]);
+    refused(
+        &output,
+        3,
+        &[
+            "ends in the middle",
+            "line ",
+            "was the file cut?",
+            "nft -j list ruleset",
+        ],
+    );
+}
+
+#[test]
+fn not_json() {
+    let output = explain_text(b"<html>404</html>", &[]);
+    refused(&output, 3, &["nft -j list ruleset"]);
+    let output = explain_text(&[0x7f, b'E', b'L', b'F', 0xff, 0xfe], &[]);
+    refused(&output, 3, &["UTF-8"]);
+}
+
+#[test]
+fn json_of_another_kind() {
+    for (content, words) in [
+        (&br#"{"addr": []}"#[..], "without the key `nftables`"),
+        (b"[1,2]", "no ruleset"),
+        (b"\"nftables\"", "no ruleset"),
+        (br#"{"nftables": 3}"#, "nftables"),
+    ] {
+        refused(
+            &explain_text(content, &[]),
+            3,
+            &[words, "nft -j list ruleset"],
+        );
+    }
+}
+
+#[test]
+fn an_empty_file() {
+    refused(&explain_text(b"", &[]), 3, &["empty"]);
+}
+
+#[test]
+fn an_empty_ruleset_lets_everything_pass_and_says_why() {
+    let empty = br#"{"nftables":[{"metainfo":{"version":"1.0.6","json_schema_version":1}}]}"#;
+    let output = explain_text(empty, &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    assert!(
+        out(&output).contains("0 tables, 0 chains, 0 rules"),
+        "{}",
+        out(&output)
+    );
+    assert!(out(&output).contains("no rule"), "{}", out(&output));
+}
+
+#[test]
+fn a_huge_file_is_refused_before_it_is_read() {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.as_file().set_len(2 << 30).expect("a sparse file");
+    let name = file.path().to_str().expect("a plain name");
+    let output = run(&["explain", name, "--flow", FLOW]);
+    refused(&output, 3, &["larger than 1 GiB", "nft -j list table"]);
+}
+
+#[test]
+fn deep_nesting() {
+    let deep = format!(
+        "{{\"nftables\":{}{}}}",
+        "[".repeat(100_000),
+        "]".repeat(100_000)
+    );
+    refused(&explain_text(deep.as_bytes(), &[]), 3, &["nested deeper"]);
+    let expression = "{\"|\":[".repeat(5_000);
+    let deep = format!("{{\"nftables\":[{{\"rule\":{{\"expr\":[{expression}");
+    refused(&explain_text(deep.as_bytes(), &[]), 3, &[]);
+}
+
+#[test]
+fn an_unknown_family_is_never_accepted() {
+    let output = explain_text(
+        &listing(r#"{"table":{"family":"ipx","name":"t","handle":1}}"#),
+        &[],
+    );
+    assert_eq!(output.status.code(), Some(4), "{}", out(&output));
+    assert!(err(&output).contains("family `ipx`"), "{}", err(&output));
+}
+
+#[test]
+fn a_jump_to_a_missing_chain_is_unknown() {
+    let rule = r#"{"rule":{"family":"ip","table":"t","chain":"c","handle":2,"expr":[{"jump":{"target":"nowhere"}}]}}"#;
+    let output = explain_text(&listing(&format!("{TABLE},{rule}")), &[]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(out(&output).contains("leads to a chain that the listing does not have"));
+    assert!(err(&output).contains("`nowhere`"), "{}", err(&output));
+}
+
+#[test]
+fn a_circle_of_jumps_ends() {
+    let rules = r#"{"chain":{"family":"ip","table":"t","name":"a","handle":3}},
+        {"chain":{"family":"ip","table":"t","name":"b","handle":4}},
+        {"rule":{"family":"ip","table":"t","chain":"c","handle":2,"expr":[{"jump":{"target":"a"}}]}},
+        {"rule":{"family":"ip","table":"t","chain":"a","handle":5,"expr":[{"jump":{"target":"b"}}]}},
+        {"rule":{"family":"ip","table":"t","chain":"b","handle":6,"expr":[{"goto":{"target":"a"}}]}}"#;
+    let output = explain_text(&listing(&format!("{TABLE},{rules}")), &[]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(out(&output).contains("circle of jumps"), "{}", out(&output));
+}
+
+#[test]
+fn an_unknown_statement_is_never_skipped() {
+    let rule = r#"{"rule":{"family":"ip","table":"t","chain":"c","handle":2,"expr":[{"teleport":{"to":"mars"}}]}}"#;
+    let output = explain_text(&listing(&format!("{TABLE},{rule}")), &[]);
+    assert_eq!(output.status.code(), Some(4), "{}", out(&output));
+    assert!(out(&output).contains("teleport"), "{}", out(&output));
+}
+
+#[test]
+fn flows_that_make_no_sense() {
+    for (flow, words) in [
+        ("udp:10.0.0.1->fd00::1", "different families"),
+        ("udp:10.0.0.1->[fd00::1]:53", "different families"),
+        ("icmp:10.0.0.1->10.0.0.2:80", "has no ports"),
+        ("icmp6:10.0.0.1->10.0.0.2", "icmp"),
+        ("udp:example.com->10.0.0.1:53", "getent hosts"),
+        ("udp:10.254.10.105-", "the shell took `>`"),
+        ("udp:10.254.10.105", "has no `->`"),
+        ("ucp:10.0.0.1->10.0.0.2", "did you mean"),
+        ("udp:10.0.0.1->10.0.0.2:99999", "1 to 65535"),
+        ("udp:10.0.0.1:->10.0.0.2", "no port after `:`"),
+        ("udp:10.0.0.1->10.0.0.256:1", "not an IPv4 or IPv6 address"),
+        ("", "empty"),
+        ("10.0.0.1->10.0.0.2", "protocol"),
+        ("300:10.0.0.1->10.0.0.2", "protocol"),
+    ] {
+        let output = run(&["explain", "testdata/c1/ruleset.json", "--flow", flow]);
+        refused(&output, 2, &["`--flow`", words]);
+    }
+}
+
+#[test]
+fn refinements_that_do_not_fit() {
+    for (flag, value, words) in [
+        ("--iif", "", "interface name"),
+        ("--iif", "a name/with", "interface name"),
+        ("--icmp-type", "8", "icmp"),
+        ("--tcp-flags", "syn", "tcp"),
+        ("--mark", "many", "--mark"),
+        ("--ether", "52:54:zz:00:00:01", "52:54:00:12:34:56"),
+        ("--assume", "limit=maybe", "limit"),
+        ("--sysctl", "x", "KEY=VALUE"),
+        ("--local", "10.0.0.0.1", "--local"),
+        ("--iface", "eth0", "--iface"),
+        ("--route", "default", "--route"),
+        ("--bridge", "br0", "--bridge"),
+    ] {
+        let output = run(&[
+            "explain",
+            "testdata/c1/ruleset.json",
+            "--flow",
+            FLOW,
+            flag,
+            value,
+        ]);
+        refused(&output, 2, &[words]);
+    }
+}
+
+#[test]
+fn an_interface_that_the_host_does_not_have() {
+    let mut args = vec!["explain", "testdata/c1/ruleset.json", "--flow", FLOW];
+    args.extend(C1_HOST);
+    args.extend(["--iif", "eth7"]);
+    refused(&run(&args), 2, &["no such interface", "ens192"]);
+}
+
+#[test]
+fn unreadable_files() {
+    refused(
+        &run(&["explain", "no-such-file", "--flow", FLOW]),
+        3,
+        &["no-such-file", "no such file"],
+    );
+    refused(
+        &run(&["explain", "testdata", "--flow", FLOW]),
+        3,
+        &["directory"],
+    );
+    for flag in [
+        "--context",
+        "--addr",
+        "--link",
+        "--routes",
+        "--rules",
+        "--sysctls",
+        "--iptables-save",
+    ] {
+        let args = [
+            "explain",
+            "testdata/c1/ruleset.json",
+            "--flow",
+            FLOW,
+            flag,
+            "no-such-file",
+        ];
+        refused(&run(&args), 3, &["no-such-file"]);
+    }
+    for flag in ["--context", "--addr", "--link", "--routes", "--rules"] {
+        let args = [
+            "explain",
+            "testdata/c1/ruleset.json",
+            "--flow",
+            FLOW,
+            flag,
+            "README.md",
+        ];
+        refused(&run(&args), 3, &["README.md"]);
+    }
+}
+
+#[test]
+fn a_file_without_permission() {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    fs::set_permissions(file.path(), fs::Permissions::from_mode(0o000)).expect("set");
+    if fs::File::open(file.path()).is_ok() {
+        eprintln!("SKIPPED a_file_without_permission: root may read everything");
+        return;
+    }
+    let name = file.path().to_str().expect("a plain name");
+    refused(
+        &run(&["explain", name, "--flow", FLOW]),
+        3,
+        &["permission denied"],
+    );
+}
+
+#[test]
+fn nft_syntax_is_read_by_nft_in_a_namespace_of_its_own() {
+    if !kernel_or_skip("nft_syntax_is_read_by_nft_in_a_namespace_of_its_own") {
+        return;
+    }
+    let text = succeeds(&["explain", "testdata/c1/ruleset.nft", "--flow", FLOW]);
+    assert!(text.contains("ACCEPTED, both ways"), "{text}");
+    let output = explain_text(b"table ip t {\n\tchain c {\n\t\tjump\n\t}\n}\n", &[]);
+    refused(&output, 3, &["nft does not load this", "line 3: "]);
+}
+
+#[test]
+fn nft_syntax_without_nft_is_refused_with_the_way_out() {
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(b"table ip t { chain c { accept } }")
+        .expect("written");
+    let output = nfpath()
+        .args([
+            "explain",
+            file.path().to_str().expect("a plain name"),
+            "--flow",
+            FLOW,
+        ])
+        .env("PATH", "/nonexistent")
+        .output()
+        .expect("runs");
+    refused(&output, 3, &["nft", "nft -j list ruleset"]);
+}
+
+// --- answers that were wrong once ---
+
+/// The host of `testdata/small`.
+const SMALL_HOST: [&str; 6] = [
+    "--iface",
+    "eth0=10.0.0.1/24",
+    "--iface",
+    "eth1=10.1.0.1/24",
+    "--sysctl",
+    "net.ipv4.ip_forward=1",
+];
+
+fn small(case: &str, flow: &str, more: &[&str]) -> (Option<i32>, Value) {
+    let ruleset = format!("testdata/small/{case}/ruleset.json");
+    let mut args = vec!["explain", &ruleset, "--flow", flow, "--format", "json"];
+    args.extend(SMALL_HOST);
+    args.extend(more);
+    let output = run(&args);
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    (output.status.code(), report["flows"][0].clone())
+}
+
+#[test]
+fn a_mark_drawn_at_random_was_taken_for_0_or_1() {
+    let set = r#"{"mangle":{"key":{"meta":{"key":"mark"}},"value":{"numgen":{"mode":"random","mod":4,"offset":0}}}}"#;
+    let drop = |mark: u32| {
+        format!(
+            r#"{{"rule":{{"family":"ip","table":"t","chain":"c","handle":3,"expr":[{{"match":{{"op":"==","left":{{"meta":{{"key":"mark"}}}},"right":{mark}}}}},{{"drop":null}}]}}}}"#
+        )
+    };
+    let rules = |mark| {
+        let set = format!(
+            r#"{{"rule":{{"family":"ip","table":"t","chain":"c","handle":2,"expr":[{set}]}}}}"#
+        );
+        listing(&format!("{TABLE},{set},{}", drop(mark)))
+    };
+    assert_eq!(explain_text(&rules(3), &[]).status.code(), Some(4));
+    // numgen mod 4 never draws a 4
+    assert_eq!(explain_text(&rules(4), &[]).status.code(), Some(0));
+}
+
+#[test]
+fn the_hosts_own_address_was_taken_for_the_outside_for_want_of_facts() {
+    let bare = "testdata/c1/ruleset.json";
+    let flow = "tcp:10.254.10.105->10.254.10.252:22";
+    assert_eq!(
+        run(&["explain", bare, "--flow", flow]).status.code(),
+        Some(4)
+    );
+    let local = ["explain", bare, "--flow", flow, "--local", "10.254.10.252"];
+    assert_eq!(run(&local).status.code(), Some(0));
+}
+
+#[test]
+fn own_addresses_given_by_flags_did_not_count_as_martian_sources() {
+    let (status, flow) = small(
+        "forwarding-off",
+        "udp:10.0.0.1->10.1.0.2:5000",
+        &["--iif", "eth0"],
+    );
+    assert_eq!(status, Some(1));
+    assert_eq!(flow["request"]["disposition"], "martian-source");
+}
+
+#[test]
+fn a_subnet_broadcast_was_answered() {
+    let (status, flow) = small("forwarding-off", "udp:10.0.0.2->10.0.0.255:5000", &[]);
+    assert_eq!(status, Some(0));
+    assert_eq!(flow["request"]["disposition"], "local");
+    assert_eq!(flow["reply"], Value::Null);
+}
+
+#[test]
+fn a_packet_without_a_route_out_seemed_to_die_in_prerouting() {
+    let host = testdata("small/routes-that-drop/host/route.json");
+    let routes = ["--routes", host.to_str().expect("a plain name")];
+    let (_, flow) = small(
+        "routes-that-drop",
+        "udp:10.0.0.1:40000->10.5.0.1:5000",
+        &routes,
+    );
+    let steps = flow["request"]["steps"].as_array().expect("steps");
+    let last = steps.last().expect("a step");
+    assert_eq!(last["kind"], "drop");
+    assert_eq!(last["hook"], "output", "{flow}");
+}
+
+#[test]
+fn a_packet_came_in_with_its_way_out_known() {
+    let flow = "udp:10.0.0.2:40000->10.1.0.2:5001";
+    let (_, flow) = small("accept-is-not-final", flow, &[]);
+    assert_eq!(flow["request"]["in"]["oif"], Value::Null);
+    assert_eq!(flow["request"]["out"]["oif"], "eth1");
+}
+
+#[test]
+fn chains_of_equal_priority_are_pointed_out() {
+    let flow = "udp:10.0.0.2:40000->10.1.0.2:5000";
+    let (_, flow) = small("equal-priority-ip-inet", flow, &[]);
+    let notes = flow["notes"].as_array().expect("notes");
+    let codes: Vec<&str> = notes.iter().filter_map(|n| n["code"].as_str()).collect();
+    assert!(codes.contains(&"equal-priorities"), "{codes:?}");
+}
+
+#[test]
+fn a_rule_that_only_counts_had_no_text() {
+    let rule = r#"{"rule":{"family":"ip","table":"t","chain":"c","handle":2,"expr":[{"counter":{"packets":0,"bytes":0}}]}}"#;
+    let output = explain_text(&listing(&format!("{TABLE},{rule}")), &["--format", "json"]);
+    assert!(
+        out(&output).contains(r#""text": "counter""#),
+        "{}",
+        out(&output)
+    );
+}
+
+// --- other commands ---
+
+#[test]
+fn a_drawing_without_graphviz_says_what_to_install() {
+    let output = nfpath()
+        .args(["graph", "testdata/c1/ruleset.json", "--format", "svg"])
+        .env("PATH", "/nonexistent")
+        .output()
+        .expect("runs");
+    refused(&output, 3, &["graphviz", "--format dot"]);
+}
+
+#[test]
+fn drawings_take_one_flow() {
+    let args = [
+        "graph",
+        "testdata/c1/ruleset.json",
+        "--flow",
+        FLOW,
+        "--flow",
+        FLOW,
+    ];
+    refused(&run(&args), 2, &["one flow"]);
+}
+
+#[test]
+fn show_says_what_is_not_modelled() {
+    let text = succeeds(&["show", "testdata/c1/ruleset.json"]);
+    assert!(
+        text.ends_with("# all of this ruleset is modelled\n"),
+        "{text}"
+    );
+    let text = succeeds(&["show", "testdata/c1-captured/ruleset.json"]);
+    assert!(text.contains("# not modelled: "), "{text}");
+    assert!(text.contains("iptables-save"), "{text}");
+}
+
+#[test]
+fn the_manual_and_the_completions() {
+    insta::assert_snapshot!("man", succeeds(&["man"]));
+    insta::assert_snapshot!("help", succeeds(&["--help"]));
+    insta::assert_snapshot!("help_explain", succeeds(&["explain", "--help"]));
+    for shell in ["bash", "zsh", "fish"] {
+        insta::assert_snapshot!(
+            format!("completions_{shell}"),
+            succeeds(&["completions", shell])
+        );
+    }
+}
+
+#[test]
+fn a_snapshot_is_taken_and_read_again() {
+    let bundle = succeeds(&["snapshot"]);
+    let value: Value = serde_json::from_str(&bundle).expect("JSON");
+    assert_eq!(value["schema"], "nfpath.snapshot/1");
+    for part in [
+        "ruleset",
+        "addresses",
+        "links",
+        "routes",
+        "rules",
+        "sysctls",
+        "iptables-save",
+    ] {
+        let status = &value["parts"][part]["status"];
+        assert!(status.is_string(), "{part}: {status}");
+        if status != "ok" {
+            assert!(
+                value["parts"][part]["error"].is_string(),
+                "{part} does not say why"
+            );
+        }
+    }
+    assert!(
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("Cargo.toml")
+            .is_file()
+    );
+}
