@@ -6,6 +6,7 @@
 
 mod field;
 
+use crate::ruleset::protocol::payload_name;
 pub(crate) use field::{is_own_address, mark_for_routing, own_address_claim};
 
 use crate::conntrack::{CtRef, Entry};
@@ -812,15 +813,7 @@ fn word_test(name: &str, op: Op, lo: u128, hi: u128, data_type: DataType) -> Cla
 /// A field in words.
 pub fn describe(expr: &Expr) -> String {
     match expr {
-        Expr::Field(Field::Meta(key)) => format!("meta {}", key.name()),
-        Expr::Field(Field::Ct { key, .. }) => format!("ct {}", ct_name(*key)),
-        Expr::Field(Field::Payload { .. }) => "a header field".into(),
-        Expr::Field(Field::Exthdr { .. }) => "an extension header".into(),
-        Expr::Field(Field::Option { .. }) => "a header option".into(),
-        Expr::Field(Field::Fib { .. }) => "the fib look-up".into(),
-        Expr::Field(Field::Rt(_)) => "the route's property".into(),
-        Expr::Field(Field::Socket(_)) => "the socket's property".into(),
-        Expr::Field(Field::Opaque(_)) => "a property that no dump has".into(),
+        Expr::Field(field) => describe_field(field, 0),
         Expr::Bitwise { of, .. } | Expr::Shift { of, .. } => describe(of),
         Expr::Binary { left, .. } => describe(left),
         Expr::Numgen { .. } => "numgen".into(),
@@ -828,6 +821,21 @@ pub fn describe(expr: &Expr) -> String {
         Expr::Concat(parts) => parts.iter().map(describe).collect::<Vec<_>>().join(" . "),
         Expr::Lookup { .. } => "the looked-up value".into(),
         Expr::Const(_) | Expr::Unknown(_) => "an expression".into(),
+    }
+}
+
+/// A field in nft's words; `proto` tells transport headers apart, 0 when it is not known.
+pub fn describe_field(field: &Field, proto: u8) -> String {
+    match field {
+        Field::Meta(key) => format!("meta {}", key.name()),
+        Field::Ct { key, .. } => format!("ct {}", ct_name(*key)),
+        Field::Payload { base, offset, len } => payload_name(*base, *offset, *len, proto),
+        Field::Exthdr { .. } => "an extension header".into(),
+        Field::Option { .. } => "a header option".into(),
+        Field::Fib { .. } => "the fib look-up".into(),
+        Field::Rt(_) => "the route's property".into(),
+        Field::Socket(_) => "the socket's property".into(),
+        Field::Opaque(_) => "a property that no dump has".into(),
     }
 }
 

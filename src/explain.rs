@@ -113,7 +113,7 @@ pub fn explain(
             require_link(&mut host, flag, name)?;
         }
     }
-    infer(&loaded.ruleset, &mut host, flow, question.iif.as_deref());
+    infer(&loaded.ruleset, &mut host, flow);
     if let (Some(bridge), Some(port)) = (&question.iif, &question.in_port) {
         join(&mut host, bridge, port)?;
     }

@@ -159,6 +159,11 @@ impl Hooks {
             .collect()
     }
 
+    /// Whether the order of a hook's chains is not certain.
+    pub fn has_ties(&self, pf: Pf, hook: Hook) -> bool {
+        self.ties.iter().any(|tie| tie.pf == pf && tie.hook == hook)
+    }
+
     fn note_ties(
         &mut self,
         ruleset: &Ruleset,

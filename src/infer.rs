@@ -22,8 +22,7 @@ use crate::ruleset::{
 
 /// Adds to the host what the ruleset and the flow let one conclude.
 ///
-/// `enters_by`: the interface that the user says the packet enters by.
-pub fn infer(ruleset: &Ruleset, host: &mut Host, flow: &Flow, enters_by: Option<&str>) {
+pub fn infer(ruleset: &Ruleset, host: &mut Host, flow: &Flow) {
     loopback(host);
     if !host.complete.addresses {
         subnets(ruleset, host);
@@ -32,7 +31,7 @@ pub fn infer(ruleset: &Ruleset, host: &mut Host, flow: &Flow, enters_by: Option<
         named_bridges(ruleset, host);
     }
     docker_sysctls(ruleset, host);
-    let uplink = uplink(ruleset, host, flow, enters_by);
+    let uplink = uplink(ruleset, host);
     if !host.complete.addresses {
         published(
             ruleset,
@@ -379,22 +378,7 @@ fn docker_sysctls(ruleset: &Ruleset, host: &mut Host) {
 }
 
 /// The interface towards everything that is behind no known subnet, and why it is taken for that.
-fn uplink(
-    ruleset: &Ruleset,
-    host: &Host,
-    flow: &Flow,
-    enters_by: Option<&str>,
-) -> Option<(Name, String)> {
-    let behind_subnet = |ip: IpAddr| {
-        host.addresses
-            .iter()
-            .any(|a| !a.ip.is_loopback() && a.subnet().is_some_and(|net| net.contains(&ip)))
-    };
-    if let Some(name) = enters_by
-        && flow.src.is_some_and(|src| !behind_subnet(src))
-    {
-        return Some((name.into(), format!("the flow is said to enter by {name}")));
-    }
+fn uplink(ruleset: &Ruleset, host: &Host) -> Option<(Name, String)> {
     let with_subnet = |name: &str| host.addresses.iter().any(|a| a.dev == name);
     let mut candidates = interface_names(ruleset)
         .into_iter()

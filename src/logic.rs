@@ -173,6 +173,20 @@ impl Knowledge {
         }
     }
 
+    /// The same for a property of the packet on its way: the reply has another.
+    pub fn named_of_packet(
+        &mut self,
+        name: &str,
+        settle: &str,
+        domain: impl FnOnce() -> Ranges,
+    ) -> FactId {
+        if self.reply {
+            self.named(&format!("{name} of the reply"), settle, domain)
+        } else {
+            self.named(name, settle, domain)
+        }
+    }
+
     pub fn fact(&self, id: FactId) -> &Fact {
         &self.facts[id.0 as usize]
     }

@@ -165,7 +165,8 @@ impl Packet {
             p.bytes[network + 4..network + 6].copy_from_slice(&payload.to_be_bytes());
             p.bytes[network + 6] = spec.proto;
             p.bytes[network + 7] = ttl;
-            p.assume(network + 1, 3, true);
+            p.assume(network + 1, 1, spec.tos.is_none());
+            p.mark_unknown(network + 2, 2);
             p.assume(network + 4, 2, spec.length.is_none());
             p.assume(network + 7, 1, spec.ttl.is_none());
         } else {
@@ -184,11 +185,12 @@ impl Packet {
         }
         p.set_address(false, spec.src);
         p.set_address(true, spec.dst);
-        p.fill_transport(spec);
+        p.fill_transport(spec, length.saturating_sub(header as u16));
         p
     }
 
-    fn fill_transport(&mut self, spec: &Spec) {
+    /// `length`: bytes from the transport header on.
+    fn fill_transport(&mut self, spec: &Spec, length: u16) {
         let t = self.transport;
         if proto::has_ports(spec.proto) {
             self.set_port(false, spec.sport);
@@ -205,8 +207,8 @@ impl Packet {
                 self.assume(t + 18, 2, true);
             }
             proto::UDP | proto::UDPLITE => {
-                self.bytes[t + 5] = 8;
-                self.assume(t + 4, 2, true);
+                self.bytes[t + 4..t + 6].copy_from_slice(&length.to_be_bytes());
+                self.assume(t + 4, 2, spec.length.is_none());
                 self.mark_unknown(t + 6, 2);
             }
             proto::ICMP | proto::ICMPV6 => {

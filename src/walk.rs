@@ -15,16 +15,16 @@ mod track;
 
 use std::net::IpAddr;
 
-use crate::conntrack::{CtRef, Entry, Manip, asks, inverse_icmp};
+use crate::conntrack::{CtRef, Entry, Manip, asks, inverse_icmp, status};
 use crate::eval::{Env, Iface, Observer, Pf, Skb, World, own_address_claim};
 use crate::hooks::{Hooks, Slot, Work};
-use crate::host::{Host, LinkKind, Origin};
+use crate::host::{AddressType, Host, LinkKind, Origin, TypeAnswer};
 use crate::logic::{Claim, Knowledge, Known, Source, max_of};
 use crate::packet::{self, Packet, proto};
 use crate::ruleset::datatype::{DataType, ifname_value};
-use crate::ruleset::{Hook, Ruleset};
+use crate::ruleset::{ChainId, Hook, Ruleset};
 
-use step::{AssumedField, Disposition, PacketView, Path, Point, Step, StepKind, Walked};
+use step::{AssumedField, Disposition, Outcome, PacketView, Path, Point, Step, StepKind, Walked};
 
 /// What a path that is over is told by: where it ended.
 type Ended = Disposition;
@@ -67,6 +67,12 @@ pub struct Probe {
 pub trait Record: Observer {
     /// A step; `make` is called only by recorders that keep steps.
     fn step(&mut self, make: impl FnOnce() -> Step);
+
+    /// A place to come back to with [`Record::cut`].
+    fn mark(&self) -> usize;
+
+    /// Forgets the steps since a mark.
+    fn cut(&mut self, mark: usize);
 }
 
 /// Keeps nothing: for callers that only want the verdict.
@@ -80,6 +86,12 @@ impl Observer for Silent {
 
 impl Record for Silent {
     fn step(&mut self, _: impl FnOnce() -> Step) {}
+
+    fn mark(&self) -> usize {
+        0
+    }
+
+    fn cut(&mut self, _: usize) {}
 }
 
 /// Keeps every step.
@@ -121,6 +133,14 @@ impl Record for Trace {
     fn step(&mut self, make: impl FnOnce() -> Step) {
         self.steps.push(make());
     }
+
+    fn mark(&self) -> usize {
+        self.steps.len()
+    }
+
+    fn cut(&mut self, mark: usize) {
+        self.steps.truncate(mark);
+    }
 }
 
 /// The names of a host's links as values, for [`World::link_values`].
@@ -131,8 +151,8 @@ pub fn link_values(host: &Host) -> Vec<u128> {
         .collect()
 }
 
-/// How many rules a walk looks at before it is taken for endless.
-const BUDGET: u32 = 4_000_000;
+/// How many rules a walk looks at before it gives up: each is a step that is kept.
+const BUDGET: u32 = 500_000;
 
 pub(crate) struct Walker<'w, R> {
     world: World<'w>,
@@ -252,7 +272,15 @@ impl<'w, R: Record> Walker<'w, R> {
     /// Runs what stands at a hook between two priorities (inclusive), as `nf_hook_slow` does.
     fn run(&mut self, skb: &mut Skb, pf: Pf, hook: Hook, from: i32, to: i32) -> Result<(), Ended> {
         let hooks = self.hooks;
-        for Slot { priority, work } in hooks.stage(pf, hook) {
+        let stage = hooks.stage(pf, hook);
+        let swapped;
+        let stage = if hooks.has_ties(pf, hook) {
+            swapped = self.order(stage);
+            &swapped[..]
+        } else {
+            stage
+        };
+        for Slot { priority, work } in stage {
             if *priority < from || *priority > to {
                 continue;
             }
@@ -265,6 +293,52 @@ impl<'w, R: Record> Walker<'w, R> {
             }
         }
         Ok(())
+    }
+
+    /// The work of a hook where chains of different tables have one priority: a listing does not say which of them was
+    /// registered last and so runs first. Usually they were made in the order of the listing.
+    fn order(&mut self, stage: &[Slot]) -> Vec<Slot> {
+        let mut stage = stage.to_vec();
+        for at in 1..stage.len() {
+            if let (Work::Chain(first), Work::Chain(second)) =
+                (&stage[at - 1].work, &stage[at].work)
+                && stage[at - 1].priority == stage[at].priority
+                && !self.runs_before(*first, *second)
+            {
+                stage.swap(at - 1, at);
+            }
+        }
+        for slot in &mut stage {
+            let Work::Nat(chains) = &mut slot.work else {
+                continue;
+            };
+            for at in 1..chains.len() {
+                let (first, second) = (chains[at - 1], chains[at]);
+                let priority = |id| self.ruleset().chain(id).base.as_ref().map(|b| b.priority);
+                if priority(first) == priority(second) && !self.runs_before(first, second) {
+                    chains.swap(at - 1, at);
+                }
+            }
+        }
+        stage
+    }
+
+    fn runs_before(&mut self, first: ChainId, second: ChainId) -> bool {
+        let ruleset = self.world.ruleset;
+        if ruleset.chain(first).table == ruleset.chain(second).table {
+            return true;
+        }
+        let words = |id: ChainId| {
+            let table = ruleset.table_of(id);
+            format!("{} {} {}", table.family, table.name, ruleset.chain(id).name)
+        };
+        let claim = Claim::new(
+            words(first),
+            ("runs", "does not run"),
+            format!("before {}", words(second)),
+        );
+        let settle = "of equal priorities the chain that was made last runs first; give one of them another priority";
+        self.know.ask(claim, settle, Source::Default, true)
     }
 
     fn run_all(&mut self, skb: &mut Skb, pf: Pf, hook: Hook) -> Result<(), Ended> {
@@ -290,6 +364,48 @@ impl<'w, R: Record> Walker<'w, R> {
             }
         }
         None
+    }
+
+    /// The request; for one of an established connection the packet that began it goes before, unseen.
+    fn send_request(&mut self, probe: &Probe) -> (Skb, Ended) {
+        if probe.state == GivenState::Established {
+            let claim = Claim::new(
+                "the connection",
+                ("was", "was not"),
+                "begun under these rules",
+            );
+            let settle = "see `conntrack -L` for its translation";
+            if self.know.ask(claim, settle, Source::Default, true) {
+                let first = Probe {
+                    state: GivenState::New,
+                    ..probe.clone()
+                };
+                let kept = self.record.mark();
+                let (_, ended) = self.send(&first);
+                self.record.cut(kept);
+                if ended.outcome() == Outcome::Accept {
+                    for entry in &mut self.entries {
+                        entry.status |= status::SEEN_REPLY;
+                    }
+                    return self.send(&first);
+                }
+                self.entries.clear();
+                self.binders.clear();
+            }
+        }
+        self.send(probe)
+    }
+
+    /// `eth_type_trans`, for a frame whose Ethernet destination nobody said: as the IP destination asks for.
+    fn pkttype(&self, packet: &Packet) -> u8 {
+        match packet.dst() {
+            Known::Value(dst) if dst.is_multicast() => 2,
+            Known::Value(dst) => match self.host().address_type(dst, None) {
+                TypeAnswer::Known(AddressType::Broadcast, _) => 1,
+                TypeAnswer::Known(..) | TypeAnswer::Unknown { .. } => 0,
+            },
+            Known::Fact(_) => 0,
+        }
     }
 
     /// A packet as it enters the host; runs it to its end.
@@ -329,6 +445,7 @@ impl<'w, R: Record> Walker<'w, R> {
                 self.output(&mut skb)
             }
             Entrance::Iface(iface) => {
+                skb.pkttype = self.pkttype(&skb.packet);
                 if let (None, Known::Value(src)) = (self.peer, probe.spec.src) {
                     self.peer = Some((src, iface));
                 }
@@ -455,7 +572,7 @@ pub fn walk(
     know: Knowledge,
 ) -> (Walked, Knowledge) {
     let mut walker = Walker::new(world, hooks, know, Trace::default());
-    let (skb, disposition) = walker.send(probe);
+    let (skb, disposition) = walker.send_request(probe);
     let request = take_path(&mut walker, probe, &skb, disposition, 0);
     let before = walker.know.choices.len();
     walker.know.begin_reply();
@@ -482,7 +599,7 @@ pub fn verdict(
     know: Knowledge,
 ) -> (Disposition, Option<Disposition>) {
     let mut walker = Walker::new(world, hooks, know, Silent);
-    let (skb, disposition) = walker.send(probe);
+    let (skb, disposition) = walker.send_request(probe);
     walker.know.begin_reply();
     let to_many = walker.to_many;
     let reply = answer(&skb, &disposition, to_many).map(|reply| walker.send(&reply).1);

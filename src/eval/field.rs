@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use super::describe_field;
 use crate::conntrack::{CtRef, Entry, state, status};
 use crate::host::{AddressType, Host, LinkKind, RouteAnswer, RouteQuery, RouteType, TypeAnswer};
 use crate::logic::{Claim, Knowledge, Known, Source, max_of};
@@ -24,7 +25,7 @@ impl Env<'_, '_> {
                     Bits::Value(value) => Loaded::Value(value),
                     Bits::Absent => Loaded::Absent,
                     Bits::Fact(fact) => self.known_fact(fact),
-                    Bits::Unknown => Loaded::Unknown,
+                    Bits::Unknown => self.unknown_bits(field, *len),
                     Bits::Assumed(value) => {
                         let packet = &self.skb.packet;
                         let (name, settle) = assumed_field(packet.v6, packet.proto, *base, *offset);
@@ -240,6 +241,15 @@ impl Env<'_, '_> {
             | MetaKey::Secmark
             | MetaKey::Broute => Loaded::Unknown,
         }
+    }
+
+    /// Bits of the packet that nobody knows: one fact, so that all rules agree on it.
+    fn unknown_bits(&mut self, field: &Field, len: u32) -> Loaded {
+        let name = describe_field(field, self.skb.packet.proto);
+        let settle = "the flow does not say it";
+        let domain = || vec![(0, max_of(len.min(128)))];
+        let fact = self.know.named_of_packet(&name, settle, domain);
+        self.known_fact(fact)
     }
 
     fn fact(&mut self, name: &str, settle: &str, width: u32) -> Loaded {

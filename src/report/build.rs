@@ -240,6 +240,8 @@ pub(crate) fn host_drop_name(drop: HostDrop) -> &'static str {
         HostDrop::NoAddress => "no-address",
         HostDrop::SamePort => "same-port",
         HostDrop::IsolatedPort => "isolated-port",
+        HostDrop::LinkLocalSource => "link-local-source",
+        HostDrop::NotJoined => "not-joined",
     }
 }
 
@@ -268,6 +270,12 @@ fn host_drop_text(drop: HostDrop, packet: &Packet) -> String {
             "the bridge does not send a frame back through the port it came from; see hairpin mode in `bridge -d link`".into()
         }
         HostDrop::IsolatedPort => "both bridge ports are isolated from each other".into(),
+        HostDrop::LinkLocalSource => {
+            format!("{src} is a link-local address: its packets stay on their link")
+        }
+        HostDrop::NotJoined => {
+            format!("nobody on this host has joined the group {dst} on {iif}; see `ip maddr show`")
+        }
     }
 }
 

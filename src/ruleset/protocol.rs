@@ -322,6 +322,28 @@ pub fn payload_field(protocol: &str, field: &str) -> Option<PayloadField> {
     })
 }
 
+/// nft's name of bits of a packet (`udp length`), or `@base,offset,length`. `proto` is the packet's transport protocol, 0
+/// when it is not known: transport headers share places.
+pub fn payload_name(base: Base, offset: u32, len: u32, proto: u8) -> String {
+    let fits = |name: &str| transport_number(name).is_none_or(|number| number == proto);
+    let named = HEADERS.iter().find_map(|(name, at, fields)| {
+        let here = *at == base && fits(name);
+        let field = fields
+            .iter()
+            .find(|f| here && f.1 == offset && f.2 == len)?;
+        Some(format!("{name} {}", field.0))
+    });
+    named.unwrap_or_else(|| {
+        let base = match base {
+            Base::Ll => "ll",
+            Base::Nh => "nh",
+            Base::Th => "th",
+            Base::Ih => "ih",
+        };
+        format!("@{base},{offset},{len}")
+    })
+}
+
 /// The number above the network header of a transport protocol that nft has fields of.
 pub(crate) fn transport_number(protocol: &str) -> Option<u8> {
     Some(match protocol {

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::eval::{Iface, Pf, Skb};
+use crate::hooks::{Slot, Work};
 use crate::host::{IpFamily, RouteAnswer, RouteQuery, RouteType};
 use crate::logic::{Claim, Known, Source};
 use crate::packet::Bits;
@@ -12,8 +13,7 @@ use crate::ruleset::protocol::Base;
 use super::step::{BridgeStep, Disposition, HostDrop, StepKind};
 use super::{Ended, Record, Walker};
 
-/// Where br_netfilter sits among the chains of the bridge family (`NF_BR_PRI_BRNF`): its IP hooks run before the chains
-/// from here on.
+/// Where br_netfilter sits among the chains of the bridge family (`NF_BR_PRI_BRNF`).
 const BRNF: i32 = 0;
 
 /// `PACKET_OTHERHOST`
@@ -63,6 +63,26 @@ impl<R: Record> Walker<'_, R> {
         }
     }
 
+    /// The lowest priority of the bridge chains that run after br_netfilter's IP hooks. Of equal priority, what was
+    /// registered last runs first, and br_netfilter registers with the first bridge.
+    fn split(&mut self, hook: Hook, called: bool) -> i32 {
+        let tied = |slot: &Slot| slot.priority == BRNF && matches!(slot.work, Work::Chain(_));
+        if !called || !self.hooks.stage(Pf::Bridge, hook).iter().any(tied) {
+            return BRNF;
+        }
+        let claim = Claim::new(
+            format!("chains of bridge {} at priority 0", hook.name()),
+            ("run", "do not run"),
+            "before br_netfilter's IP hooks",
+        );
+        let settle = "they do when they were loaded after the first bridge was made; give them another priority";
+        if self.know.ask(claim, settle, Source::Open, true) {
+            BRNF + 1
+        } else {
+            BRNF
+        }
+    }
+
     /// Bridge prerouting, with IP prerouting in its middle when br_netfilter is on. Tells whether it was.
     fn bridge_prerouting(
         &mut self,
@@ -75,8 +95,9 @@ impl<R: Record> Walker<'_, R> {
         if onward == Onward::Across {
             skb.pkttype = OTHERHOST;
         }
-        self.run(skb, Pf::Bridge, Hook::Prerouting, i32::MIN, BRNF - 1)?;
         let called = self.calls_ip(skb, bridge);
+        let split = self.split(Hook::Prerouting, called);
+        self.run(skb, Pf::Bridge, Hook::Prerouting, i32::MIN, split - 1)?;
         let pkttype = skb.pkttype;
         if called {
             skb.pkttype = seen_by_ip(pkttype);
@@ -96,7 +117,7 @@ impl<R: Record> Walker<'_, R> {
             skb.iif = Some(port);
             skb.pkttype = pkttype;
         }
-        self.run(skb, Pf::Bridge, Hook::Prerouting, BRNF, i32::MAX)?;
+        self.run(skb, Pf::Bridge, Hook::Prerouting, split, i32::MAX)?;
         Ok((onward, called))
     }
 
@@ -285,7 +306,8 @@ impl<R: Record> Walker<'_, R> {
     ) -> Result<(), Ended> {
         let pf = Self::pf(skb);
         (skb.iif, skb.oif) = (Some(port), Some(out));
-        self.run(skb, Pf::Bridge, Hook::Forward, i32::MIN, BRNF - 1)?;
+        let split = self.split(Hook::Forward, called);
+        self.run(skb, Pf::Bridge, Hook::Forward, i32::MIN, split - 1)?;
         if called {
             (skb.iif, skb.oif) = (Some(bridge), Some(bridge));
             let pkttype = skb.pkttype;
@@ -294,7 +316,7 @@ impl<R: Record> Walker<'_, R> {
             skb.pkttype = pkttype;
             (skb.iif, skb.oif) = (Some(port), Some(out));
         }
-        self.run(skb, Pf::Bridge, Hook::Forward, BRNF, i32::MAX)?;
+        self.run(skb, Pf::Bridge, Hook::Forward, split, i32::MAX)?;
         (skb.iif, skb.oif) = (None, Some(out));
         self.run_all(skb, Pf::Bridge, Hook::Postrouting)?;
         if called {

@@ -82,7 +82,10 @@ impl<R: Record> Walker<'_, R> {
             let end = env.rule(rule, record);
             if self.budget == 0 {
                 self.note(skb, pf, hook, rule, before, Taken::Loop);
-                return Some(Err(circle(&ruleset.chain(chain).name)));
+                return Some(Err(Disposition::Unknown {
+                    because: "the packet passes more rules than are followed here (500,000)".into(),
+                    settle: "nothing: chains call each other too many times".into(),
+                }));
             }
             self.budget -= 1;
             let taken = match end {

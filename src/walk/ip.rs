@@ -135,6 +135,9 @@ impl<R: Record> Walker<'_, R> {
             }
             RouteType::Multicast => {
                 self.routed(skb, RoutingDecision::Multicast, words, false);
+                if !self.joined(skb, dst) {
+                    return Err(self.host_drop(skb, pf, Hook::Prerouting, HostDrop::NotJoined));
+                }
                 return Ok(Decision::Input);
             }
             RouteType::Blackhole => {
@@ -401,6 +404,11 @@ impl<R: Record> Walker<'_, R> {
         if before <= 1 {
             return self.host_drop(skb, pf, Hook::Forward, HostDrop::TtlExceeded);
         }
+        if let Known::Value(IpAddr::V6(src)) = skb.packet.src()
+            && src.is_unicast_link_local()
+        {
+            return self.host_drop(skb, pf, Hook::Forward, HostDrop::LinkLocalSource);
+        }
         skb.packet.decrease_ttl();
         self.step(
             skb,
@@ -493,7 +501,16 @@ impl<R: Record> Walker<'_, R> {
         };
         let answer = self.host().route(&query);
         match answer {
-            RouteAnswer::NoRoute => Err(self.host_drop(skb, pf, Hook::Output, HostDrop::NoRoute)),
+            RouteAnswer::NoRoute => {
+                if let Some(oif) = self.without_route(src, dst) {
+                    skb.oif = Some(oif);
+                    self.to_many = true;
+                    let words = Some("by the device of the source address".to_string());
+                    self.routed(skb, RoutingDecision::Output, words, again);
+                    return Ok(());
+                }
+                Err(self.host_drop(skb, pf, Hook::Output, HostDrop::NoRoute))
+            }
             RouteAnswer::Unknown { .. } => {
                 if let Some((_, oif)) = self.peer.filter(|(peer, _)| *peer == dst) {
                     skb.oif = Some(oif);
@@ -552,7 +569,12 @@ impl<R: Record> Walker<'_, R> {
                         if matches!(src, Some(IpAddr::V4(src)) if src.is_loopback())
                             && dev.is_some_and(|dev| self.host().route_localnet(dev) != Some(true))
                         {
-                            return Err(self.host_drop(skb, pf, Hook::Output, HostDrop::MartianSource));
+                            return Err(self.host_drop(
+                                skb,
+                                pf,
+                                Hook::Output,
+                                HostDrop::MartianSource,
+                            ));
                         }
                     }
                 }
@@ -563,6 +585,38 @@ impl<R: Record> Walker<'_, R> {
                 Ok(())
             }
         }
+    }
+
+    /// Multicast and limited broadcast of IPv4 leave by the device of their source where no route leads
+    /// (`ip_route_output_key_hash_rcu`).
+    fn without_route(&mut self, src: Option<IpAddr>, dst: IpAddr) -> Option<Iface> {
+        let IpAddr::V4(v4) = dst else { return None };
+        if !v4.is_multicast() && !v4.is_broadcast() {
+            return None;
+        }
+        let dev = self.host().addresses.iter().find(|a| Some(a.ip) == src)?;
+        let dev = dev.dev.clone();
+        Some(self.iface(&dev))
+    }
+
+    /// Whether a program or the kernel of this host listens to a group (`ip_check_mc_rcu`, `ipv6_chk_mcast_addr`). Every
+    /// host is in the groups of all hosts.
+    fn joined(&mut self, skb: &Skb, group: IpAddr) -> bool {
+        let all_hosts = match group {
+            IpAddr::V4(v4) => v4.octets() == [224, 0, 0, 1],
+            IpAddr::V6(v6) => matches!(v6.segments(), [0xff01 | 0xff02, 0, 0, 0, 0, 0, 0, 1]),
+        };
+        if all_hosts {
+            return true;
+        }
+        let dev = self.name(skb.iif).unwrap_or("the incoming interface");
+        let claim = Claim::new(
+            "this host",
+            ("has joined", "has not joined"),
+            format!("the group {group} on {dev}"),
+        );
+        self.know
+            .ask(claim, "see `ip maddr show` on the host", Source::Open, true)
     }
 
     /// The source address of a packet whose sender chose none.

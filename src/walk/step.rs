@@ -192,6 +192,10 @@ pub enum HostDrop {
     SamePort,
     /// two isolated ports of a bridge do not talk
     IsolatedPort,
+    /// a packet from a link-local address is not forwarded
+    LinkLocalSource,
+    /// a multicast group that nobody on this host has joined
+    NotJoined,
 }
 
 /// Where a path ended (one page: docs/outcomes.md).
