@@ -545,7 +545,7 @@ fn a_match(numbers: &mut Numbers, place: &Place) -> String {
             let key = if place.v6 { "ip6" } else { "ip" };
             format!("{key} daddr . {} dport @pairs", place.l4)
         }
-        18..=20 => address(numbers, place),
+        19 | 20 => address(numbers, place),
         _ if place.hook == Hook::Output => numbers
             .pick(&["meta skuid 0", "meta skuid != 0", "oif \"lo\""])
             .to_string(),

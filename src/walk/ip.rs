@@ -552,7 +552,12 @@ impl<R: Record> Walker<'_, R> {
                         if matches!(src, Some(IpAddr::V4(src)) if src.is_loopback())
                             && dev.is_some_and(|dev| self.host().route_localnet(dev) != Some(true))
                         {
-                            return Err(self.host_drop(skb, pf, Hook::Output, HostDrop::MartianSource));
+                            return Err(self.host_drop(
+                                skb,
+                                pf,
+                                Hook::Output,
+                                HostDrop::MartianSource,
+                            ));
                         }
                     }
                 }
