@@ -266,6 +266,10 @@ impl Lab {
         };
         // a snapshot that was taken in a lab has it
         lab.host.links.retain(|link| link.name != MARK_DEVICE);
+        // every namespace has it from the start
+        for link in lab.host.links.iter_mut().filter(|link| link.name == "lo") {
+            link.kind = LinkKind::Loopback;
+        }
         lab.give_ports();
         lab.give_up_vlans()?;
         lab.give_macs();
