@@ -16,14 +16,19 @@ const LAYERS: &[&[&str]] = &[
     &["report"],
     &["explain", "render"],
     &["capture", "graphviz", "nft_tool"],
+    &["kernel"],
     &["cli"],
 ];
 
 /// Words that belong to the outside world, and the modules that may say them.
 const WORLD: &[(&str, &[&str])] = &[
-    ("std::fs", &["capture", "cli"]),
-    ("std::process", &["capture", "cli", "graphviz", "nft_tool"]),
-    ("std::env", &["cli"]),
+    ("std::fs", &["capture", "cli", "kernel"]),
+    (
+        "std::process",
+        &["capture", "cli", "graphviz", "kernel", "nft_tool"],
+    ),
+    ("std::env", &["cli", "kernel"]),
+    ("unsafe {", &["kernel"]),
     ("std::net::TcpStream", &[]),
     ("println!", &[]),
     ("eprintln!", &[]),

@@ -19,7 +19,7 @@ pub(super) struct Verify {
     /// A file or `-`: nft JSON, a snapshot, iptables-save, or nft syntax.
     #[arg(value_name = "RULESET", required_unless_present_any = ["live", "random"])]
     ruleset: Option<String>,
-    /// Print also what nft said, line by line.
+    /// Print also what nft said, line by line; with --random, which cases could not be had.
     #[arg(short, long)]
     verbose: bool,
     /// Verify so many flows through made-up rulesets.
@@ -102,8 +102,11 @@ impl Verify {
         };
         let start = Instant::now();
         let mut progress = output::Progress::new(flows);
-        let tally = random(&options, |tally| {
-            progress.set(tally.flows, &tally.to_string())
+        let tally = random(&options, |tally, remark| {
+            if let Some(remark) = remark.filter(|_| self.verbose) {
+                output::note(remark);
+            }
+            progress.set(tally.flows, &tally.to_string());
         })
         .map_err(Failure::undetermined)?;
         progress.clear();

@@ -103,6 +103,7 @@ pub fn topology(numbers: &mut Numbers) -> Topology {
             "eth0=10.0.0.1/24,10.0.0.9/24,fd00::1/64".into(),
             "eth1=10.1.0.1/24,fd01::1/64".into(),
             "br0=172.20.0.1/24,fd02::1/64".into(),
+            format!("{DOTTED}=10.7.0.1/24"),
         ],
         bridges: vec!["br0=p1,p2".into()],
         routes,
@@ -119,8 +120,12 @@ pub const CONTAINERS: [(&str, [u8; 6], &str); 4] = [
     ("fd02::3", [2, 0x42, 172, 20, 0, 3], "p2"),
 ];
 
+/// A third network, by an interface whose name has a dot.
+const DOTTED: &str = "eth1.10";
+
 /// Who is next to the host otherwise: interface and address.
-pub const NEIGHBOURS: [(&str, &str); 6] = [
+pub const NEIGHBOURS: [(&str, &str); 7] = [
+    (DOTTED, "10.7.0.2"),
     ("eth0", "10.0.0.2"),
     ("eth0", "10.0.0.254"),
     ("eth0", "fd00::2"),
@@ -129,7 +134,7 @@ pub const NEIGHBOURS: [(&str, &str); 6] = [
     ("eth1", "fd01::2"),
 ];
 
-const LINKS: [&str; 6] = ["eth0", "eth1", "br0", "lo", "p1", "p2"];
+const LINKS: [&str; 7] = ["eth0", "eth1", "br0", "lo", "p1", "p2", DOTTED];
 const OWN4: [&str; 5] = [
     "10.0.0.1",
     "10.0.0.9",
@@ -138,7 +143,7 @@ const OWN4: [&str; 5] = [
     "127.0.0.1",
 ];
 const OWN6: [&str; 4] = ["fd00::1", "fd01::1", "fd02::1", "::1"];
-const OUT4: [&str; 7] = [
+const OUT4: [&str; 8] = [
     "10.0.0.2",
     "10.1.0.2",
     "172.20.0.2",
@@ -146,6 +151,7 @@ const OUT4: [&str; 7] = [
     "192.0.2.7",
     "10.5.1.1",
     "10.0.0.254",
+    "10.7.0.2",
 ];
 const OUT6: [&str; 5] = ["fd00::2", "fd01::2", "fd02::2", "fd02::3", "2001:db8::7"];
 const NETS4: [&str; 7] = [
@@ -545,7 +551,7 @@ fn a_match(numbers: &mut Numbers, place: &Place) -> String {
             let key = if place.v6 { "ip6" } else { "ip" };
             format!("{key} daddr . {} dport @pairs", place.l4)
         }
-        18..=20 => address(numbers, place),
+        19 | 20 => address(numbers, place),
         _ if place.hook == Hook::Output => numbers
             .pick(&["meta skuid 0", "meta skuid != 0", "oif \"lo\""])
             .to_string(),
@@ -803,6 +809,7 @@ pub fn question(numbers: &mut Numbers) -> Question {
             ("10.0.0.2", "eth0"),
             ("192.0.2.7", "eth0"),
             ("10.1.0.2", "eth1"),
+            ("10.7.0.2", DOTTED),
             ("172.20.0.2", "p1"),
             ("172.20.0.3", "p2"),
         ]
@@ -842,7 +849,8 @@ pub fn question(numbers: &mut Numbers) -> Question {
         proto: number,
         family: if v6 { IpFamily::V6 } else { IpFamily::V4 },
         src: src.map(address),
-        sport: ports.then(|| numbers.of(&[40000, 33333, 53, 1023])),
+        // a port for itself, also when it talks to itself
+        sport: ports.then(|| numbers.of(&[40000, 33333, if local { 1024 } else { 53 }, 1023])),
         dst: address(dst),
         dport: ports.then(|| number_of(numbers.pick(&PORTS[..7]))),
     };

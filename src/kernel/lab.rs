@@ -266,7 +266,12 @@ impl Lab {
         };
         // a snapshot that was taken in a lab has it
         lab.host.links.retain(|link| link.name != MARK_DEVICE);
+        // every namespace has it from the start
+        for link in lab.host.links.iter_mut().filter(|link| link.name == "lo") {
+            link.kind = LinkKind::Loopback;
+        }
         lab.give_ports();
+        lab.give_up_vlans()?;
         lab.give_macs();
         lab.make_links()?;
         lab.set_sysctls()?;
@@ -275,6 +280,27 @@ impl Lab {
         lab.make_neighbours()?;
         lab.make_routes()?;
         Ok(lab)
+    }
+
+    /// Where the kernel has no VLANs each is a wire of its own.
+    fn give_up_vlans(&mut self) -> Result<(), LabError> {
+        let is_vlan = |link: &&mut Link| matches!(link.kind, LinkKind::Vlan { .. });
+        if self.host.links.iter_mut().find(is_vlan).is_none() {
+            return Ok(());
+        }
+        let add = "link add link lo name nfpath-vlan type vlan id 1".to_string();
+        let lines = [add, "link del nfpath-vlan".to_string()];
+        if batch("ip", &[], &lines)?.is_empty() {
+            return Ok(());
+        }
+        for link in self.host.links.iter_mut().filter(is_vlan) {
+            self.notes.push(format!(
+                "this kernel makes no VLANs (module 8021q); in the lab {} is an interface of its own",
+                link.name
+            ));
+            link.kind = LinkKind::Veth;
+        }
+        Ok(())
     }
 
     /// A bridge whose ports nobody named has two.

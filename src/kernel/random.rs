@@ -73,12 +73,16 @@ enum Outcome {
     Unknown,
     Differed,
     Panicked,
-    Refused,
-    NotSent,
+    /// With the reason, for people.
+    Refused(String),
+    NotSent(String),
 }
 
-/// Runs cases on every processor. `seen` is told the tally after each flow.
-pub fn random(options: &Options, mut seen: impl FnMut(&Tally)) -> Result<Tally, LabError> {
+/// Runs cases on every processor. `seen` is told the tally after each flow, and why one could not be had.
+pub fn random(
+    options: &Options,
+    mut seen: impl FnMut(&Tally, Option<&str>),
+) -> Result<Tally, LabError> {
     let processors = sys::processors();
     let workers = processors.len().clamp(1, 16);
     let next = AtomicU64::new(0);
@@ -107,9 +111,16 @@ pub fn random(options: &Options, mut seen: impl FnMut(&Tally)) -> Result<Tally, 
         }
         drop(sender);
         for outcome in outcomes {
-            match outcome {
-                Outcome::Refused => tally.refused += 1,
-                Outcome::NotSent => tally.not_sent += 1,
+            let mut remark = None;
+            match &outcome {
+                Outcome::Refused(why) => {
+                    tally.refused += 1;
+                    remark = Some(why.as_str());
+                }
+                Outcome::NotSent(why) => {
+                    tally.not_sent += 1;
+                    remark = Some(why.as_str());
+                }
                 _ if tally.flows == options.flows => {}
                 outcome => {
                     tally.flows += 1;
@@ -117,14 +128,14 @@ pub fn random(options: &Options, mut seen: impl FnMut(&Tally)) -> Result<Tally, 
                         Outcome::Agreed => tally.agreed += 1,
                         Outcome::Unknown => tally.unknown += 1,
                         Outcome::Panicked => tally.panics += 1,
-                        Outcome::Differed | Outcome::Refused | Outcome::NotSent => {}
+                        Outcome::Differed | Outcome::Refused(_) | Outcome::NotSent(_) => {}
                     }
                 }
             }
             if tally.flows == options.flows {
                 stop.store(true, Ordering::Relaxed);
             }
-            seen(&tally);
+            seen(&tally, remark);
         }
         for handle in handles {
             match handle.join() {
@@ -159,16 +170,15 @@ fn block(
         let listing = match lab.load(&words) {
             Ok(listing) => listing,
             Err(error) => {
-                if std::env::var_os("NFPATH_LAB_LOUD").is_some() {
-                    let words = error.0.split("stdin:").nth(1).unwrap_or("");
-                    let line = words
-                        .split(':')
-                        .next()
-                        .and_then(|n| n.parse::<usize>().ok());
-                    let line = text.lines().nth(line.unwrap_or(1) - 1).unwrap_or("");
-                    eprintln!("{number}.{ruleset}: {error} | {}", line.trim());
-                }
-                let _ = sender.send(Outcome::Refused);
+                let words = error.0.split("stdin:").nth(1).unwrap_or("");
+                let line = words
+                    .split(':')
+                    .next()
+                    .and_then(|n| n.parse::<usize>().ok());
+                let line = line.and_then(|line| text.lines().nth(line.wrapping_sub(1)));
+                let line = line.unwrap_or("").trim();
+                let remark = format!("ruleset {number}-{ruleset}: {error}: {line}");
+                let _ = sender.send(Outcome::Refused(remark));
                 continue;
             }
         };
@@ -186,10 +196,9 @@ fn block(
             let (first, conversation) = match conversation {
                 Ok(both) => both,
                 Err(error) => {
-                    let _ = sender.send(Outcome::NotSent);
-                    if std::env::var_os("NFPATH_LAB_LOUD").is_some() {
-                        eprintln!("{number}.{ruleset}.{flow} {}: {error}", question.flow);
-                    }
+                    let flow = question.flow;
+                    let remark = format!("case {number}-{ruleset}: {flow}: {error}");
+                    let _ = sender.send(Outcome::NotSent(remark));
                     continue;
                 }
             };

@@ -243,6 +243,9 @@ fn receive(fd: &OwnedFd) -> io::Result<Option<Message>> {
     }))
 }
 
+/// A frame that came in: the number of its device, the VLAN tag that the kernel took off, the bytes.
+pub(super) type Incoming = (i32, Option<u16>, Vec<u8>);
+
 /// Sends and receives whole Ethernet frames on every device of a namespace.
 #[derive(Debug)]
 pub(super) struct PacketSocket(OwnedFd);
@@ -277,8 +280,8 @@ impl PacketSocket {
         check_len(result).map(drop)
     }
 
-    /// A frame that came in, with its device and the VLAN tag that the kernel took off.
-    pub fn receive(&self) -> io::Result<Option<(i32, Option<u16>, Vec<u8>)>> {
+    /// A frame that came in, if one has.
+    pub fn receive(&self) -> io::Result<Option<Incoming>> {
         loop {
             let Some(message) = receive(&self.0)? else {
                 return Ok(None);
