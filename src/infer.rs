@@ -384,7 +384,13 @@ fn uplink(ruleset: &Ruleset, host: &Host) -> Option<(Name, String)> {
         .into_iter()
         .filter(|name| !inner(name) && !with_subnet(name));
     let only = candidates.next()?;
-    if candidates.next().is_some() || host.complete.links && host.link(&only).is_none() {
+    let others = host.links.iter().any(|link| {
+        link.kind == LinkKind::Physical
+            && link.name != only
+            && !inner(&link.name)
+            && !with_subnet(&link.name)
+    });
+    if others || candidates.next().is_some() || host.complete.links && host.link(&only).is_none() {
         return None;
     }
     let reason = format!(

@@ -714,6 +714,223 @@ fn a_rule_that_only_counts_had_no_text() {
     );
 }
 
+/// Explains a flow against the rules of one base chain, written as nft's JSON.
+fn with_rules(base: &str, rules: &[&str], flow: &str, more: &[&str]) -> (Option<i32>, Value) {
+    let mut objects = vec![
+        r#"{"table":{"family":"inet","name":"t","handle":1}}"#.to_owned(),
+        format!(r#"{{"chain":{{"family":"inet","table":"t","name":"c","handle":1,{base}}}}}"#),
+    ];
+    for (at, expr) in rules.iter().enumerate() {
+        objects.push(format!(
+            r#"{{"rule":{{"family":"inet","table":"t","chain":"c","handle":{},"expr":[{expr}]}}}}"#,
+            at + 2
+        ));
+    }
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(&listing(&objects.join(",")))
+        .expect("written");
+    let name = file.path().to_str().expect("a plain name");
+    let mut args = vec!["explain", name, "--flow", flow, "--format", "json"];
+    args.extend(SMALL_HOST);
+    args.extend(more);
+    let output = run(&args);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+    (output.status.code(), report["flows"][0].clone())
+}
+
+const INPUT: &str = r#""type":"filter","hook":"input","prio":0,"policy":"accept""#;
+const INPUT_DROP: &str = r#""type":"filter","hook":"input","prio":0,"policy":"drop""#;
+const DROP: &str = r#"{"drop":null}"#;
+
+fn test_of(left: &str, op: &str, right: &str) -> String {
+    format!(r#"{{"match":{{"op":"{op}","left":{left},"right":{right}}}}}"#)
+}
+
+#[test]
+fn the_interface_a_packet_enters_by_was_taken_for_the_way_to_everything() {
+    let oif = test_of(r#"{"meta":{"key":"oifname"}}"#, "==", r#""eth1""#);
+    let forward = r#""type":"filter","hook":"forward","prio":0,"policy":"drop""#;
+    let rule = format!("{oif},{{\"accept\":null}}");
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    let objects = format!(
+        r#"{{"table":{{"family":"inet","name":"t","handle":1}}}},
+        {{"chain":{{"family":"inet","table":"t","name":"c","handle":1,{forward}}}}},
+        {{"rule":{{"family":"inet","table":"t","chain":"c","handle":2,"expr":[{rule}]}}}}"#
+    );
+    file.write_all(&listing(&objects)).expect("written");
+    let name = file.path().to_str().expect("a plain name");
+    let flow = "tcp:198.51.100.7->10.0.0.5:443";
+    let output = run(&["explain", name, "--flow", flow, "--iif", "eth0"]);
+    assert_eq!(output.status.code(), Some(4), "{}", out(&output));
+}
+
+#[test]
+fn broadcasts_and_multicasts_were_taken_for_packets_to_this_host_alone() {
+    for (kind, dst) in [
+        ("broadcast", "10.0.0.255"),
+        ("broadcast", "255.255.255.255"),
+        ("multicast", "224.0.0.1"),
+    ] {
+        let test = test_of(
+            r#"{"meta":{"key":"pkttype"}}"#,
+            "==",
+            &format!("\"{kind}\""),
+        );
+        let rule = format!("{test},{DROP}");
+        let flow = format!("udp:10.0.0.2->{dst}:5000");
+        let (status, report) = with_rules(INPUT, &[&rule], &flow, &["--iif", "eth0"]);
+        assert_eq!(status, Some(1), "{dst} {report}");
+    }
+}
+
+#[test]
+fn an_established_connection_had_forgotten_its_translation() {
+    let args = [
+        "explain",
+        "testdata/c1/ruleset.json",
+        "--flow",
+        FLOW,
+        "--ct-state",
+        "established",
+    ];
+    let output = run(&[&args[..], &["--format", "json"]].concat());
+    assert_eq!(output.status.code(), Some(0));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let request = &report["flows"][0]["request"];
+    assert_eq!(request["out"]["dst"], "172.20.0.4");
+    assert_eq!(request["out"]["src"], "172.20.0.1");
+    let steps = request["steps"].as_array().expect("steps");
+    assert!(
+        !steps
+            .iter()
+            .any(|step| step["kind"] == "chain" && step["type"] == "nat")
+    );
+}
+
+#[test]
+fn the_order_of_equal_nat_priorities_was_taken_for_certain() {
+    let table = |name: &str, to: &str| {
+        let base = r#""type":"nat","hook":"prerouting","prio":-100,"policy":"accept""#;
+        format!(
+            r#"{{"table":{{"family":"ip","name":"{name}","handle":1}}}},
+            {{"chain":{{"family":"ip","table":"{name}","name":"c","handle":1,{base}}}}},
+            {{"rule":{{"family":"ip","table":"{name}","chain":"c","handle":2,"expr":[{{"dnat":{{"addr":"{to}"}}}}]}}}}"#
+        )
+    };
+    let objects = format!("{},{}", table("a", "10.1.0.2"), table("b", "10.1.0.3"));
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(&listing(&objects)).expect("written");
+    let name = file.path().to_str().expect("a plain name");
+    let flow = "udp:10.0.0.2:40000->10.0.0.1:7000";
+    let mut args = vec!["explain", name, "--flow", flow, "--format", "json"];
+    args.extend(SMALL_HOST);
+    let output = run(&args);
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let report = &report["flows"][0];
+    let alternatives = report["alternatives"].as_array().expect("alternatives");
+    let first = &report["request"]["out"]["dst"];
+    assert!(
+        alternatives
+            .iter()
+            .any(|other| other["request"]["out"]["dst"] != *first),
+        "{report}"
+    );
+}
+
+#[test]
+fn the_length_of_a_udp_packet_stopped_at_its_ip_header() {
+    let left = r#"{"payload":{"protocol":"udp","field":"length"}}"#;
+    let rule = format!("{},{{\"accept\":null}}", test_of(left, "==", "80"));
+    let flow = "udp:10.0.0.2->10.0.0.1:5000";
+    let (status, report) = with_rules(INPUT_DROP, &[&rule], flow, &["--length", "100"]);
+    assert_eq!(
+        report["request"]["verdict"], "accept",
+        "{status:?} {report}"
+    );
+}
+
+#[test]
+fn link_local_sources_were_forwarded() {
+    let more = [
+        "--iface",
+        "eth0=2001:db8::1/64",
+        "--iface",
+        "eth1=2001:db8:1::1/64",
+    ];
+    let sysctl = [
+        "--sysctl",
+        "net.ipv6.conf.all.forwarding=1",
+        "--iif",
+        "eth0",
+    ];
+    let flow = "udp:[fe80::77]:4000->[2001:db8:1::2]:5000";
+    let (status, report) = with_rules(INPUT, &[], flow, &[&more[..], &sysctl].concat());
+    assert_eq!(status, Some(1));
+    assert_eq!(report["request"]["disposition"], "link-local-source");
+}
+
+#[test]
+fn multicast_of_this_host_wanted_a_route() {
+    let flow = "udp:10.0.0.1:5353->224.0.0.251:5353";
+    let routes = testdata("small/routes-that-drop/host/route.json");
+    let routes = ["--routes", routes.to_str().expect("a plain name")];
+    let (_, report) = with_rules(INPUT, &[], flow, &routes);
+    assert_eq!(report["request"]["disposition"], "transmitted", "{report}");
+    assert_eq!(report["request"]["out"]["oif"], "eth0");
+}
+
+#[test]
+fn the_ipv6_flow_label_was_taken_to_be_0() {
+    let left = r#"{"payload":{"protocol":"ip6","field":"flowlabel"}}"#;
+    let rule = format!("{},{DROP}", test_of(left, "==", "0"));
+    let more = ["--iface", "eth0=2001:db8::1/64"];
+    let flow = "udp:[2001:db8::2]:4000->[2001:db8::1]:5000";
+    let (status, report) = with_rules(INPUT, &[&rule], flow, &more);
+    assert_eq!(status, Some(4), "{report}");
+}
+
+#[test]
+fn one_unknown_had_two_answers() {
+    let left = r#"{"payload":{"base":"th","offset":16,"len":16}}"#;
+    let accept = |op| format!("{},{{\"accept\":null}}", test_of(left, op, "5"));
+    let rules = [accept("=="), accept("!=")];
+    let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
+    let (status, report) = with_rules(INPUT_DROP, &rules, "icmp:10.0.0.2->10.0.0.1", &[]);
+    assert_eq!(
+        report["request"]["verdict"], "accept",
+        "{status:?} {report}"
+    );
+}
+
+#[test]
+fn many_jumps_were_called_a_circle() {
+    let mut objects = vec![TABLE.to_owned()];
+    let chains = 14;
+    for chain in 0..chains {
+        objects.push(format!(
+            r#"{{"chain":{{"family":"ip","table":"t","name":"k{chain}","handle":{}}}}}"#,
+            chain + 10
+        ));
+    }
+    for chain in 0..chains {
+        let from = if chain == 0 {
+            "c".to_owned()
+        } else {
+            format!("k{}", chain - 1)
+        };
+        for n in 0..4 {
+            objects.push(format!(
+                r#"{{"rule":{{"family":"ip","table":"t","chain":"{from}","handle":{},"expr":[{{"jump":{{"target":"k{chain}"}}}}]}}}}"#,
+                100 + chain * 4 + n
+            ));
+        }
+    }
+    let output = explain_text(&listing(&objects.join(",")), &[]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(!out(&output).contains("circle"), "{}", err(&output));
+    assert!(out(&output).contains("more rules than are followed"));
+}
+
 // --- other commands ---
 
 #[test]
