@@ -148,9 +148,9 @@ pub(super) fn read(ruleset: Option<&str>, facts: &Facts) -> Result<Input, Failur
     let mut loaded = match load::recognise(&content) {
         Kind::NftText => {
             own_words = Some(content.clone());
-            let json = crate::nft_tool::convert(&content)
+            let converted = crate::nft_tool::convert(&content)
                 .map_err(|error| Failure::unreadable(anyhow!("{source}: {error}")))?;
-            load::load(&source, &json, &saves)
+            load::load_with_text(&source, &converted.json, converted.text, &saves)
         }
         _ => load::load(&source, &content, &saves),
     }
