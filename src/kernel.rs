@@ -14,6 +14,7 @@ pub mod side_by_side;
 pub mod sys;
 pub mod talk;
 pub mod trace;
+mod tracing;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
