@@ -600,7 +600,7 @@ impl<'w> Env<'_, 'w> {
         &mut self,
         set: &'w Set,
         fact: FactId,
-        candidates: Vec<(u128, u128, u32)>,
+        candidates: Vec<Candidate>,
     ) -> Result<Option<&'w Data>, Actual> {
         const MOST: usize = 32;
         let mut groups: Vec<(u32, Vec<(u128, u128)>)> = Vec::new();
@@ -659,7 +659,7 @@ impl<'w> Env<'_, 'w> {
         key: &Expr,
         id: SetId,
         observer: &mut O,
-    ) -> Option<(FactId, Vec<(u128, u128, u32)>)> {
+    ) -> Option<(FactId, Vec<Candidate>)> {
         let Expr::Concat(parts) = key else {
             return None;
         };
@@ -891,6 +891,9 @@ fn written_max(target: &Field) -> u128 {
         | Field::Opaque(_) => max_of(32),
     }
 }
+
+/// A range of the unknown part of a key, and the datum's position of the element it belongs to.
+type Candidate = (u128, u128, u32);
 
 /// Sorted and disjoint.
 fn union(ranges: impl Iterator<Item = (u128, u128)>) -> Ranges {

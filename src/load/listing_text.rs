@@ -65,7 +65,7 @@ fn read(text: &str) -> Told {
                 continue;
             };
             let declares = rest.starts_with("type ") && rest.contains(" hook ");
-            let devices = declares.then(|| devices(rest)).unwrap_or_default();
+            let devices = if declares { devices(rest) } else { Vec::new() };
             if !devices.is_empty() {
                 let key = (family.clone(), name.clone(), chain.clone());
                 told.devices.insert(key, devices);
