@@ -110,16 +110,18 @@ fn why(page: &mut Page, flow: &FlowReport, options: &Options) {
         row(page, label, text);
         label = "";
     }
-    let mut settled: Vec<&str> = Vec::new();
-    for (_, settle) in &questions {
-        if !settle.is_empty() && !settled.contains(settle) && settled.len() < FEW_QUESTIONS {
-            row(page, "settle", Text::plain(*settle));
-            settled.push(settle);
-        }
-    }
     if more > 0 {
         let text = format!("… and on {} more, see OTHER ENDINGS", more);
         row(page, "", Text::new(text, Style::Dim));
+    }
+    let mut label = "settle";
+    let mut settled: Vec<&str> = Vec::new();
+    for (_, settle) in &questions {
+        if !settle.is_empty() && !settled.contains(settle) && settled.len() < FEW_QUESTIONS {
+            row(page, label, Text::plain(*settle));
+            label = "";
+            settled.push(settle);
+        }
     }
     let mut text = Text::new(
         words::conversation_words(usual, &flow.request, flow.reply.as_ref()),
