@@ -6,7 +6,6 @@
 
 mod field;
 
-use crate::ruleset::protocol::payload_name;
 pub(crate) use field::{is_own_address, mark_for_routing, own_address_claim};
 
 use crate::conntrack::{CtRef, Entry};
@@ -14,10 +13,11 @@ use crate::host::{Host, Origin};
 use crate::logic::{Claim, FactId, Knowledge, Known, Ranges, Source, max_of};
 use crate::packet::Packet;
 use crate::ruleset::datatype::DataType;
-use crate::ruleset::set::{MAX_KEY, NO_DATUM};
+use crate::ruleset::protocol::payload_name;
+use crate::ruleset::set::{Element, MAX_KEY, NO_DATUM};
 use crate::ruleset::{
     BitOp, ChainId, CtKey, Data, Expr, Field, Gate, GateKind, Hook, Match, MetaKey, Nat, Op,
-    Operand, Reject, RuleId, Ruleset, SetId, Stmt, Target, UnknownId, Verdict,
+    Operand, Reject, RuleId, Ruleset, Set, SetId, Stmt, Target, UnknownId, Verdict,
 };
 
 /// An interface: a link of the host, or one that the input does not tell.
@@ -371,8 +371,46 @@ impl<'w> Env<'_, 'w> {
                 }
                 None => self.ask_match(test),
             },
-            Loaded::Unknown => self.ask_match(test),
+            Loaded::Unknown => match self.masked(test, lo, hi, observer) {
+                Some((fact, ranges)) => {
+                    let name = self.know.fact(fact).name.clone();
+                    let object = format!("{}-{}", ranges[0].0, ranges[0].1);
+                    let inside = self
+                        .know
+                        .test(fact, &ranges, || Claim::new(name, ("is", "is not"), object));
+                    if inside == (test.op == Op::Eq) {
+                        Ok(())
+                    } else {
+                        Err(Actual::Fact(fact))
+                    }
+                }
+                None => self.ask_match(test),
+            },
         }
+    }
+
+    /// A fact under a mask that keeps its first bits, compared with a value: the fact and the range that gives it.
+    fn masked<O: Observer>(
+        &mut self,
+        test: &Match,
+        lo: u128,
+        hi: u128,
+        observer: &mut O,
+    ) -> Option<(FactId, Ranges)> {
+        let Expr::Bitwise { of, mask, xor: 0 } = &test.left else {
+            return None;
+        };
+        if lo != hi || !matches!(test.op, Op::Eq | Op::Ne) {
+            return None;
+        }
+        let Loaded::Fact(fact) = self.load(of, observer) else {
+            return None;
+        };
+        let top = self.know.fact(fact).domain.last()?.1;
+        let all = u128::MAX >> top.leading_zeros();
+        let free = all & !mask;
+        let is_prefix = free & free.wrapping_add(1) == 0;
+        (is_prefix && lo & free == 0 && lo <= all).then(|| (fact, vec![(lo, lo | free)]))
     }
 
     /// A test on something that is not known at all.
@@ -423,13 +461,10 @@ impl<'w> Env<'_, 'w> {
                     .map(|(lo, hi, _)| (lo, hi))
                     .collect();
                 let name = self.know.fact(fact).name.clone();
-                let set_name = set
-                    .name
-                    .as_deref()
-                    .map_or("the set of the rule".to_string(), |n| format!("@{n}"));
+                let object = self.set_words(id);
                 let inside = set.catch_all.is_some()
                     || self.know.test(fact, &ranges, || {
-                        Claim::new(name.as_str(), ("is", "is not"), format!("in {set_name}"))
+                        Claim::new(name.as_str(), ("is", "is not"), object)
                     });
                 return if inside != inverted {
                     Ok(())
@@ -438,16 +473,27 @@ impl<'w> Env<'_, 'w> {
                 };
             }
             Err(Actual::Chosen) => {
-                let question = self.word_unknown(
-                    left,
-                    if inverted {
-                        ("is not", "is")
-                    } else {
-                        ("is", "is not")
-                    },
-                    "in its set",
-                );
-                return self.ask_open(question);
+                let inside = match self.one_unknown(left, id, observer) {
+                    Some((fact, candidates)) => {
+                        let ranges = union(candidates.iter().map(|&(lo, hi, _)| (lo, hi)));
+                        let name = self.know.fact(fact).name.clone();
+                        let object = self.set_words(id);
+                        set.catch_all.is_some()
+                            || self
+                                .know
+                                .test(fact, &ranges, || Claim::new(name, ("is", "is not"), object))
+                    }
+                    None => {
+                        let claim =
+                            Claim::new(describe(left), ("is", "is not"), self.set_words(id));
+                        self.ask_open(claim).is_ok()
+                    }
+                };
+                return if inside != inverted {
+                    Ok(())
+                } else {
+                    Err(Actual::Chosen)
+                };
             }
             Err(actual) => return Err(actual),
         };
@@ -526,26 +572,17 @@ impl<'w> Env<'_, 'w> {
         let set = ruleset.set(id);
         let len = match self.key(key, &mut values, observer) {
             Ok(len) => len,
-            Err(Actual::Fact(fact)) => {
-                // one element after the other: the first that the fact is said to be in
-                for (lo, hi, datum) in set.ranges() {
-                    let name = self.know.fact(fact).name.clone();
-                    let data_type = set.key.first().map_or(DataType::Integer, |c| c.data_type);
-                    if self.know.test(fact, &[(lo, hi)], || {
-                        word_test(&name, Op::Eq, lo, hi, data_type)
-                    }) {
-                        return Ok(set.datum(datum));
-                    }
-                }
-                return match set.catch_all {
-                    Some(datum) => Ok(set.datum(datum)),
-                    None => Err(Actual::Fact(fact)),
-                };
-            }
+            Err(Actual::Fact(fact)) => return self.pick(set, fact, set.ranges()),
             Err(Actual::Chosen) => {
+                if let Some((fact, candidates)) = self.one_unknown(key, id, observer) {
+                    return self.pick(set, fact, candidates);
+                }
                 // the key is unknown: which element it hits is too
-                let question =
-                    self.word_unknown(key, ("hits", "does not hit"), "one of its map's elements");
+                let place = match &set.name {
+                    Some(name) => format!("an element of @{name}"),
+                    None => format!("an element of the map of {}", self.place()),
+                };
+                let question = Claim::new(describe(key), ("hits", "does not hit"), place);
                 self.ask_open(question)?;
                 return Err(Actual::Chosen);
             }
@@ -554,6 +591,117 @@ impl<'w> Env<'_, 'w> {
         match self.find(id, &values[..len])? {
             Some(datum) => Ok(set.datum(datum)),
             None => Err(actual_of(&values[..len])),
+        }
+    }
+
+    /// Which datum a fact leads to: one after the other, the first that the fact is said to be in. Where there are too many,
+    /// only whether one is hit.
+    fn pick(
+        &mut self,
+        set: &'w Set,
+        fact: FactId,
+        candidates: Vec<Candidate>,
+    ) -> Result<Option<&'w Data>, Actual> {
+        const MOST: usize = 32;
+        let mut groups: Vec<(u32, Vec<(u128, u128)>)> = Vec::new();
+        for &(lo, hi, datum) in &candidates {
+            match groups.iter().position(|(of, _)| *of == datum) {
+                Some(at) => groups[at].1.push((lo, hi)),
+                None if groups.len() < MOST => groups.push((datum, vec![(lo, hi)])),
+                None => {
+                    let all = union(candidates.iter().map(|&(lo, hi, _)| (lo, hi)));
+                    let name = self.know.fact(fact).name.clone();
+                    let hit = self.know.test(fact, &all, || {
+                        Claim::new(name, ("hits", "does not hit"), "an element of the map")
+                    });
+                    return Err(if hit {
+                        Actual::Chosen
+                    } else {
+                        Actual::Fact(fact)
+                    });
+                }
+            }
+        }
+        let data_type = match set.key.as_slice() {
+            [one] => one.data_type,
+            _ => DataType::Integer,
+        };
+        for (datum, ranges) in groups {
+            let ranges = union(ranges.into_iter());
+            let name = self.know.fact(fact).name.clone();
+            let shown = |&(lo, hi): &(u128, u128)| {
+                if lo == hi {
+                    data_type.display(lo)
+                } else {
+                    format!("{}-{}", data_type.display(lo), data_type.display(hi))
+                }
+            };
+            let object = match ranges.as_slice() {
+                [] => continue,
+                [one] => shown(one),
+                [first, ..] => format!("one of {}, …", shown(first)),
+            };
+            let claim = || Claim::new(name, ("is", "is not"), object);
+            if self.know.test(fact, &ranges, claim) {
+                return Ok(set.datum(datum));
+            }
+        }
+        match set.catch_all {
+            Some(datum) => Ok(set.datum(datum)),
+            None => Err(Actual::Fact(fact)),
+        }
+    }
+
+    /// A key of which one component is a fact and all others are known: the fact, and the elements that fit the others,
+    /// with their range of that component.
+    fn one_unknown<O: Observer>(
+        &mut self,
+        key: &Expr,
+        id: SetId,
+        observer: &mut O,
+    ) -> Option<(FactId, Vec<Candidate>)> {
+        let Expr::Concat(parts) = key else {
+            return None;
+        };
+        let mut known = Vec::with_capacity(parts.len());
+        let mut unknown = None;
+        for part in parts.iter() {
+            let value = match self.load(part, observer) {
+                Loaded::Value(value) => Some(value),
+                Loaded::Fact(fact) => match self.know.single(fact) {
+                    Some(value) => Some(value),
+                    None if unknown.is_none() => {
+                        unknown = Some((known.len(), fact));
+                        None
+                    }
+                    None => return None,
+                },
+                Loaded::Absent | Loaded::Unknown => return None,
+            };
+            known.push(value);
+        }
+        let (at, fact) = unknown?;
+        let fits =
+            |element: &Element| {
+                element.key.len() == known.len()
+                    && element.key.iter().zip(&known).all(|((lo, hi), value)| {
+                        value.is_none_or(|value| *lo <= value && value <= *hi)
+                    })
+            };
+        let elements = self.world.ruleset.set(id).elements();
+        let candidates = elements
+            .iter()
+            .filter(|element| fits(element))
+            .map(|element| (element.key[at].0, element.key[at].1, element.datum))
+            .collect();
+        Some((fact, candidates))
+    }
+
+    /// `in @name`, or `in the set of RULE`.
+    fn set_words(&self, id: SetId) -> String {
+        match &self.world.ruleset.set(id).name {
+            Some(name) => format!("in @{name}"),
+            None => format!("in the set of {}", self.place()),
         }
     }
 
@@ -654,7 +802,7 @@ impl<'w> Env<'_, 'w> {
         let chain = self.world.ruleset.chain(rule.chain);
         let table = self.world.ruleset.table(chain.table);
         format!(
-            "{} {} {} #{}",
+            "{} {} {} {}",
             table.family, table.name, chain.name, rule.handle
         )
     }
@@ -742,6 +890,23 @@ fn written_max(target: &Field) -> u128 {
         | Field::Socket(_)
         | Field::Opaque(_) => max_of(32),
     }
+}
+
+/// A range of the unknown part of a key, and the datum's position of the element it belongs to.
+type Candidate = (u128, u128, u32);
+
+/// Sorted and disjoint.
+fn union(ranges: impl Iterator<Item = (u128, u128)>) -> Ranges {
+    let mut sorted: Ranges = ranges.collect();
+    sorted.sort_unstable();
+    let mut joined = Ranges::with_capacity(sorted.len());
+    for (lo, hi) in sorted {
+        match joined.last_mut() {
+            Some((_, end)) if lo <= end.saturating_add(1) => *end = hi.max(*end),
+            _ => joined.push((lo, hi)),
+        }
+    }
+    joined
 }
 
 fn map_value(loaded: Loaded, f: impl FnOnce(u128) -> u128) -> Loaded {

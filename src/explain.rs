@@ -77,6 +77,10 @@ pub enum QuestionError {
         name: String,
         known: String,
     },
+    #[error(
+        "`{flag}` is for packets that this host sends; this one comes in from outside: leave it out, or leave out the source"
+    )]
+    NotFromHere { flag: &'static str },
     #[error("`--in-port {port}`: not a port of bridge {bridge}; its ports are {known}")]
     NotAPort {
         port: String,
@@ -120,6 +124,15 @@ pub fn explain(
     let mut know = Knowledge::default();
     let mut given = Vec::new();
     let entrance = entrance(&mut host, question, &mut know, &mut given);
+    let sent_here = [
+        ("--oif", question.oif.is_some()),
+        ("--uid", question.uid.is_some()),
+    ];
+    if let Entrance::Iface(_) = entrance
+        && let Some((flag, _)) = sent_here.into_iter().find(|(_, given)| *given)
+    {
+        return Err(QuestionError::NotFromHere { flag });
+    }
     let in_port = question
         .in_port
         .as_deref()
