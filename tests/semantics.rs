@@ -727,11 +727,15 @@ fn check_by_kernel(lab: &mut Lab, facts: &Host, example: &Example) -> Result<(),
     let (loaded, answer) = by_engine(example).map_err(words)?;
     let (verified, listing) = by_kernel(lab, facts, example, &loaded, &answer).map_err(words)?;
     let kept = fs::read_to_string(example.listing()).map_err(|e| words(e.to_string()))?;
-    let same = plain_listing(&listing).map_err(words)? == plain_listing(&kept).map_err(words)?;
-    if !same && example.listing_by_hand.is_none() {
+    let now = plain_listing(&listing).map_err(words)?;
+    let kept = plain_listing(&kept).map_err(words)?;
+    if now != kept && example.listing_by_hand.is_none() {
+        let pretty = |value: &Value| format!("{value:#}").lines().map(String::from).collect();
+        let (kept, now): (Vec<String>, Vec<String>) = (pretty(&kept), pretty(&now));
         return Err(format!(
-            "  {} is not what nft lists; `UPDATE_SEMANTICS=1 cargo test --test semantics` writes it again\n",
-            shown(&example.listing())
+            "  {} is not what nft lists; `UPDATE_SEMANTICS=1 cargo test --test semantics` writes it again\n{}",
+            shown(&example.listing()),
+            difference(&kept, &now, "nft").unwrap_or_default()
         ));
     }
     let lines = kernel_lines(&loaded, facts, &verified, &example.expected);
@@ -765,7 +769,7 @@ fn write_listings() {
             continue;
         }
         let json = match nft_tool::convert(&example.ruleset) {
-            Ok(json) => json,
+            Ok(converted) => converted.json,
             Err(error) => {
                 let _ = writeln!(wrong, "{}: {error}", example.place());
                 continue;
