@@ -22,7 +22,7 @@ use crate::host::{AddressType, Host, LinkKind, Origin, TypeAnswer};
 use crate::logic::{Claim, Knowledge, Known, Source, max_of};
 use crate::packet::{self, Packet, proto};
 use crate::ruleset::datatype::{DataType, ifname_value};
-use crate::ruleset::{ChainId, ChainType, Hook, Ruleset};
+use crate::ruleset::{ChainId, ChainType, Hook, Policy, Ruleset};
 
 use step::{AssumedField, Disposition, Outcome, PacketView, Path, Point, Step, StepKind, Walked};
 
@@ -152,7 +152,7 @@ pub fn link_values(host: &Host) -> Vec<u128> {
 }
 
 /// How many rules a walk looks at before it gives up: each is a step that is kept.
-const BUDGET: u32 = 500_000;
+const BUDGET: u32 = 250_000;
 
 pub(crate) struct Walker<'w, R> {
     world: World<'w>,
@@ -352,7 +352,16 @@ impl<'w, R: Record> Walker<'w, R> {
 
     fn runs_before(&mut self, first: ChainId, second: ChainId) -> bool {
         let ruleset = self.world.ruleset;
-        if ruleset.chain(first).table == ruleset.chain(second).table {
+        let idle = |id: ChainId| {
+            let chain = ruleset.chain(id);
+            let accepts = chain
+                .base
+                .as_ref()
+                .is_none_or(|b| b.policy == Policy::Accept);
+            chain.rules.is_empty() && accepts
+        };
+        if ruleset.chain(first).table == ruleset.chain(second).table || idle(first) || idle(second)
+        {
             return true;
         }
         let words = |id: ChainId| {

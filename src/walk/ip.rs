@@ -3,7 +3,8 @@
 
 use std::net::IpAddr;
 
-use crate::eval::{Iface, Pf, Skb};
+use crate::conntrack::{CtRef, status};
+use crate::eval::{Iface, Pf, Skb, own_address_claim};
 use crate::host::{FoundRoute, IpFamily, RouteAnswer, RouteQuery, RouteType};
 use crate::logic::{Claim, FactId, Known, Source};
 use crate::ruleset::Hook;
@@ -117,6 +118,9 @@ impl<R: Record> Walker<'_, R> {
             }
             RouteAnswer::Unknown { .. } => return self.route_unknown(skb, dst),
         };
+        if self.is_peer(dst) && self.is_guess(&route) {
+            return self.route_unknown(skb, dst);
+        }
         if self.host().may_be_own(&route) && !self.is_peer(dst) && self.is_own(skb, dst) {
             self.routed(skb, RoutingDecision::Local, None, false);
             return Ok(Decision::Input);
@@ -163,7 +167,24 @@ impl<R: Record> Walker<'_, R> {
 
     /// Whether an address is one of this host, where the input does not say it.
     fn is_own(&mut self, skb: &Skb, address: IpAddr) -> bool {
+        let translated = matches!(skb.ct, CtRef::Tracked(_))
+            && self
+                .entries
+                .get(skb.entry)
+                .is_some_and(|entry| entry.status & status::DST_NAT != 0);
+        if translated {
+            let settle =
+                "say `--local ADDR` when it is; a translation to this host is usually a redirect";
+            return self
+                .know
+                .ask(own_address_claim(address), settle, Source::Default, false);
+        }
         crate::eval::is_own_address(self.world.host, &mut self.know, address, skb.iif)
+    }
+
+    /// True for a way to everything else that nobody gave.
+    fn is_guess(&self, route: &FoundRoute) -> bool {
+        route.prefix.prefix_len() == 0 && matches!(route.origin, crate::host::Origin::Inferred(_))
     }
 
     /// True for the sender of the request, who is answered now.
@@ -516,6 +537,12 @@ impl<R: Record> Walker<'_, R> {
                 };
                 skb.oif = Some(oif);
                 self.routed(skb, RoutingDecision::Output, None, again);
+                Ok(())
+            }
+            RouteAnswer::Found(route) if self.is_peer(dst) && self.is_guess(&route) => {
+                skb.oif = self.peer.map(|(_, oif)| oif);
+                let words = Some("back by the interface that the request came by".to_string());
+                self.routed(skb, RoutingDecision::Output, words, again);
                 Ok(())
             }
             RouteAnswer::Found(route)

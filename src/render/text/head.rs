@@ -99,7 +99,7 @@ fn why(page: &mut Page, flow: &FlowReport, options: &Options) {
     }
     let more = questions.len().saturating_sub(FEW_QUESTIONS);
     let mut label = "why";
-    for (question, settle) in questions.iter().take(FEW_QUESTIONS) {
+    for (question, _) in questions.iter().take(FEW_QUESTIONS) {
         let lead = if label == "why" {
             "it depends on whether "
         } else {
@@ -108,10 +108,14 @@ fn why(page: &mut Page, flow: &FlowReport, options: &Options) {
         let mut text = Text::plain(lead);
         text.push(*question, Style::Plain);
         row(page, label, text);
-        if !settle.is_empty() {
-            row(page, "settle", Text::plain(*settle));
-        }
         label = "";
+    }
+    let mut settled: Vec<&str> = Vec::new();
+    for (_, settle) in &questions {
+        if !settle.is_empty() && !settled.contains(settle) && settled.len() < FEW_QUESTIONS {
+            row(page, "settle", Text::plain(*settle));
+            settled.push(settle);
+        }
     }
     if more > 0 {
         let text = format!("… and on {} more, see OTHER ENDINGS", more);
