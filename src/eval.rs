@@ -243,14 +243,18 @@ impl<'w> Env<'_, 'w> {
                         actual: Actual::Chosen,
                     }
                 }
-                Stmt::SetUpdate { key, .. } => {
+                Stmt::SetUpdate { set, delete, key } => {
                     let mut values = [0u128; MAX_KEY];
                     match self.key(key, &mut values, observer) {
                         Err(actual @ Actual::Absent) => RuleEnd::NoMatch {
                             statement: position,
                             actual,
                         },
-                        _ => continue,
+                        Ok(len) => {
+                            self.set_updated(*set, *delete, &values[..len]);
+                            continue;
+                        }
+                        Err(_) => continue,
                     }
                 }
                 Stmt::Dup | Stmt::FlowOffload { .. } | Stmt::NoEffect(_) => continue,
@@ -527,27 +531,7 @@ impl<'w> Env<'_, 'w> {
             }
         }
         if set.volatile {
-            let name = set.name.as_deref().unwrap_or("anonymous");
-            let shown = || set.display_key(key);
-            let (question, because) = if found.is_some() {
-                (
-                    Claim::new(
-                        format!("element {} of set {name}", shown()),
-                        ("is", "is not"),
-                        "still there",
-                    ),
-                    "its elements expire or change with traffic; the listing is a moment's picture",
-                )
-            } else {
-                (
-                    Claim::new(
-                        format!("set {name}"),
-                        ("has not", "has"),
-                        format!("got the element {} since the listing", shown()),
-                    ),
-                    "packets or programs add to it; the listing is a moment's picture",
-                )
-            };
+            let (question, because) = as_listed(set, key, found.is_some());
             let as_listed = self.know.ask(question, because, Source::Default, true);
             if !as_listed {
                 return Ok(if found.is_some() {
@@ -558,6 +542,18 @@ impl<'w> Env<'_, 'w> {
             }
         }
         Ok(found)
+    }
+
+    /// From now on the set has, or has not, an element (`nft_dynset_eval`; docs/semantics/sets.md). Of maps the data would
+    /// have to be known as well.
+    fn set_updated(&mut self, id: SetId, delete: bool, key: &[u128]) {
+        let set = self.world.ruleset.set(id);
+        if !set.volatile || set.data_kind.is_some() {
+            return;
+        }
+        let listed = set.find(key).is_some();
+        let (claim, _) = as_listed(set, key, listed);
+        self.know.presume(claim, listed != delete);
     }
 
     /// Map look-up: the datum, or why there is none.
@@ -1033,4 +1029,29 @@ pub fn ct_name(key: CtKey) -> &'static str {
 /// True for keys whose value never changes along a path and that only the packet's sender knows.
 pub fn is_sender_fact(key: MetaKey) -> bool {
     matches!(key, MetaKey::Skuid | MetaKey::Skgid | MetaKey::Cgroup)
+}
+
+/// Whether a set that changes has an element, or has it not, as its listing says; and why that may be otherwise.
+fn as_listed(set: &Set, key: &[u128], listed: bool) -> (Claim, &'static str) {
+    let name = set.name.as_deref().unwrap_or("anonymous");
+    let key = set.display_key(key);
+    if listed {
+        (
+            Claim::new(
+                format!("element {key} of set {name}"),
+                ("is", "is not"),
+                "still there",
+            ),
+            "its elements expire or change with traffic; the listing is a moment's picture",
+        )
+    } else {
+        (
+            Claim::new(
+                format!("set {name}"),
+                ("has not", "has"),
+                format!("got the element {key} since the listing"),
+            ),
+            "packets or programs add to it; the listing is a moment's picture",
+        )
+    }
 }

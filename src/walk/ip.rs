@@ -7,7 +7,7 @@ use crate::conntrack::{CtRef, status};
 use crate::eval::{Iface, Pf, Skb, own_address_claim};
 use crate::host::{FoundRoute, IpFamily, RouteAnswer, RouteQuery, RouteType};
 use crate::logic::{Claim, FactId, Known, Source};
-use crate::ruleset::{ChainType, Hook};
+use crate::ruleset::Hook;
 
 use super::step::{BridgeStep, Disposition, HostDrop, RoutingDecision, RoutingStep, StepKind};
 use super::{Ended, Record, Walker};
@@ -457,8 +457,7 @@ impl<R: Record> Walker<'_, R> {
         if let Err(ended) = self.route_output(skb, false) {
             return ended;
         }
-        let dst = skb.packet.dst();
-        if let Err(ended) = self.output_hooks(skb, pf, dst) {
+        if let Err(ended) = self.output_hooks(skb, pf) {
             return ended;
         }
         if let Err(ended) = self.run_all(skb, pf, Hook::Postrouting) {
@@ -467,30 +466,22 @@ impl<R: Record> Walker<'_, R> {
         self.transmit(skb, Disposition::Transmitted)
     }
 
-    /// The output hook; what changes the route takes effect behind it, its later chains still see the old device.
-    fn output_hooks(&mut self, skb: &mut Skb, pf: Pf, dst: Known<IpAddr>) -> Result<(), Ended> {
-        let (mark, tos, src) = (skb.mark, skb.packet.tos(), skb.packet.src());
+    /// The output hook. Its chains see the device of the first route to the end of it, whatever was looked up again.
+    fn output_hooks(&mut self, skb: &mut Skb, pf: Pf) -> Result<(), Ended> {
         self.run_all(skb, pf, Hook::Output)?;
-        let routed_by_chain =
-            self.hooks
-                .stage(pf, Hook::Output)
-                .iter()
-                .any(|slot| match slot.work {
-                    crate::hooks::Work::Chain(id) => self
-                        .ruleset()
-                        .chain(id)
-                        .base
-                        .as_ref()
-                        .is_some_and(|b| b.kind == ChainType::Route),
-                    _ => false,
-                });
-        let changed = skb.packet.dst() != dst
-            || routed_by_chain
-                && (skb.mark != mark || skb.packet.tos() != tos || skb.packet.src() != src);
-        if changed {
-            self.route_output(skb, true)?;
+        if let Some(oif) = self.routed_again.take() {
+            skb.oif = oif;
         }
         Ok(())
+    }
+
+    /// `ip_route_me_harder`: nat changed the destination (`nf_nat_ipv4_local_fn`), or a chain of type route what a route
+    /// depends on (`nf_route_table_hook4`). What other chains change has no part in it (docs/semantics/routing.md).
+    pub(super) fn route_again(&mut self, skb: &mut Skb) -> Result<(), Ended> {
+        let first = skb.oif;
+        let found = self.route_output(skb, true);
+        self.routed_again = Some(std::mem::replace(&mut skb.oif, first));
+        found
     }
 
     /// `ip_route_output_flow`, and `ip_route_me_harder` when `again`.
