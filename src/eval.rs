@@ -6,7 +6,6 @@
 
 mod field;
 
-use crate::ruleset::protocol::payload_name;
 pub(crate) use field::{is_own_address, mark_for_routing, own_address_claim};
 
 use crate::conntrack::{CtRef, Entry};
@@ -14,10 +13,11 @@ use crate::host::{Host, Origin};
 use crate::logic::{Claim, FactId, Knowledge, Known, Ranges, Source, max_of};
 use crate::packet::Packet;
 use crate::ruleset::datatype::DataType;
-use crate::ruleset::set::{MAX_KEY, NO_DATUM};
+use crate::ruleset::protocol::payload_name;
+use crate::ruleset::set::{Element, MAX_KEY, NO_DATUM};
 use crate::ruleset::{
     BitOp, ChainId, CtKey, Data, Expr, Field, Gate, GateKind, Hook, Match, MetaKey, Nat, Op,
-    Operand, Reject, RuleId, Ruleset, SetId, Stmt, Target, UnknownId, Verdict,
+    Operand, Reject, RuleId, Ruleset, Set, SetId, Stmt, Target, UnknownId, Verdict,
 };
 
 /// An interface: a link of the host, or one that the input does not tell.
@@ -243,14 +243,18 @@ impl<'w> Env<'_, 'w> {
                         actual: Actual::Chosen,
                     }
                 }
-                Stmt::SetUpdate { key, .. } => {
+                Stmt::SetUpdate { set, delete, key } => {
                     let mut values = [0u128; MAX_KEY];
                     match self.key(key, &mut values, observer) {
                         Err(actual @ Actual::Absent) => RuleEnd::NoMatch {
                             statement: position,
                             actual,
                         },
-                        _ => continue,
+                        Ok(len) => {
+                            self.set_updated(*set, *delete, &values[..len]);
+                            continue;
+                        }
+                        Err(_) => continue,
                     }
                 }
                 Stmt::Dup | Stmt::FlowOffload { .. } | Stmt::NoEffect(_) => continue,
@@ -371,8 +375,46 @@ impl<'w> Env<'_, 'w> {
                 }
                 None => self.ask_match(test),
             },
-            Loaded::Unknown => self.ask_match(test),
+            Loaded::Unknown => match self.masked(test, lo, hi, observer) {
+                Some((fact, ranges)) => {
+                    let name = self.know.fact(fact).name.clone();
+                    let object = format!("{}-{}", ranges[0].0, ranges[0].1);
+                    let inside = self
+                        .know
+                        .test(fact, &ranges, || Claim::new(name, ("is", "is not"), object));
+                    if inside == (test.op == Op::Eq) {
+                        Ok(())
+                    } else {
+                        Err(Actual::Fact(fact))
+                    }
+                }
+                None => self.ask_match(test),
+            },
         }
+    }
+
+    /// A fact under a mask that keeps its first bits, compared with a value: the fact and the range that gives it.
+    fn masked<O: Observer>(
+        &mut self,
+        test: &Match,
+        lo: u128,
+        hi: u128,
+        observer: &mut O,
+    ) -> Option<(FactId, Ranges)> {
+        let Expr::Bitwise { of, mask, xor: 0 } = &test.left else {
+            return None;
+        };
+        if lo != hi || !matches!(test.op, Op::Eq | Op::Ne) {
+            return None;
+        }
+        let Loaded::Fact(fact) = self.load(of, observer) else {
+            return None;
+        };
+        let top = self.know.fact(fact).domain.last()?.1;
+        let all = u128::MAX >> top.leading_zeros();
+        let free = all & !mask;
+        let is_prefix = free & free.wrapping_add(1) == 0;
+        (is_prefix && lo & free == 0 && lo <= all).then(|| (fact, vec![(lo, lo | free)]))
     }
 
     /// A test on something that is not known at all.
@@ -423,13 +465,10 @@ impl<'w> Env<'_, 'w> {
                     .map(|(lo, hi, _)| (lo, hi))
                     .collect();
                 let name = self.know.fact(fact).name.clone();
-                let set_name = set
-                    .name
-                    .as_deref()
-                    .map_or("the set of the rule".to_string(), |n| format!("@{n}"));
+                let object = self.set_words(id);
                 let inside = set.catch_all.is_some()
                     || self.know.test(fact, &ranges, || {
-                        Claim::new(name.as_str(), ("is", "is not"), format!("in {set_name}"))
+                        Claim::new(name.as_str(), ("is", "is not"), object)
                     });
                 return if inside != inverted {
                     Ok(())
@@ -438,16 +477,27 @@ impl<'w> Env<'_, 'w> {
                 };
             }
             Err(Actual::Chosen) => {
-                let question = self.word_unknown(
-                    left,
-                    if inverted {
-                        ("is not", "is")
-                    } else {
-                        ("is", "is not")
-                    },
-                    "in its set",
-                );
-                return self.ask_open(question);
+                let inside = match self.one_unknown(left, id, observer) {
+                    Some((fact, candidates)) => {
+                        let ranges = union(candidates.iter().map(|&(lo, hi, _)| (lo, hi)));
+                        let name = self.know.fact(fact).name.clone();
+                        let object = self.set_words(id);
+                        set.catch_all.is_some()
+                            || self
+                                .know
+                                .test(fact, &ranges, || Claim::new(name, ("is", "is not"), object))
+                    }
+                    None => {
+                        let claim =
+                            Claim::new(describe(left), ("is", "is not"), self.set_words(id));
+                        self.ask_open(claim).is_ok()
+                    }
+                };
+                return if inside != inverted {
+                    Ok(())
+                } else {
+                    Err(Actual::Chosen)
+                };
             }
             Err(actual) => return Err(actual),
         };
@@ -481,27 +531,7 @@ impl<'w> Env<'_, 'w> {
             }
         }
         if set.volatile {
-            let name = set.name.as_deref().unwrap_or("anonymous");
-            let shown = || set.display_key(key);
-            let (question, because) = if found.is_some() {
-                (
-                    Claim::new(
-                        format!("element {} of set {name}", shown()),
-                        ("is", "is not"),
-                        "still there",
-                    ),
-                    "its elements expire or change with traffic; the listing is a moment's picture",
-                )
-            } else {
-                (
-                    Claim::new(
-                        format!("set {name}"),
-                        ("has not", "has"),
-                        format!("got the element {} since the listing", shown()),
-                    ),
-                    "packets or programs add to it; the listing is a moment's picture",
-                )
-            };
+            let (question, because) = as_listed(set, key, found.is_some());
             let as_listed = self.know.ask(question, because, Source::Default, true);
             if !as_listed {
                 return Ok(if found.is_some() {
@@ -512,6 +542,18 @@ impl<'w> Env<'_, 'w> {
             }
         }
         Ok(found)
+    }
+
+    /// From now on the set has, or has not, an element (`nft_dynset_eval`; docs/semantics/sets.md). Of maps the data would
+    /// have to be known as well.
+    fn set_updated(&mut self, id: SetId, delete: bool, key: &[u128]) {
+        let set = self.world.ruleset.set(id);
+        if !set.volatile || set.data_kind.is_some() {
+            return;
+        }
+        let listed = set.find(key).is_some();
+        let (claim, _) = as_listed(set, key, listed);
+        self.know.presume(claim, listed != delete);
     }
 
     /// Map look-up: the datum, or why there is none.
@@ -526,26 +568,17 @@ impl<'w> Env<'_, 'w> {
         let set = ruleset.set(id);
         let len = match self.key(key, &mut values, observer) {
             Ok(len) => len,
-            Err(Actual::Fact(fact)) => {
-                // one element after the other: the first that the fact is said to be in
-                for (lo, hi, datum) in set.ranges() {
-                    let name = self.know.fact(fact).name.clone();
-                    let data_type = set.key.first().map_or(DataType::Integer, |c| c.data_type);
-                    if self.know.test(fact, &[(lo, hi)], || {
-                        word_test(&name, Op::Eq, lo, hi, data_type)
-                    }) {
-                        return Ok(set.datum(datum));
-                    }
-                }
-                return match set.catch_all {
-                    Some(datum) => Ok(set.datum(datum)),
-                    None => Err(Actual::Fact(fact)),
-                };
-            }
+            Err(Actual::Fact(fact)) => return self.pick(set, fact, set.ranges()),
             Err(Actual::Chosen) => {
+                if let Some((fact, candidates)) = self.one_unknown(key, id, observer) {
+                    return self.pick(set, fact, candidates);
+                }
                 // the key is unknown: which element it hits is too
-                let question =
-                    self.word_unknown(key, ("hits", "does not hit"), "one of its map's elements");
+                let place = match &set.name {
+                    Some(name) => format!("an element of @{name}"),
+                    None => format!("an element of the map of {}", self.place()),
+                };
+                let question = Claim::new(describe(key), ("hits", "does not hit"), place);
                 self.ask_open(question)?;
                 return Err(Actual::Chosen);
             }
@@ -554,6 +587,117 @@ impl<'w> Env<'_, 'w> {
         match self.find(id, &values[..len])? {
             Some(datum) => Ok(set.datum(datum)),
             None => Err(actual_of(&values[..len])),
+        }
+    }
+
+    /// Which datum a fact leads to: one after the other, the first that the fact is said to be in. Where there are too many,
+    /// only whether one is hit.
+    fn pick(
+        &mut self,
+        set: &'w Set,
+        fact: FactId,
+        candidates: Vec<Candidate>,
+    ) -> Result<Option<&'w Data>, Actual> {
+        const MOST: usize = 32;
+        let mut groups: Vec<(u32, Vec<(u128, u128)>)> = Vec::new();
+        for &(lo, hi, datum) in &candidates {
+            match groups.iter().position(|(of, _)| *of == datum) {
+                Some(at) => groups[at].1.push((lo, hi)),
+                None if groups.len() < MOST => groups.push((datum, vec![(lo, hi)])),
+                None => {
+                    let all = union(candidates.iter().map(|&(lo, hi, _)| (lo, hi)));
+                    let name = self.know.fact(fact).name.clone();
+                    let hit = self.know.test(fact, &all, || {
+                        Claim::new(name, ("hits", "does not hit"), "an element of the map")
+                    });
+                    return Err(if hit {
+                        Actual::Chosen
+                    } else {
+                        Actual::Fact(fact)
+                    });
+                }
+            }
+        }
+        let data_type = match set.key.as_slice() {
+            [one] => one.data_type,
+            _ => DataType::Integer,
+        };
+        for (datum, ranges) in groups {
+            let ranges = union(ranges.into_iter());
+            let name = self.know.fact(fact).name.clone();
+            let shown = |&(lo, hi): &(u128, u128)| {
+                if lo == hi {
+                    data_type.display(lo)
+                } else {
+                    format!("{}-{}", data_type.display(lo), data_type.display(hi))
+                }
+            };
+            let object = match ranges.as_slice() {
+                [] => continue,
+                [one] => shown(one),
+                [first, ..] => format!("one of {}, …", shown(first)),
+            };
+            let claim = || Claim::new(name, ("is", "is not"), object);
+            if self.know.test(fact, &ranges, claim) {
+                return Ok(set.datum(datum));
+            }
+        }
+        match set.catch_all {
+            Some(datum) => Ok(set.datum(datum)),
+            None => Err(Actual::Fact(fact)),
+        }
+    }
+
+    /// A key of which one component is a fact and all others are known: the fact, and the elements that fit the others,
+    /// with their range of that component.
+    fn one_unknown<O: Observer>(
+        &mut self,
+        key: &Expr,
+        id: SetId,
+        observer: &mut O,
+    ) -> Option<(FactId, Vec<Candidate>)> {
+        let Expr::Concat(parts) = key else {
+            return None;
+        };
+        let mut known = Vec::with_capacity(parts.len());
+        let mut unknown = None;
+        for part in parts.iter() {
+            let value = match self.load(part, observer) {
+                Loaded::Value(value) => Some(value),
+                Loaded::Fact(fact) => match self.know.single(fact) {
+                    Some(value) => Some(value),
+                    None if unknown.is_none() => {
+                        unknown = Some((known.len(), fact));
+                        None
+                    }
+                    None => return None,
+                },
+                Loaded::Absent | Loaded::Unknown => return None,
+            };
+            known.push(value);
+        }
+        let (at, fact) = unknown?;
+        let fits =
+            |element: &Element| {
+                element.key.len() == known.len()
+                    && element.key.iter().zip(&known).all(|((lo, hi), value)| {
+                        value.is_none_or(|value| *lo <= value && value <= *hi)
+                    })
+            };
+        let elements = self.world.ruleset.set(id).elements();
+        let candidates = elements
+            .iter()
+            .filter(|element| fits(element))
+            .map(|element| (element.key[at].0, element.key[at].1, element.datum))
+            .collect();
+        Some((fact, candidates))
+    }
+
+    /// `in @name`, or `in the set of RULE`.
+    fn set_words(&self, id: SetId) -> String {
+        match &self.world.ruleset.set(id).name {
+            Some(name) => format!("in @{name}"),
+            None => format!("in the set of {}", self.place()),
         }
     }
 
@@ -654,7 +798,7 @@ impl<'w> Env<'_, 'w> {
         let chain = self.world.ruleset.chain(rule.chain);
         let table = self.world.ruleset.table(chain.table);
         format!(
-            "{} {} {} #{}",
+            "{} {} {} {}",
             table.family, table.name, chain.name, rule.handle
         )
     }
@@ -742,6 +886,23 @@ fn written_max(target: &Field) -> u128 {
         | Field::Socket(_)
         | Field::Opaque(_) => max_of(32),
     }
+}
+
+/// A range of the unknown part of a key, and the datum's position of the element it belongs to.
+type Candidate = (u128, u128, u32);
+
+/// Sorted and disjoint.
+fn union(ranges: impl Iterator<Item = (u128, u128)>) -> Ranges {
+    let mut sorted: Ranges = ranges.collect();
+    sorted.sort_unstable();
+    let mut joined = Ranges::with_capacity(sorted.len());
+    for (lo, hi) in sorted {
+        match joined.last_mut() {
+            Some((_, end)) if lo <= end.saturating_add(1) => *end = hi.max(*end),
+            _ => joined.push((lo, hi)),
+        }
+    }
+    joined
 }
 
 fn map_value(loaded: Loaded, f: impl FnOnce(u128) -> u128) -> Loaded {
@@ -868,4 +1029,29 @@ pub fn ct_name(key: CtKey) -> &'static str {
 /// True for keys whose value never changes along a path and that only the packet's sender knows.
 pub fn is_sender_fact(key: MetaKey) -> bool {
     matches!(key, MetaKey::Skuid | MetaKey::Skgid | MetaKey::Cgroup)
+}
+
+/// Whether a set that changes has an element, or has it not, as its listing says; and why that may be otherwise.
+fn as_listed(set: &Set, key: &[u128], listed: bool) -> (Claim, &'static str) {
+    let name = set.name.as_deref().unwrap_or("anonymous");
+    let key = set.display_key(key);
+    if listed {
+        (
+            Claim::new(
+                format!("element {key} of set {name}"),
+                ("is", "is not"),
+                "still there",
+            ),
+            "its elements expire or change with traffic; the listing is a moment's picture",
+        )
+    } else {
+        (
+            Claim::new(
+                format!("set {name}"),
+                ("has not", "has"),
+                format!("got the element {key} since the listing"),
+            ),
+            "packets or programs add to it; the listing is a moment's picture",
+        )
+    }
 }

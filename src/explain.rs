@@ -10,12 +10,12 @@ use crate::host::{
 };
 use crate::infer::infer;
 use crate::load::Loaded;
-use crate::logic::{Knowledge, Known, max_of, subtract};
+use crate::logic::{Choice, Claim, Knowledge, Known, Source, max_of, subtract};
 use crate::packet::{Spec, proto};
 use crate::report::build::{self, Sources, protocol_name};
 use crate::report::{Assumption, FlowInfo, FlowReport};
 use crate::ruleset::datatype::ifname_value;
-use crate::walk::explore::{Explored, explore};
+use crate::walk::explore::{Alternative, Explored, explore};
 use crate::walk::{Entrance, GivenState, Probe, link_values};
 
 /// A flow and what refines its first packet.
@@ -77,6 +77,10 @@ pub enum QuestionError {
         name: String,
         known: String,
     },
+    #[error(
+        "`{flag}` is for packets that this host sends; this one comes in from outside: leave it out, or leave out the source"
+    )]
+    NotFromHere { flag: &'static str },
     #[error("`--in-port {port}`: not a port of bridge {bridge}; its ports are {known}")]
     NotAPort {
         port: String,
@@ -120,6 +124,15 @@ pub fn explain(
     let mut know = Knowledge::default();
     let mut given = Vec::new();
     let entrance = entrance(&mut host, question, &mut know, &mut given);
+    let sent_here = [
+        ("--oif", question.oif.is_some()),
+        ("--uid", question.uid.is_some()),
+    ];
+    if let Entrance::Iface(_) = entrance
+        && let Some((flag, _)) = sent_here.into_iter().find(|(_, given)| *given)
+    {
+        return Err(QuestionError::NotFromHere { flag });
+    }
     let in_port = question
         .in_port
         .as_deref()
@@ -179,7 +192,12 @@ pub fn explain(
         host: &host,
         link_values: &values,
     };
-    let explored = explore(world, hooks, &probe, &know);
+    let mut explored = explore(world, hooks, &probe, &know);
+    if let Some(other) = elsewhere(world, hooks, question, &probe, &know)
+        && other.walked.outcome() != explored.primary.outcome()
+    {
+        explored.alternatives.push(other);
+    }
     let info = FlowInfo {
         text: flow.to_string(),
         proto: flow.proto,
@@ -209,6 +227,55 @@ pub fn explain(
         report,
         explored,
         host,
+    })
+}
+
+/// The walk of a packet that enters by another interface than the one that was worked out for want of routes.
+fn elsewhere(
+    world: World<'_>,
+    hooks: &Hooks,
+    question: &Question,
+    probe: &Probe,
+    know: &Knowledge,
+) -> Option<Alternative> {
+    let (None, Some(src)) = (&question.iif, question.flow.src) else {
+        return None;
+    };
+    let Entrance::Iface(Iface::Link(at)) = probe.entrance else {
+        return None;
+    };
+    let RouteAnswer::Found(back) = world.host.route(&RouteQuery::to(src)) else {
+        return None;
+    };
+    if back.prefix.prefix_len() != 0 || !matches!(back.origin, Origin::Inferred(_)) {
+        return None;
+    }
+    let name = world.host.links[at as usize].name.clone();
+    let taken = ifname_value(&name)?;
+    let mut know = know.clone();
+    let settle = "say it with `--iif NAME`, or give the routes with a snapshot";
+    let domain = subtract(&[(1, max_of(128))], &[(taken, taken)]);
+    let fact = know.add("the incoming interface", settle, domain);
+    let probe = Probe {
+        entrance: Entrance::Iface(Iface::Fact(fact)),
+        ..probe.clone()
+    };
+    let explored = explore(world, hooks, &probe, &know);
+    let claim = Claim::new(
+        "the packet",
+        ("enters", "does not enter"),
+        format!("by {name}"),
+    );
+    Some(Alternative {
+        walked: explored.primary,
+        knowledge: explored.knowledge,
+        when: vec![Choice {
+            claim,
+            holds: false,
+            usual: true,
+            because: settle.into(),
+            source: Source::Open,
+        }],
     })
 }
 

@@ -32,7 +32,15 @@ fn svg_by(program: &str, dot: &str) -> Result<String, GraphvizError> {
         .stderr(Stdio::piped())
         .spawn();
     let mut child = match child {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Err(GraphvizError::Missing),
+        // a folder of PATH that may not be read hides that the program is in none of them
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::NotFound | ErrorKind::PermissionDenied
+            ) =>
+        {
+            return Err(GraphvizError::Missing);
+        }
         child => child?,
     };
     // Written from a thread of its own, so that neither side waits for the other.

@@ -296,9 +296,14 @@ fn looks_like_bridge(name: &str) -> bool {
 
 /// Interfaces that belong to containers, tunnels of overlays, or are no way to the outside.
 fn inner(name: &str) -> bool {
-    looks_like_bridge(name)
+    // a bridge of Docker's networks has twelve hex digits; `br-lan` is a router's own
+    let network = name
+        .strip_prefix("br-")
+        .is_some_and(|rest| rest.len() == 12 && rest.chars().all(|c| c.is_ascii_hexdigit()));
+    network
         || [
-            "veth", "vnet", "tap", "cali", "flannel", "cilium", "kube", "lxc",
+            "docker", "virbr", "lxcbr", "lxdbr", "podman", "cni", "veth", "vnet", "tap", "cali",
+            "flannel", "cilium", "kube", "lxc",
         ]
         .iter()
         .any(|stem| name.starts_with(stem))

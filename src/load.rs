@@ -2,6 +2,7 @@
 
 pub mod bundle;
 pub mod ip_json;
+mod listing_text;
 pub mod lower;
 pub mod sysctl;
 
@@ -220,16 +221,33 @@ fn named(diagnostics: Vec<Diagnostic>, source: &str) -> impl Iterator<Item = Dia
     })
 }
 
+/// Reads the JSON of a listing together with its text, which has what old versions of nft leave out of the JSON.
+pub fn load_with_text(
+    source: &str,
+    json: &str,
+    text: String,
+    saves: &[SaveText],
+) -> Result<Loaded, LoadError> {
+    let bundle = Bundle {
+        ruleset_text: Some(text),
+        ..Bundle::default()
+    };
+    listing(source, json, saves, bundle)
+}
+
 fn listing(
     source: &str,
     text: &str,
     saves: &[SaveText],
     bundle: Bundle,
 ) -> Result<Loaded, LoadError> {
-    let (document, notes) = json::read(text).map_err(|error| LoadError::Json {
+    let (mut document, notes) = json::read(text).map_err(|error| LoadError::Json {
         source_name: source.into(),
         error,
     })?;
+    if let Some(text) = &bundle.ruleset_text {
+        listing_text::complete(&mut document, text);
+    }
     let mut diagnostics: Vec<Diagnostic> = notes
         .iter()
         .map(|note| Diagnostic::note(source, note.to_string()))

@@ -55,6 +55,8 @@ pub struct Fact {
     pub domain: Ranges,
     /// True for an address of this host, whichever it is.
     pub own_address: bool,
+    /// The customary value, and what it is worth.
+    pub usual: Option<(u128, Source)>,
 }
 
 /// A statement about the world that may hold or not, worded for both.
@@ -152,6 +154,7 @@ impl Knowledge {
             settle: settle.into(),
             domain,
             own_address: false,
+            usual: None,
         });
         id
     }
@@ -171,6 +174,11 @@ impl Knowledge {
             Some(at) => FactId(at as u16),
             None => self.add(name, settle, domain()),
         }
+    }
+
+    /// Says what is usual about a fact.
+    pub fn usually(&mut self, id: FactId, value: u128, source: Source) {
+        self.facts[id.0 as usize].usual = Some((value, source));
     }
 
     /// The same for a property of the packet on its way: the reply has another.
@@ -217,7 +225,11 @@ impl Knowledge {
             return true;
         }
         let because = self.fact(id).settle.clone();
-        let holds = self.choose(claim(), because, Source::Open, false);
+        let (usual, source) = match self.fact(id).usual {
+            Some((value, source)) => (ranges.iter().any(|r| r.0 <= value && value <= r.1), source),
+            None => (false, Source::Open),
+        };
+        let holds = self.choose(claim(), because, source, usual);
         self.facts[id.0 as usize].domain = if holds { inside } else { outside };
         holds
     }

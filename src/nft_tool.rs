@@ -3,12 +3,24 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-/// Turns nft syntax into the JSON of a listing by loading it in a throw-away network namespace.
+/// A ruleset as nft lists it, both ways.
+#[derive(Debug)]
+pub struct Converted {
+    pub json: String,
+    pub text: String,
+}
+
+/// Turns nft syntax into a listing by loading it in a throw-away network namespace.
 ///
+/// Interfaces that the text may name are there as dummies, because nft looks up those of `iif` and `oif`.
 /// The error is one line, lower case, no final period.
-pub fn convert(text: &str) -> Result<String, String> {
+pub fn convert(text: &str) -> Result<Converted, String> {
     // the namespace is made for this command and gone with it; the running ruleset is not touched
-    let script = "nft -f - && exec nft -j list ruleset";
+    let script = format!(
+        "for d in {}; do ip link add \"$d\" type dummy; done >/dev/null 2>&1; \
+         nft -f - && nft -j list ruleset && printf '\\n\\0' && exec nft list ruleset",
+        interfaces(text).join(" ")
+    );
     let asked = ["unshare", "unshare --map-root-user"];
     let mut last = String::new();
     for unshare in asked {
@@ -17,9 +29,15 @@ pub fn convert(text: &str) -> Result<String, String> {
         let mut command = Command::new(program);
         command
             .args(words)
-            .args(["--net", "--", "sh", "-c", script]);
+            .args(["--net", "--", "sh", "-c", &script]);
         match run(&mut command, text) {
-            Ok(json) => return Ok(json),
+            Ok(listed) => {
+                let (json, text) = listed.split_once('\0').unwrap_or((&listed, ""));
+                return Ok(Converted {
+                    json: json.trim_end().into(),
+                    text: text.into(),
+                });
+            }
             Err(error) => last = error,
         }
         if !last.contains("unshare:") {
@@ -27,6 +45,34 @@ pub fn convert(text: &str) -> Result<String, String> {
         }
     }
     Err(last)
+}
+
+/// The most dummies that are made.
+const MOST: usize = 256;
+
+/// Words of the text that follow `iif`, `oif` or `device` and can be names of interfaces.
+fn interfaces(text: &str) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let mut listens = false;
+    let separators = |c: char| c.is_whitespace() || matches!(c, '{' | '}' | ',' | ';' | '=' | '!');
+    for word in text.split(separators).filter(|word| !word.is_empty()) {
+        let name = word.trim_matches('"');
+        if matches!(word, "iif" | "oif" | "device" | "devices") {
+            listens = true;
+            continue;
+        }
+        let plain = name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '@'));
+        let fits = plain && (1..16).contains(&name.len()) && !name.starts_with(['.', '-']);
+        // a list of names goes on as long as names follow
+        listens =
+            listens && fits && !matches!(word, "priority" | "accept" | "drop" | "jump" | "goto");
+        if listens && name != "lo" && !found.iter().any(|n| n == name) && found.len() < MOST {
+            found.push(name.into());
+        }
+    }
+    found
 }
 
 fn run(command: &mut Command, input: &str) -> Result<String, String> {
@@ -79,5 +125,16 @@ fn worded(line: &str) -> String {
             format!("line {row}: {error}")
         }
         None => line.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::interfaces;
+
+    #[test]
+    fn names_behind_iif_are_found_and_nothing_that_a_shell_reads() {
+        let text = "iif { eth0, \"wan.5\" } accept\noif != br-lan drop; iif \"$(reboot)\" drop; device \"x y\"";
+        assert_eq!(interfaces(text), ["eth0", "wan.5", "br-lan", "x", "y"]);
     }
 }

@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use crate::logic::{FactId, Known};
+use crate::logic::{FactId, Known, Source};
 use crate::ruleset::protocol::Base;
 
 /// How many bytes are kept; headers fit, payload is not modelled.
@@ -504,26 +504,52 @@ impl Packet {
     }
 }
 
-/// The customary value at a place of the packet, in words, for a report: what it is and how to say otherwise.
-pub fn assumed_field(
-    v6: bool,
-    proto_number: u8,
-    base: Base,
-    offset: u32,
-) -> (&'static str, &'static str) {
+/// A field that nobody gave, for a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AssumedField {
+    pub name: &'static str,
+    /// How to say otherwise.
+    pub settle: &'static str,
+    /// For a field that differs from packet to packet: whether its customary value is more than a guess. `None` for one that
+    /// the kind of packet settles.
+    pub varies: Option<Source>,
+}
+
+/// The field with a customary value at a place of the packet.
+pub fn assumed_field(v6: bool, proto_number: u8, base: Base, offset: u32) -> AssumedField {
     let byte = offset / 8;
+    let field = |name, settle, varies| AssumedField {
+        name,
+        settle,
+        varies,
+    };
+    let open = Some(Source::Open);
     match (base, v6, byte) {
-        (Base::Nh, false, 1) | (Base::Nh, true, 0..=3) => {
-            ("type of service", "not settable; 0 is usual")
+        (Base::Nh, false, 1) | (Base::Nh, true, 0..=3) => field(
+            "type of service",
+            "no flag says it; 0 is usual",
+            Some(Source::Default),
+        ),
+        (Base::Nh, false, 2..=3) | (Base::Nh, true, 4..=5) => {
+            field("packet length", "say `--length BYTES`", open)
         }
-        (Base::Nh, false, 2..=3) | (Base::Nh, true, 4..=5) => ("packet length", "--length"),
-        (Base::Nh, false, 6..=7) => ("fragmentation", "the packet is taken to be whole"),
-        (Base::Nh, false, 8) | (Base::Nh, true, 7) => ("time to live", "64 is what Linux sends"),
+        (Base::Nh, false, 6..=7) => field("fragmentation", "the packet is taken to be whole", None),
+        (Base::Nh, false, 8) | (Base::Nh, true, 7) => field(
+            "time to live",
+            "no flag says it; most senders begin with 64, and each router on the way takes 1",
+            open,
+        ),
         (Base::Th, _, 0..=1) if matches!(proto_number, proto::ICMP | proto::ICMPV6) => {
-            ("icmp type", "--icmp-type")
+            field("icmp type", "--icmp-type", None)
         }
-        (Base::Th, _, 13) if proto_number == proto::TCP => ("tcp flags", "--tcp-flags"),
-        _ => ("header field", "the usual value is taken"),
+        (Base::Th, _, 13) if proto_number == proto::TCP => field("tcp flags", "--tcp-flags", None),
+        (Base::Th, _, 12) if proto_number == proto::TCP => {
+            field("tcp doff", "a header without options", None)
+        }
+        (Base::Th, _, 4..=5) if matches!(proto_number, proto::UDP | proto::UDPLITE) => {
+            field("udp length", "say `--length BYTES`", open)
+        }
+        _ => field("header field", "the usual value is taken", None),
     }
 }
 

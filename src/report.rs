@@ -318,6 +318,8 @@ pub struct Assumption {
 pub struct Alternative {
     /// The facts, in words.
     pub when: Vec<String>,
+    /// The questions that these facts answer, as claims that may hold or not, each with what would settle it.
+    pub questions: Vec<(String, String)>,
     /// What would settle them.
     pub settle: Vec<String>,
     /// True when the usual answer to the open questions is the primary one (a limit, a set's contents).

@@ -22,7 +22,7 @@ use crate::host::{AddressType, Host, LinkKind, Origin, TypeAnswer};
 use crate::logic::{Claim, Knowledge, Known, Source, max_of};
 use crate::packet::{self, Packet, proto};
 use crate::ruleset::datatype::{DataType, ifname_value};
-use crate::ruleset::{ChainId, Hook, Ruleset};
+use crate::ruleset::{ChainId, ChainType, Hook, Policy, Ruleset};
 
 use step::{AssumedField, Disposition, Outcome, PacketView, Path, Point, Step, StepKind, Walked};
 
@@ -152,7 +152,7 @@ pub fn link_values(host: &Host) -> Vec<u128> {
 }
 
 /// How many rules a walk looks at before it gives up: each is a step that is kept.
-const BUDGET: u32 = 500_000;
+const BUDGET: u32 = 250_000;
 
 pub(crate) struct Walker<'w, R> {
     world: World<'w>,
@@ -173,6 +173,8 @@ pub(crate) struct Walker<'w, R> {
     frames: Vec<chain::Frame>,
     /// True when the packet is a broadcast or multicast, which nobody answers.
     to_many: bool,
+    /// The device that the last look-up at output found, when it was not the first.
+    routed_again: Option<Option<Iface>>,
 }
 
 impl<'w, R: Record> Walker<'w, R> {
@@ -190,6 +192,7 @@ impl<'w, R: Record> Walker<'w, R> {
             forced: None,
             frames: Vec::new(),
             to_many: false,
+            routed_again: None,
         }
     }
 
@@ -288,8 +291,32 @@ impl<'w, R: Record> Walker<'w, R> {
                 Work::Defrag => {}
                 Work::Conntrack => self.conntrack_in(skb, pf, hook),
                 Work::Confirm => self.confirm(skb, pf, hook),
-                Work::Nat(chains) => self.dispatch_nat(skb, pf, hook, chains)?,
-                Work::Chain(id) => self.base_chain(skb, pf, hook, *id)?,
+                Work::Nat(chains) => {
+                    let dst = skb.packet.dst();
+                    self.dispatch_nat(skb, pf, hook, chains)?;
+                    if hook == Hook::Output && skb.packet.dst() != dst {
+                        self.route_again(skb)?;
+                    }
+                }
+                Work::Chain(id) => {
+                    let before = (
+                        skb.mark,
+                        skb.packet.tos(),
+                        skb.packet.src(),
+                        skb.packet.dst(),
+                    );
+                    self.base_chain(skb, pf, hook, *id)?;
+                    let after = (
+                        skb.mark,
+                        skb.packet.tos(),
+                        skb.packet.src(),
+                        skb.packet.dst(),
+                    );
+                    let base = self.ruleset().chain(*id).base.as_ref();
+                    if before != after && base.is_some_and(|b| b.kind == ChainType::Route) {
+                        self.route_again(skb)?;
+                    }
+                }
             }
         }
         Ok(())
@@ -325,7 +352,16 @@ impl<'w, R: Record> Walker<'w, R> {
 
     fn runs_before(&mut self, first: ChainId, second: ChainId) -> bool {
         let ruleset = self.world.ruleset;
-        if ruleset.chain(first).table == ruleset.chain(second).table {
+        let idle = |id: ChainId| {
+            let chain = ruleset.chain(id);
+            let accepts = chain
+                .base
+                .as_ref()
+                .is_none_or(|b| b.policy == Policy::Accept);
+            chain.rules.is_empty() && accepts
+        };
+        if ruleset.chain(first).table == ruleset.chain(second).table || idle(first) || idle(second)
+        {
             return true;
         }
         let words = |id: ChainId| {

@@ -397,7 +397,7 @@ fn the_json_report_says_what_the_kernel_traced() {
     for_each_trace(|name, loaded, hooks, host, trace| {
         let mut question = Question::new(nfpath::flow::parse(&trace.flow).expect("a flow"));
         question.iif.clone_from(&trace.iif);
-        question.uid = Some(0);
+        question.uid = trace.iif.is_none().then_some(0);
         let answer = explain(loaded, hooks, host, &question).expect("an answer");
         let report = Report {
             ruleset: RulesetInfo::default(),

@@ -148,9 +148,9 @@ pub(super) fn read(ruleset: Option<&str>, facts: &Facts) -> Result<Input, Failur
     let mut loaded = match load::recognise(&content) {
         Kind::NftText => {
             own_words = Some(content.clone());
-            let json = crate::nft_tool::convert(&content)
+            let converted = crate::nft_tool::convert(&content)
                 .map_err(|error| Failure::unreadable(anyhow!("{source}: {error}")))?;
-            load::load(&source, &json, &saves)
+            load::load_with_text(&source, &converted.json, converted.text, &saves)
         }
         _ => load::load(&source, &content, &saves),
     }
@@ -257,6 +257,22 @@ fn question(text: &str, packet: &Packet) -> Result<Question, Failure> {
         let message = flow::parse_icmp_type(kind, flow.family)
             .map_err(|error| Failure::usage(anyhow!("`--icmp-type`: {error}")))?;
         question.icmp = Some((message.kind, message.code.unwrap_or(0)));
+    }
+    if let Some(length) = packet.length {
+        let header = if question.flow.dst.is_ipv6() { 40 } else { 20 };
+        let least = header
+            + match question.flow.proto {
+                proto::TCP => 20,
+                proto::SCTP | proto::DCCP => 12,
+                proto::UDP | proto::UDPLITE | proto::ICMP | proto::ICMPV6 => 8,
+                _ => 0,
+            };
+        if length < least {
+            let flow = &question.flow;
+            let error =
+                format!("`--length {length}`: the headers of `{flow}` alone are {least} bytes");
+            return Err(Failure::usage(anyhow!(error)));
+        }
     }
     question.length = packet.length;
     question.uid = packet.uid;

@@ -26,12 +26,7 @@ impl Env<'_, '_> {
                     Bits::Absent => Loaded::Absent,
                     Bits::Fact(fact) => self.known_fact(fact),
                     Bits::Unknown => self.unknown_bits(field, *len),
-                    Bits::Assumed(value) => {
-                        let packet = &self.skb.packet;
-                        let (name, settle) = assumed_field(packet.v6, packet.proto, *base, *offset);
-                        observer.assumed(name, value, DataType::Integer, settle);
-                        Loaded::Value(value)
-                    }
+                    Bits::Assumed(value) => self.customary(field, value, observer),
                 }
             }
             Field::Exthdr { presence, .. } => {
@@ -155,15 +150,13 @@ impl Env<'_, '_> {
         match key {
             MetaKey::Length => {
                 let (length, assumed) = self.skb.packet.length();
+                let length = u128::from(length);
                 if assumed {
-                    observer.assumed(
-                        "packet length",
-                        u128::from(length),
-                        DataType::Integer,
-                        "--length",
-                    );
+                    let domain = (length, max_of(16));
+                    let settle = "say `--length BYTES`";
+                    return self.usual("packet length", settle, domain, (length, Source::Open));
                 }
-                Loaded::Value(u128::from(length))
+                Loaded::Value(length)
             }
             MetaKey::Protocol => Loaded::Value(if self.skb.packet.v6 { 0x86dd } else { 0x0800 }),
             MetaKey::Nfproto => Loaded::Value(match self.pf {
@@ -176,10 +169,12 @@ impl Env<'_, '_> {
             MetaKey::L4proto => Loaded::Value(u128::from(self.skb.packet.proto)),
             MetaKey::Mark => self.known_number(self.skb.mark),
             MetaKey::Priority => {
-                if self.skb.priority.is_none() {
-                    observer.assumed("packet priority", 0, DataType::Integer, "0 is usual");
-                }
-                self.known_number(self.skb.priority.unwrap_or(Known::Value(0)))
+                let Some(priority) = self.skb.priority else {
+                    let settle = "no flag says it; 0 is usual";
+                    let usual = (0, Source::Default);
+                    return self.usual("packet priority", settle, (0, max_of(32)), usual);
+                };
+                self.known_number(priority)
             }
             MetaKey::Iif | MetaKey::Iifname => self.iface_value(self.skb.iif),
             MetaKey::Oif | MetaKey::Oifname => self.iface_value(self.skb.oif),
@@ -241,6 +236,50 @@ impl Env<'_, '_> {
             | MetaKey::Secmark
             | MetaKey::Broute => Loaded::Unknown,
         }
+    }
+
+    /// A header field that nobody gave.
+    fn customary<O: Observer>(&mut self, field: &Field, value: u128, observer: &mut O) -> Loaded {
+        let Field::Payload { base, offset, len } = field else {
+            return Loaded::Value(value);
+        };
+        let packet = &self.skb.packet;
+        let (v6, proto) = (packet.v6, packet.proto);
+        let assumed = assumed_field(v6, proto, *base, *offset);
+        let Some(source) = assumed.varies else {
+            observer.assumed(assumed.name, value, DataType::Integer, assumed.settle);
+            return Loaded::Value(value);
+        };
+        // the lengths that are assumed are those of the bare headers
+        let least = if assumed.name.ends_with("length") {
+            value
+        } else {
+            0
+        };
+        let behind = if assumed.name == "time to live" && value == 63 {
+            " behind this router"
+        } else {
+            ""
+        };
+        let name = format!("{}{behind}", describe_field(field, proto));
+        self.usual(
+            &name,
+            assumed.settle,
+            (least, max_of(*len)),
+            (value, source),
+        )
+    }
+
+    fn usual(
+        &mut self,
+        name: &str,
+        settle: &str,
+        domain: (u128, u128),
+        (value, source): (u128, Source),
+    ) -> Loaded {
+        let fact = self.know.named_of_packet(name, settle, || vec![domain]);
+        self.know.usually(fact, value, source);
+        self.known_fact(fact)
     }
 
     /// Bits of the packet that nobody knows: one fact, so that all rules agree on it.
@@ -522,13 +561,25 @@ pub(crate) fn is_own_address(
         Some(Iface::Link(at)) => Some(host.links[at as usize].name.as_str()),
         Some(Iface::Fact(_)) | None => None,
     };
-    let leads_on = match host.route(&RouteQuery::to(address)) {
-        RouteAnswer::Found(route) => {
-            let mut devices = route.nexthops.iter().filter_map(|hop| hop.dev.as_deref());
-            route.kind == RouteType::Unicast && devices.all(|dev| Some(dev) != came_by)
-        }
-        RouteAnswer::NoRoute | RouteAnswer::Unknown { .. } => false,
-    };
+    // what a host of a known subnet sends elsewhere goes on
+    let from_inside = came_by.is_some_and(|dev| {
+        let mut subnets = host
+            .addresses
+            .iter()
+            .filter(|a| a.dev == dev && !a.ip.is_loopback());
+        subnets.any(|a| {
+            a.subnet()
+                .is_some_and(|net| net.prefix_len() < 31 && !net.contains(&address))
+        })
+    });
+    let leads_on = from_inside
+        || match host.route(&RouteQuery::to(address)) {
+            RouteAnswer::Found(route) => {
+                let mut devices = route.nexthops.iter().filter_map(|hop| hop.dev.as_deref());
+                route.kind == RouteType::Unicast && devices.all(|dev| Some(dev) != came_by)
+            }
+            RouteAnswer::NoRoute | RouteAnswer::Unknown { .. } => false,
+        };
     let source = if leads_on {
         Source::Default
     } else {

@@ -27,6 +27,7 @@ use super::{Part, Words};
 use super::frame::{self, Content, Frame, Headers};
 use super::sys::{self, PacketSocket};
 use super::trace::{self, Event, EventKind};
+use super::tracing::{self, MARK_DEVICE, MARK_TABLE, TRACE_TABLE};
 
 /// Why the lab cannot do what it should. One line, lower case, no final period.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,13 +38,6 @@ pub(super) fn fail<T>(text: impl Into<String>) -> Result<T, LabError> {
     Err(LabError(text.into()))
 }
 
-/// The table that switches tracing on; its own lines are no part of the ruleset.
-const TRACE_TABLE: &str = "nfpath-trace";
-/// The table of the device by which the lab marks places in the trace.
-const MARK_TABLE: &str = "nfpath-mark";
-const MARK_DEVICE: &str = "nfpath-mark";
-/// The lowest priority: before everything else.
-const FIRST: i32 = i32::MIN + 1;
 /// How long the kernel may take to tell what it did.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -902,7 +896,7 @@ impl Lab {
         if !listing.success {
             return fail(format!("nft: {}", first_line(&listing.stderr)));
         }
-        let ran = run("nft", &["-f", "-"], &self.tracing(&listing.stdout))?;
+        let ran = run("nft", &["-j", "-f", "-"], &self.tracing(&listing.stdout))?;
         if !ran.success {
             return fail(format!(
                 "the kernel does not trace: {}",
@@ -926,42 +920,18 @@ impl Lab {
         fail(format!("nft: {}", first_line(&ran.stderr)))
     }
 
-    /// The tables that switch tracing on, and that of the marks.
+    /// Switches tracing on.
     fn tracing(&self, listing: &str) -> String {
-        let mut text = format!(
-            "table netdev {MARK_TABLE} {{ chain marks {{ type filter hook ingress device \"{MARK_DEVICE}\" priority 0; meta nftrace set 1 drop; }}; }}\n"
-        );
-        // what the kernel says on its own is no part of a conversation
-        let quiet = "icmpv6 type { 130, 131, 132, 133, 134, 135, 136, 137, 143 } return;";
-        text += &format!(
-            "table inet {TRACE_TABLE} {{
-                chain prerouting {{ type filter hook prerouting priority {FIRST}; {quiet} meta nftrace set 1; }}
-                chain output {{ type filter hook output priority {FIRST}; {quiet} meta nftrace set 1; }}
-            }}\n"
-        );
-        if self.host.links.iter().any(|l| l.kind == LinkKind::Bridge) {
-            text += &format!(
-                "table bridge {TRACE_TABLE} {{
-                    chain prerouting {{ type filter hook prerouting priority {FIRST}; ether type {{ ip, ip6 }} {quiet} meta nftrace set 1; }}
-                    chain output {{ type filter hook output priority {FIRST}; ether type {{ ip, ip6 }} {quiet} meta nftrace set 1; }}
-                }}\n"
-            )
-            .replace(
-                "ether type { ip, ip6 } icmpv6",
-                "ether type != { ip, ip6 } return; icmpv6",
-            );
-        }
-        if listing.contains("\"netdev\"") || listing.contains("\"ingress\"") {
-            text += &format!("table netdev {TRACE_TABLE} {{\n");
-            for (at, link) in self.host.links.iter().enumerate() {
-                text += &format!(
-                    "chain ingress{at} {{ type filter hook ingress device \"{}\" priority {FIRST}; meta protocol {{ ip, ip6 }} meta nftrace set 1; }}\n",
-                    link.name
-                );
-            }
-            text += "}\n";
-        }
-        text
+        let links = &self.host.links;
+        let ingress = listing.contains("\"netdev\"") || listing.contains("\"ingress\"");
+        let devices: Vec<&str> = match ingress {
+            true => links.iter().map(|link| link.name.as_str()).collect(),
+            false => Vec::new(),
+        };
+        tracing::commands(tracing::Scope {
+            bridges: links.iter().any(|link| link.kind == LinkKind::Bridge),
+            devices: &devices,
+        })
     }
 
     /// Starts `nft monitor trace` and waits until it hears.

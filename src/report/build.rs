@@ -71,6 +71,11 @@ pub fn flow(
             }
             Alternative {
                 when: alternative.when.iter().map(word_choice).collect(),
+                questions: alternative
+                    .when
+                    .iter()
+                    .map(|choice| (choice.claim.said(true), choice.because.clone()))
+                    .collect(),
                 settle,
                 unusual: alternative
                     .when
@@ -669,7 +674,7 @@ impl Resolver<'_> {
                 fact: choice.claim.said(true),
                 value: if choice.holds { "yes" } else { "no" }.into(),
                 because: match choice.source {
-                    Source::Open => "nobody said; both answers were tried".into(),
+                    Source::Open => "nobody said it; where it matters the other answer stands under the other endings".into(),
                     _ => "it is the usual case".into(),
                 },
                 source,

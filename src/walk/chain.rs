@@ -88,8 +88,8 @@ impl<R: Record> Walker<'_, R> {
             if self.budget == 0 {
                 self.note(skb, pf, hook, rule, before, Taken::Loop);
                 return Some(Err(Disposition::Unknown {
-                    because: "the packet passes more rules than are followed here (500,000)".into(),
-                    settle: "nothing: chains call each other too many times".into(),
+                    because: "the packet passes more rules than are followed here (250,000)".into(),
+                    settle: "see `nfpath graph`: chains call each other so often that each packet passes this many rules".into(),
                 }));
             }
             self.budget -= 1;

@@ -3,10 +3,11 @@
 
 use std::net::IpAddr;
 
-use crate::eval::{Iface, Pf, Skb};
+use crate::conntrack::{CtRef, status};
+use crate::eval::{Iface, Pf, Skb, own_address_claim};
 use crate::host::{FoundRoute, IpFamily, RouteAnswer, RouteQuery, RouteType};
 use crate::logic::{Claim, FactId, Known, Source};
-use crate::ruleset::{ChainType, Hook};
+use crate::ruleset::Hook;
 
 use super::step::{BridgeStep, Disposition, HostDrop, RoutingDecision, RoutingStep, StepKind};
 use super::{Ended, Record, Walker};
@@ -125,6 +126,9 @@ impl<R: Record> Walker<'_, R> {
             }
             RouteAnswer::Unknown { .. } => return self.route_unknown(skb, dst),
         };
+        if self.is_peer(dst) && self.is_guess(&route) {
+            return self.route_unknown(skb, dst);
+        }
         if self.host().may_be_own(&route) && !self.is_peer(dst) && self.is_own(skb, dst) {
             self.validate_source(skb, src, Some(dst))?;
             self.routed(skb, RoutingDecision::Local, None, false);
@@ -182,7 +186,24 @@ impl<R: Record> Walker<'_, R> {
 
     /// Whether an address is one of this host, where the input does not say it.
     fn is_own(&mut self, skb: &Skb, address: IpAddr) -> bool {
+        let translated = matches!(skb.ct, CtRef::Tracked(_))
+            && self
+                .entries
+                .get(skb.entry)
+                .is_some_and(|entry| entry.status & status::DST_NAT != 0);
+        if translated {
+            let settle =
+                "say `--local ADDR` when it is; a translation to this host is usually a redirect";
+            return self
+                .know
+                .ask(own_address_claim(address), settle, Source::Default, false);
+        }
         crate::eval::is_own_address(self.world.host, &mut self.know, address, skb.iif)
+    }
+
+    /// True for a way to everything else that nobody gave.
+    fn is_guess(&self, route: &FoundRoute) -> bool {
+        route.prefix.prefix_len() == 0 && matches!(route.origin, crate::host::Origin::Inferred(_))
     }
 
     /// True for the sender of the request, who is answered now.
@@ -488,8 +509,7 @@ impl<R: Record> Walker<'_, R> {
         if let Err(ended) = self.route_output(skb, false) {
             return ended;
         }
-        let dst = skb.packet.dst();
-        if let Err(ended) = self.output_hooks(skb, pf, dst) {
+        if let Err(ended) = self.output_hooks(skb, pf) {
             return ended;
         }
         if let Err(ended) = self.run_all(skb, pf, Hook::Postrouting) {
@@ -498,30 +518,22 @@ impl<R: Record> Walker<'_, R> {
         self.transmit(skb, Disposition::Transmitted)
     }
 
-    /// The output hook; what changes the route takes effect behind it, its later chains still see the old device.
-    fn output_hooks(&mut self, skb: &mut Skb, pf: Pf, dst: Known<IpAddr>) -> Result<(), Ended> {
-        let (mark, tos, src) = (skb.mark, skb.packet.tos(), skb.packet.src());
+    /// The output hook. Its chains see the device of the first route to the end of it, whatever was looked up again.
+    fn output_hooks(&mut self, skb: &mut Skb, pf: Pf) -> Result<(), Ended> {
         self.run_all(skb, pf, Hook::Output)?;
-        let routed_by_chain =
-            self.hooks
-                .stage(pf, Hook::Output)
-                .iter()
-                .any(|slot| match slot.work {
-                    crate::hooks::Work::Chain(id) => self
-                        .ruleset()
-                        .chain(id)
-                        .base
-                        .as_ref()
-                        .is_some_and(|b| b.kind == ChainType::Route),
-                    _ => false,
-                });
-        let changed = skb.packet.dst() != dst
-            || routed_by_chain
-                && (skb.mark != mark || skb.packet.tos() != tos || skb.packet.src() != src);
-        if changed {
-            self.route_output(skb, true)?;
+        if let Some(oif) = self.routed_again.take() {
+            skb.oif = oif;
         }
         Ok(())
+    }
+
+    /// `ip_route_me_harder`: nat changed the destination (`nf_nat_ipv4_local_fn`), or a chain of type route what a route
+    /// depends on (`nf_route_table_hook4`). What other chains change has no part in it (docs/semantics/routing.md).
+    pub(super) fn route_again(&mut self, skb: &mut Skb) -> Result<(), Ended> {
+        let first = skb.oif;
+        let found = self.route_output(skb, true);
+        self.routed_again = Some(std::mem::replace(&mut skb.oif, first));
+        found
     }
 
     /// `ip_route_output_flow`, and `ip_route_me_harder` when `again`.
@@ -586,6 +598,12 @@ impl<R: Record> Walker<'_, R> {
                     skb.packet.set_src(source);
                 }
                 self.routed(skb, RoutingDecision::Output, None, again);
+                Ok(())
+            }
+            RouteAnswer::Found(route) if self.is_peer(dst) && self.is_guess(&route) => {
+                skb.oif = self.peer.map(|(_, oif)| oif);
+                let words = Some("back by the interface that the request came by".to_string());
+                self.routed(skb, RoutingDecision::Output, words, again);
                 Ok(())
             }
             RouteAnswer::Found(route)

@@ -543,8 +543,17 @@ fn negative(number: i128, component: Component) -> Option<u128> {
     (number < 0 && number >= -(1i128 << (width - 1))).then(|| (number as u128) & max_of(width))
 }
 
+/// `0x7534 [invalid type]`, as nft 1.0.6 lists a value in a set whose type it lost.
+fn invalid_type(text: &str) -> Option<u128> {
+    let digits = text.strip_suffix(" [invalid type]")?.strip_prefix("0x")?;
+    u128::from_str_radix(digits, 16).ok()
+}
+
 fn text_literal(text: &str, component: Component) -> Result<(u128, u128), Meaningless> {
     let one = |value: u128| Ok((value, value));
+    if let Some(value) = invalid_type(text) {
+        return one(value);
+    }
     match component.data_type {
         // A device by index is listed by the name it has now; names of devices are the model's only key for them.
         DataType::Ifname | DataType::IfIndex | DataType::String => {

@@ -487,7 +487,8 @@ impl Lowering {
             port,
             random: flags(&nat.flags, "random") || flags(&nat.flags, "fully-random"),
             persistent: flags(&nat.flags, "persistent"),
-            prefix: flags(&nat.type_flags, "prefix") || matches!(nat.addr, Some(Syntax::Prefix(_))),
+            // a prefix alone is a range, whatever a listing makes of it (docs/semantics/nat.md)
+            prefix: flags(&nat.flags, "netmap") || flags(&nat.type_flags, "prefix"),
         })
     }
 

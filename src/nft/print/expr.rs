@@ -469,6 +469,9 @@ impl Printer {
             self.name(set);
         } else if text == "*" {
             self.push("*");
+        } else if let Some(number) = text.strip_suffix(" [invalid type]") {
+            // nft 1.0.6 lists a value so whose type it lost
+            self.push(number);
         } else {
             let bare = match kind {
                 Kind::Name => false,

@@ -86,38 +86,56 @@ fn why(page: &mut Page, flow: &FlowReport, options: &Options) {
         .alternatives
         .iter()
         .filter(|alternative| !alternative.unusual && alternative.verdict != usual);
-    let (mut facts, mut settle): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+    let mut questions: Vec<(&str, &str)> = Vec::new();
     for alternative in open {
-        for fact in &alternative.when {
-            if !facts.contains(&fact.as_str()) {
-                facts.push(fact);
-            }
-        }
-        for way in &alternative.settle {
-            if !settle.contains(&way.as_str()) {
-                settle.push(way);
+        for (question, settle) in &alternative.questions {
+            if !questions.iter().any(|(known, _)| known == question) {
+                questions.push((question, settle));
             }
         }
     }
-    if facts.is_empty() {
+    if questions.is_empty() {
         return;
     }
-    let mut text = Text::plain("it depends on whether ");
-    text.push(facts.join("; or "), Style::Plain);
-    row(page, "why", text);
-    if !settle.is_empty() {
-        row(page, "settle", Text::plain(settle.join("; ")));
+    let more = questions.len().saturating_sub(FEW_QUESTIONS);
+    let mut label = "why";
+    for (question, _) in questions.iter().take(FEW_QUESTIONS) {
+        let lead = if label == "why" {
+            "it depends on whether "
+        } else {
+            "and on whether "
+        };
+        let mut text = Text::plain(lead);
+        text.push(*question, Style::Plain);
+        row(page, label, text);
+        label = "";
+    }
+    if more > 0 {
+        let text = format!("… and on {} more, see OTHER ENDINGS", more);
+        row(page, "", Text::new(text, Style::Dim));
+    }
+    let mut label = "settle";
+    let mut settled: Vec<&str> = Vec::new();
+    for (_, settle) in &questions {
+        if !settle.is_empty() && !settled.contains(settle) && settled.len() < FEW_QUESTIONS {
+            row(page, label, Text::plain(*settle));
+            label = "";
+            settled.push(settle);
+        }
     }
     let mut text = Text::new(
         words::conversation_words(usual, &flow.request, flow.reply.as_ref()),
         words::style(usual),
     );
     text.push(
-        ", if nothing unusual is the case; the rest stands under OTHER ENDINGS",
+        "; what else can be stands under OTHER ENDINGS",
         Style::Plain,
     );
     row(page, "shown", text);
 }
+
+/// Open questions that are shown; the rest is counted.
+const FEW_QUESTIONS: usize = 3;
 
 /// Where a packet goes in and out, and what whoever gets it sees.
 fn way(path: &PathReport, seen_by: &str) -> Text {
@@ -133,7 +151,12 @@ fn way(path: &PathReport, seen_by: &str) -> Text {
     let last = path.steps.last();
     let stopped = |what: &str| match last {
         Some(step) if matches!(step.kind, StepKind::Drop { .. }) => format!(
-            ": {what} by the host after {}",
+            ": {what} by the host {} {}",
+            if passed(path, step) {
+                "after"
+            } else {
+                "before"
+            },
             words::hook(step.layer, step.hook)
         ),
         Some(step) => format!(": {what} in {}", words::hook(step.layer, step.hook)),
@@ -173,6 +196,16 @@ fn way(path: &PathReport, seen_by: &str) -> Text {
         text.push(words::ends(&path.output), Style::Change);
     }
     text
+}
+
+/// Whether chains of the hook ran before the stack's check; what comes in has always passed prerouting.
+fn passed(path: &PathReport, end: &Step) -> bool {
+    end.hook == Hook::Prerouting
+        || path.steps.iter().any(|step| {
+            step.hook == end.hook
+                && step.layer == end.layer
+                && matches!(step.kind, StepKind::Chain(_))
+        })
 }
 
 /// The interface a packet came in by; where its port is not known, the first one on its way that is: the bridge.

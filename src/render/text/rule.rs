@@ -79,6 +79,10 @@ fn ending(words: &[&str]) -> Option<usize> {
     if words.contains(&"vmap") {
         return None;
     }
+    // a translation by a map is a condition as well: the map has to have the key
+    if words.contains(&"map") {
+        return None;
+    }
     // `ct status dnat` is no statement
     (0..=last)
         .rev()
@@ -266,6 +270,7 @@ mod tests {
         assert!(unconditional("jump X"));
         assert!(!unconditional("iifname \"lo\" accept"));
         assert!(!unconditional(""));
+        assert!(!unconditional("dnat ip to udp dport map @ports"));
         assert!(lasting("ct state new log prefix \"x\""));
         assert!(!lasting("ether type ip counter"));
         assert!(may_accept("tcp dport 22 accept"));

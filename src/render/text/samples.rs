@@ -925,6 +925,10 @@ pub(super) fn unknown() -> FlowReport {
     flow.alternatives = vec![
         Alternative {
             when: vec!["the limit of inet filter input #10 is exceeded".to_string()],
+            questions: vec![(
+                "the limit of inet filter input #10 is exceeded".to_string(),
+                "say `--assume limit=over`".to_string(),
+            )],
             settle: Vec::new(),
             unusual: true,
             verdict: Verdict::Drop,
@@ -933,6 +937,10 @@ pub(super) fn unknown() -> FlowReport {
         },
         Alternative {
             when: vec!["198.51.100.7 is in set inet filter @blocked".to_string()],
+            questions: vec![(
+                "198.51.100.7 is in set inet filter @blocked".to_string(),
+                "list the set again".to_string(),
+            )],
             settle: vec![
                 "the elements, which packets add: `nft list set inet filter blocked`".to_string(),
             ],
