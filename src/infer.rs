@@ -387,7 +387,7 @@ fn uplink(ruleset: &Ruleset, host: &Host) -> Option<(Name, String)> {
     let with_subnet = |name: &str| host.addresses.iter().any(|a| a.dev == name);
     let mut candidates = interface_names(ruleset)
         .into_iter()
-        .filter(|name| !inner(name) && !with_subnet(name));
+        .filter(|name| !inner(name) && !with_subnet(name) && host.bridge_of(name).is_none());
     let only = candidates.next()?;
     let others = host.links.iter().any(|link| {
         link.kind == LinkKind::Physical

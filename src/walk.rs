@@ -170,7 +170,7 @@ pub(crate) struct Walker<'w, R> {
     /// What the user says conntrack makes of the next packet.
     forced: Option<GivenState>,
     /// Stack of chains to resume, kept to save allocations.
-    frames: Vec<(crate::ruleset::ChainId, usize)>,
+    frames: Vec<chain::Frame>,
     /// True when the packet is a broadcast or multicast, which nobody answers.
     to_many: bool,
     /// The device that the last look-up at output found, when it was not the first.
@@ -483,7 +483,13 @@ impl<'w, R: Record> Walker<'w, R> {
             Entrance::Iface(iface) => {
                 skb.pkttype = self.pkttype(&skb.packet);
                 if let (None, Known::Value(src)) = (self.peer, probe.spec.src) {
-                    self.peer = Some((src, iface));
+                    // who is behind a port of a bridge is answered through the bridge
+                    let port = self.name(Some(iface));
+                    let back = match port.and_then(|port| self.host().bridge_of(port)) {
+                        Some(bridge) => self.iface(bridge),
+                        None => iface,
+                    };
+                    self.peer = Some((src, back));
                 }
                 self.receive_from_wire(&mut skb, iface, probe.in_port)
             }

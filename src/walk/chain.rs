@@ -7,6 +7,9 @@ use crate::ruleset::{ChainId, Dormancy, Hook, Policy, RuleId};
 use super::step::{Disposition, RuleOutcome, RuleStep, StepKind, Taken};
 use super::{Ended, Record, Walker};
 
+/// A chain to resume: where, and how many chains lead to it.
+pub(super) type Frame = (ChainId, usize, usize);
+
 /// How deep chains may call each other before the walk takes it for a circle; nft itself refuses more than 16.
 const MAX_DEPTH: usize = 64;
 
@@ -62,18 +65,20 @@ impl<R: Record> Walker<'_, R> {
         pf: Pf,
         hook: Hook,
         id: ChainId,
-        frames: &mut Vec<(ChainId, usize)>,
+        frames: &mut Vec<Frame>,
         base: usize,
     ) -> Option<Result<(), Ended>> {
         let ruleset = self.ruleset();
         let mut chain = id;
         let mut at = 0;
+        // how many chains lead here; as for the kernel (`nft_chain_validate`), goto counts as jump does
+        let mut depth = 0;
         loop {
             let Some(&rule) = ruleset.chain(chain).rules.get(at) else {
                 if frames.len() == base {
                     return None;
                 }
-                (chain, at) = frames.pop()?;
+                (chain, at, depth) = frames.pop()?;
                 continue;
             };
             at += 1;
@@ -155,16 +160,16 @@ impl<R: Record> Walker<'_, R> {
                     if frames.len() == base {
                         return None;
                     }
-                    (chain, at) = frames.pop()?;
+                    (chain, at, depth) = frames.pop()?;
+                }
+                Taken::Jump(_) | Taken::Goto(_) if depth >= MAX_DEPTH => {
+                    return Some(Err(circle(&ruleset.chain(chain).name)));
                 }
                 Taken::Jump(target) => {
-                    if frames.len() - base >= MAX_DEPTH {
-                        return Some(Err(circle(&ruleset.chain(chain).name)));
-                    }
-                    frames.push((chain, at));
-                    (chain, at) = (target, 0);
+                    frames.push((chain, at, depth));
+                    (chain, at, depth) = (target, 0, depth + 1);
                 }
-                Taken::Goto(target) => (chain, at) = (target, 0),
+                Taken::Goto(target) => (chain, at, depth) = (target, 0, depth + 1),
                 Taken::Unknown(unknown) => {
                     let unknown = ruleset.unknown(unknown);
                     return Some(Err(Disposition::Unknown {

@@ -9,6 +9,8 @@ use super::{Probe, walk};
 
 /// How many walks one question may take.
 const MAX_WALKS: usize = 256;
+/// How many steps all walks of one question may take: each is kept.
+const MAX_STEPS: usize = 1_000_000;
 
 /// The answer for one flow.
 #[derive(Debug, Clone)]
@@ -45,15 +47,17 @@ pub fn explore(world: World<'_>, hooks: &Hooks, probe: &Probe, know: &Knowledge)
     let mut seen = vec![ending(&primary)];
     let mut queue: std::collections::VecDeque<Vec<bool>> = branches(&primary.choices, 0).into();
     let mut walks = 1;
+    let mut steps = primary.steps();
     let mut truncated = false;
     while let Some(script) = queue.pop_front() {
-        if walks >= MAX_WALKS {
+        if walks >= MAX_WALKS || steps >= MAX_STEPS {
             truncated = true;
             break;
         }
         walks += 1;
         let forced = script.len();
         let (walked, know) = first(script);
+        steps += walked.steps();
         queue.extend(branches(&walked.choices, forced));
         let end = ending(&walked);
         if seen.contains(&end) {
@@ -118,6 +122,11 @@ type Ends = (
 );
 
 impl Walked {
+    /// How many steps request and reply take.
+    fn steps(&self) -> usize {
+        self.request.steps.len() + self.reply.as_ref().map_or(0, |reply| reply.steps.len())
+    }
+
     /// The outcome of the whole conversation: accept only when the request is delivered and a reply, where one is to be
     /// expected, comes back.
     pub fn outcome(&self) -> Outcome {

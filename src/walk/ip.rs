@@ -58,6 +58,10 @@ impl<R: Record> Walker<'_, R> {
         let dst = match skb.packet.dst() {
             Known::Value(dst) => dst,
             Known::Fact(fact) if self.know.fact(fact).own_address => {
+                if !self.is_loopback(skb.iif) {
+                    let src = skb.packet.src().value();
+                    self.validate_source(skb, src, None)?;
+                }
                 self.routed(skb, RoutingDecision::Local, None, false);
                 return Ok(Decision::Input);
             }
@@ -95,6 +99,10 @@ impl<R: Record> Walker<'_, R> {
             self.routed(skb, RoutingDecision::Broadcast, None, false);
             return Ok(Decision::Input);
         }
+        if dst.is_ipv4() && dst.is_multicast() && dev.is_none() {
+            // ip_route_input_rcu: whatever interface it is, and whatever routes there are
+            return self.multicast_in(skb, dst, None);
+        }
         let query = RouteQuery {
             src,
             iif: dev,
@@ -122,6 +130,7 @@ impl<R: Record> Walker<'_, R> {
             return self.route_unknown(skb, dst);
         }
         if self.host().may_be_own(&route) && !self.is_peer(dst) && self.is_own(skb, dst) {
+            self.validate_source(skb, src, Some(dst))?;
             self.routed(skb, RoutingDecision::Local, None, false);
             return Ok(Decision::Input);
         }
@@ -129,7 +138,7 @@ impl<R: Record> Walker<'_, R> {
         let words = Some(route_words(&route));
         match route.kind {
             RouteType::Local | RouteType::Anycast => {
-                self.validate_source(skb, src, dst)?;
+                self.validate_source(skb, src, Some(dst))?;
                 self.routed(skb, RoutingDecision::Local, words, false);
                 return Ok(Decision::Input);
             }
@@ -137,13 +146,7 @@ impl<R: Record> Walker<'_, R> {
                 self.routed(skb, RoutingDecision::Broadcast, words, false);
                 return Ok(Decision::Input);
             }
-            RouteType::Multicast => {
-                self.routed(skb, RoutingDecision::Multicast, words, false);
-                if !self.joined(skb, dst) {
-                    return Err(self.host_drop(skb, pf, Hook::Prerouting, HostDrop::NotJoined));
-                }
-                return Ok(Decision::Input);
-            }
+            RouteType::Multicast => return self.multicast_in(skb, dst, words),
             RouteType::Blackhole => {
                 return Err(self.host_drop(skb, pf, Hook::Prerouting, HostDrop::Blackhole));
             }
@@ -158,11 +161,27 @@ impl<R: Record> Walker<'_, R> {
         if !self.forwarding(skb) {
             return Err(self.host_drop(skb, pf, Hook::Prerouting, HostDrop::ForwardingOff));
         }
-        self.validate_source(skb, src, dst)?;
+        self.validate_source(skb, src, Some(dst))?;
         let (oif, next_hop) = self.out_of(&route, dst);
         skb.oif = Some(oif);
         self.routed(skb, RoutingDecision::Forward, words, false);
         Ok(Decision::Forward { oif, next_hop })
+    }
+
+    /// A received packet to a multicast group.
+    fn multicast_in(
+        &mut self,
+        skb: &mut Skb,
+        group: IpAddr,
+        route: Option<String>,
+    ) -> Result<Decision, Ended> {
+        self.routed(skb, RoutingDecision::Multicast, route, false);
+        if self.joined(skb, group) {
+            Ok(Decision::Input)
+        } else {
+            let pf = Self::pf(skb);
+            Err(self.host_drop(skb, pf, Hook::Prerouting, HostDrop::NotJoined))
+        }
     }
 
     /// Whether an address is one of this host, where the input does not say it.
@@ -194,16 +213,13 @@ impl<R: Record> Walker<'_, R> {
 
     /// The route cannot be known: is the destination this host's, or somebody else's?
     fn route_unknown(&mut self, skb: &mut Skb, dst: IpAddr) -> Result<Decision, Ended> {
-        if let Some((_, oif)) = self.peer.filter(|(peer, _)| *peer == dst) {
-            let words = Some("back by the interface that the request came by".to_string());
-            skb.oif = Some(oif);
-            self.routed(skb, RoutingDecision::Forward, words, false);
-            return Ok(Decision::Forward {
-                oif,
-                next_hop: None,
-            });
+        if dst.is_multicast() {
+            return self.multicast_in(skb, dst, None);
         }
-        if self.is_own(skb, dst) {
+        let peer = self.peer.filter(|(peer, _)| *peer == dst);
+        let src = skb.packet.src().value();
+        if peer.is_none() && self.is_own(skb, dst) {
+            self.validate_source(skb, src, Some(dst))?;
             self.routed(skb, RoutingDecision::Local, None, false);
             return Ok(Decision::Input);
         }
@@ -211,9 +227,16 @@ impl<R: Record> Walker<'_, R> {
             let pf = Self::pf(skb);
             return Err(self.host_drop(skb, pf, Hook::Prerouting, HostDrop::ForwardingOff));
         }
-        let oif = self.unknown_out(dst);
+        self.validate_source(skb, src, Some(dst))?;
+        let (oif, words) = match peer {
+            Some((_, oif)) => (
+                oif,
+                Some("back by the interface that the request came by".into()),
+            ),
+            None => (self.unknown_out(dst), None),
+        };
         skb.oif = Some(oif);
-        self.routed(skb, RoutingDecision::Forward, None, false);
+        self.routed(skb, RoutingDecision::Forward, words, false);
         Ok(Decision::Forward {
             oif,
             next_hop: None,
@@ -295,10 +318,18 @@ impl<R: Record> Walker<'_, R> {
         &mut self,
         skb: &Skb,
         src: Option<IpAddr>,
-        dst: IpAddr,
+        dst: Option<IpAddr>,
     ) -> Result<(), Ended> {
-        let (Some(src @ IpAddr::V4(_)), Some(dev)) = (src, self.name(skb.iif)) else {
+        let Some(src @ IpAddr::V4(_)) = src else {
             return Ok(());
+        };
+        let Some(dev) = self.name(skb.iif) else {
+            let strict = self.host().sysctl("net.ipv4.conf.all.rp_filter") == Some(1);
+            return if strict {
+                self.ask_way_back(skb, src, "the incoming interface")
+            } else {
+                Ok(())
+            };
         };
         let strictness = self.host().rp_filter(dev);
         let accept_local = self.host().accept_local(dev).unwrap_or(false);
@@ -313,7 +344,7 @@ impl<R: Record> Walker<'_, R> {
             0
         };
         let query = RouteQuery {
-            src: Some(dst),
+            src: dst,
             iif: Some(dev),
             mark,
             tos: skb.packet.tos(),
@@ -321,6 +352,9 @@ impl<R: Record> Walker<'_, R> {
         };
         let answer = self.host().route(&query);
         match answer {
+            RouteAnswer::Unknown { .. } if strictness == Some(1) => {
+                self.ask_way_back(skb, src, dev)
+            }
             RouteAnswer::Unknown { .. } => Ok(()),
             RouteAnswer::NoRoute => match strictness {
                 Some(1 | 2) => {
@@ -338,6 +372,9 @@ impl<R: Record> Walker<'_, R> {
                         .nexthops
                         .iter()
                         .any(|hop| hop.dev.as_deref() == Some(dev));
+                    if !back {
+                        self.record.origin(route.origin);
+                    }
                     match strictness {
                         Some(1) if !back => {
                             Err(self.host_drop(skb, Pf::Ip, Hook::Prerouting, HostDrop::RpFilter))
@@ -368,6 +405,21 @@ impl<R: Record> Walker<'_, R> {
                 RouteType::Local => Ok(()),
                 _ => Err(self.host_drop(skb, Pf::Ip, Hook::Prerouting, HostDrop::MartianSource)),
             },
+        }
+    }
+
+    /// A strict reverse path filter where the route back is not known.
+    fn ask_way_back(&mut self, skb: &Skb, src: IpAddr, dev: &str) -> Result<(), Ended> {
+        let claim = Claim::new(
+            format!("the way back to {src}"),
+            ("is", "is not"),
+            format!("by {dev}, whose reverse path filter is strict"),
+        );
+        let settle = "give the routes with `--route` or a snapshot";
+        if self.know.ask(claim, settle, Source::Default, true) {
+            Ok(())
+        } else {
+            Err(self.host_drop(skb, Pf::Ip, Hook::Prerouting, HostDrop::RpFilter))
         }
     }
 
@@ -498,6 +550,8 @@ impl<R: Record> Walker<'_, R> {
             }
             Known::Fact(fact) => return Err(self.unrouted(fact)),
         };
+        // a translated packet goes to whom it goes now
+        self.to_many = dst.is_multicast();
         let bound = if again { None } else { self.name(skb.oif) };
         let src = skb.packet.src().value().filter(|ip| !ip.is_unspecified());
         let query = RouteQuery {
@@ -530,12 +584,19 @@ impl<R: Record> Walker<'_, R> {
                     self.routed(skb, RoutingDecision::Output, words, again);
                     return Ok(());
                 }
-                let oif = if self.is_own(skb, dst) {
-                    self.iface("lo")
-                } else {
-                    self.unknown_out(dst)
+                let own = !dst.is_multicast() && self.is_own(skb, dst);
+                let oif = match own {
+                    true => self.iface("lo"),
+                    false => self.unknown_out(dst),
                 };
                 skb.oif = Some(oif);
+                if src.is_none() && !again {
+                    let source = match own {
+                        true => Known::Value(dst),
+                        false => Known::Fact(self.know.own_address("the outgoing interface")),
+                    };
+                    skb.packet.set_src(source);
+                }
                 self.routed(skb, RoutingDecision::Output, None, again);
                 Ok(())
             }
@@ -578,7 +639,7 @@ impl<R: Record> Walker<'_, R> {
                         self.next_hop = None;
                     }
                     kind => {
-                        self.to_many = matches!(kind, RouteType::Broadcast | RouteType::Multicast);
+                        self.to_many |= matches!(kind, RouteType::Broadcast | RouteType::Multicast);
                         let (oif, next_hop) = self.out_of(&route, dst);
                         skb.oif = Some(oif);
                         self.next_hop = next_hop;

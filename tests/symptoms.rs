@@ -1,0 +1,241 @@
+//! What made-up cases (`tests/properties.rs`, `tests/mutations.rs`) found, a test for each symptom.
+
+use nfpath::explain::{Answer, Question, explain};
+use nfpath::flow;
+use nfpath::hooks::Hooks;
+use nfpath::host::{Host, Link, LinkKind, Origin};
+use nfpath::load::{bundle, load};
+use nfpath::render::text;
+use nfpath::report::{ContextInfo, Report, RulesetInfo};
+use nfpath::walk::step::{Disposition, HostDrop};
+use serde_json::{Value, json};
+
+/// A listing of one inet table with a chain at each of these hooks.
+fn ruleset(chains: &[(&str, &str, i32)], rules: &[(&str, Value)]) -> String {
+    let mut objects = vec![json!({"table": {"family": "inet", "name": "t", "handle": 1}})];
+    for (kind, hook, prio) in chains {
+        objects.push(json!({"chain": {
+            "family": "inet", "table": "t", "name": hook, "type": kind, "hook": hook, "prio": prio,
+            "policy": "accept"
+        }}));
+    }
+    for (chain, _) in rules.iter().filter(|(chain, _)| chain.len() == 1) {
+        objects.push(json!({"chain": {"family": "inet", "table": "t", "name": chain}}));
+    }
+    for (handle, (chain, expr)) in rules.iter().enumerate() {
+        objects.push(json!({"rule": {
+            "family": "inet", "table": "t", "chain": chain, "handle": handle + 1, "expr": expr
+        }}));
+    }
+    json!({ "nftables": objects }).to_string()
+}
+
+const FILTER: (&str, &str, i32) = ("filter", "prerouting", 0);
+
+fn ask(ruleset: &str, host: &Host, iif: Option<&str>, words: &str) -> Answer {
+    let loaded = load("made up", ruleset, &[]).expect("a listing");
+    let question = Question {
+        iif: iif.map(str::to_string),
+        ..Question::new(flow::parse(words).expect("a flow"))
+    };
+    explain(&loaded, &Hooks::new(&loaded.ruleset), host, &question).expect("an answer")
+}
+
+fn host(settings: &[&str], ifaces: &[&str]) -> Host {
+    let mut host = Host::default();
+    for name in ["eth0", "eth1"] {
+        let link = Link::named(name, LinkKind::Physical, Origin::Given);
+        host.links.push(link);
+    }
+    for iface in ifaces {
+        bundle::apply_iface(&mut host, iface).expect("an interface");
+    }
+    for setting in settings {
+        bundle::apply_sysctl(&mut host, setting).expect("a setting");
+    }
+    host
+}
+
+const STRICT: [&str; 3] = [
+    "net.ipv4.conf.all.rp_filter=1",
+    "net.ipv4.conf.eth0.rp_filter=1",
+    "net.ipv4.conf.eth1.rp_filter=1",
+];
+
+fn endings(answer: &Answer) -> Vec<Disposition> {
+    let explored = &answer.explored;
+    let others = explored.alternatives.iter().map(|other| &other.walked);
+    std::iter::once(&explored.primary)
+        .chain(others)
+        .map(|walked| walked.request.disposition.clone())
+        .collect()
+}
+
+#[test]
+fn chains_that_goto_each_other_end_a_walk_soon_and_are_shown() {
+    let goto = |name: &str| json!([{"goto": {"target": name}}]);
+    let text = ruleset(
+        &[FILTER],
+        &[
+            ("prerouting", goto("a")),
+            ("a", goto("b")),
+            ("b", goto("a")),
+        ],
+    );
+    let answer = ask(
+        &text,
+        &host(&[], &[]),
+        Some("eth0"),
+        "tcp:10.0.0.2->10.0.0.1:22",
+    );
+    let path = &answer.explored.primary.request;
+    assert!(path.steps.len() < 100, "{} steps", path.steps.len());
+    let Disposition::Unknown { because, .. } = &path.disposition else {
+        panic!("{:?}", path.disposition);
+    };
+    assert!(because.contains("circle"), "{because}");
+    let report = Report {
+        ruleset: RulesetInfo::default(),
+        context: ContextInfo::default(),
+        flows: vec![answer.report],
+        diagnostics: Vec::new(),
+    };
+    let options = text::Options {
+        width: 80,
+        verbose: true,
+        color: false,
+        unicode: true,
+    };
+    assert!(text::report(&report, &options).contains("circle"));
+}
+
+#[test]
+fn multicast_by_an_interface_that_nobody_names_is_not_asked_to_be_an_own_address() {
+    let answer = ask(
+        &ruleset(&[FILTER], &[]),
+        &host(&[], &[]),
+        None,
+        "udp:8.8.8.8->224.0.0.251:5353",
+    );
+    let ends = endings(&answer);
+    assert_eq!(
+        ends,
+        [Disposition::Local, Disposition::Host(HostDrop::NotJoined)]
+    );
+}
+
+#[test]
+fn a_packet_to_its_own_sender_is_not_forwarded_where_forwarding_is_off() {
+    let dnat = json!([{"dnat": {"family": "ip", "addr": "10.0.0.2"}}]);
+    let text = ruleset(&[("nat", "prerouting", -100)], &[("prerouting", dnat)]);
+    let off = host(&["net.ipv4.ip_forward=0"], &[]);
+    let answer = ask(&text, &off, Some("eth0"), "tcp:10.0.0.2->10.0.0.1:22");
+    assert_eq!(
+        endings(&answer),
+        [Disposition::Host(HostDrop::ForwardingOff)]
+    );
+}
+
+#[test]
+fn a_strict_reverse_path_filter_drops_a_forged_source_also_where_the_way_on_is_not_known() {
+    let strict = host(&STRICT, &["eth0=10.0.0.1/24", "eth1=10.1.0.1/24"]);
+    let answer = ask(
+        &ruleset(&[FILTER], &[]),
+        &strict,
+        Some("eth0"),
+        "tcp:10.1.0.2->8.8.8.8:22",
+    );
+    assert!(endings(&answer).contains(&Disposition::Host(HostDrop::RpFilter)));
+    assert!(!endings(&answer).contains(&Disposition::Forwarded));
+}
+
+#[test]
+fn a_strict_reverse_path_filter_is_an_assumption_where_the_way_back_is_not_known() {
+    let strict = host(&STRICT, &[]);
+    for iif in [Some("eth0"), None] {
+        let answer = ask(
+            &ruleset(&[FILTER], &[]),
+            &strict,
+            iif,
+            "tcp:10.1.0.2->8.8.8.8:22",
+        );
+        let ends = endings(&answer);
+        assert!(
+            ends.contains(&Disposition::Host(HostDrop::RpFilter)),
+            "{ends:?}"
+        );
+        assert!(ends.contains(&Disposition::Forwarded), "{ends:?}");
+    }
+}
+
+#[test]
+fn a_drop_for_the_way_back_says_that_this_way_was_inferred() {
+    let named =
+        json!([{"match": {"op": "==", "left": {"meta": {"key": "iifname"}}, "right": "eth1"}}]);
+    let text = ruleset(&[FILTER], &[("prerouting", named)]);
+    let mut strict = host(&STRICT, &["eth0=10.0.0.1/24"]);
+    strict.links.retain(|link| link.name != "eth1");
+    let answer = ask(&text, &strict, Some("eth0"), "tcp:8.8.8.8->10.0.0.1:22");
+    assert_eq!(endings(&answer), [Disposition::Host(HostDrop::RpFilter)]);
+    let inferred = |a: &nfpath::report::Assumption| a.source == "inferred";
+    assert!(
+        answer.report.assumptions.iter().any(inferred),
+        "{:?}",
+        answer.report.assumptions
+    );
+}
+
+#[test]
+fn a_port_of_a_bridge_is_not_inferred_to_be_the_way_to_the_outside() {
+    let named =
+        json!([{"match": {"op": "==", "left": {"meta": {"key": "iifname"}}, "right": "p1"}}]);
+    let text = ruleset(&[FILTER], &[("prerouting", named)]);
+    let mut bridged = host(&[], &["eth0=10.0.0.1/24", "eth1=10.1.0.1/24"]);
+    bundle::apply_bridge(&mut bridged, "br0=p1").expect("a bridge");
+    let answer = ask(&text, &bridged, Some("eth0"), "tcp:10.0.0.2->8.8.8.8:22");
+    assert_eq!(answer.host.routes, []);
+}
+
+#[test]
+fn a_packet_of_this_host_has_one_of_its_addresses_also_where_the_route_is_not_known() {
+    let local = json!([
+        {"match": {"op": "==", "left": {"fib": {"result": "type", "flags": ["saddr"]}}, "right": "local"}},
+        {"drop": null}
+    ]);
+    let text = ruleset(&[("filter", "output", 0)], &[("output", local)]);
+    let answer = ask(&text, &host(&[], &[]), None, "udp:->8.8.8.8:53");
+    let ends = endings(&answer);
+    assert!(
+        ends.iter().all(|end| *end == Disposition::Dropped),
+        "{ends:?}"
+    );
+}
+
+#[test]
+fn multicast_of_this_host_is_answered_once_it_is_redirected() {
+    let text = ruleset(
+        &[("nat", "output", -100)],
+        &[("output", json!([{"redirect": null}]))],
+    );
+    let mut routed = host(&[], &["eth0=10.0.0.1/24"]);
+    bundle::apply_route(&mut routed, "224.0.0.0/4,dev=eth0").expect("a route");
+    let answer = ask(&text, &routed, None, "udp:->224.0.0.251:5353");
+    assert_eq!(
+        answer.explored.primary.request.disposition,
+        Disposition::Local
+    );
+    assert!(answer.explored.primary.reply.is_some());
+}
+
+#[test]
+fn who_is_behind_a_port_is_answered_through_its_bridge() {
+    let mut bridged = host(&[], &[]);
+    bundle::apply_bridge(&mut bridged, "br0=p1").expect("a bridge");
+    let text = ruleset(&[("filter", "forward", 0)], &[]);
+    let answer = ask(&text, &bridged, Some("p1"), "tcp:10.3.0.2->8.8.8.8:22");
+    let reply = answer.report.reply.expect("a reply");
+    assert_eq!(
+        reply.output.oif.as_ref().and_then(|oif| oif.known()),
+        Some("br0")
+    );
+}
