@@ -239,3 +239,35 @@ fn who_is_behind_a_port_is_answered_through_its_bridge() {
         Some("br0")
     );
 }
+
+#[test]
+fn a_translated_packet_from_loopback_leaves_by_no_unknown_interface() {
+    let dnat = json!([{"dnat": {"family": "ip", "addr": "172.20.0.2"}}]);
+    let text = ruleset(&[("nat", "output", -100)], &[("output", dnat)]);
+    let question = "tcp:->127.0.0.1:22";
+    let martian = Disposition::Host(HostDrop::MartianSource);
+    assert_eq!(
+        endings(&ask(&text, &host(&[], &[]), None, question))[0],
+        martian
+    );
+    let localnet = host(&["net.ipv4.conf.all.route_localnet=1"], &[]);
+    let ends = endings(&ask(&text, &localnet, None, question));
+    assert_eq!(ends[0], Disposition::Transmitted, "{ends:?}");
+}
+
+#[test]
+fn a_redirect_of_what_was_sent_to_an_address_that_nobody_gave_drops_nothing() {
+    let rules = [
+        ("prerouting", json!([{"redirect": null}])),
+        ("output", json!([{"notrack": null}])),
+    ];
+    let text = ruleset(
+        &[("nat", "prerouting", -100), ("filter", "output", -300)],
+        &rules,
+    );
+    let mut routed = host(&[], &[]);
+    bundle::apply_route(&mut routed, "0.0.0.0/0,dev=eth0").expect("a route");
+    let answer = ask(&text, &routed, None, "udp:->8.8.8.8:53");
+    let reply = answer.report.reply.expect("a reply");
+    assert_eq!(reply.disposition, "local");
+}

@@ -590,6 +590,9 @@ impl<R: Record> Walker<'_, R> {
                     false => self.unknown_out(dst),
                 };
                 skb.oif = Some(oif);
+                if !own && matches!(src, Some(IpAddr::V4(src)) if src.is_loopback()) {
+                    self.leave_from_loopback(skb, pf)?;
+                }
                 if src.is_none() && !again {
                     let source = match own {
                         true => Known::Value(dst),
@@ -664,6 +667,24 @@ impl<R: Record> Walker<'_, R> {
                 Ok(())
             }
         }
+    }
+
+    /// `__mkroute_output`: nothing leaves from 127.0.0.0/8, unless the device that it leaves by, which is not known,
+    /// has `route_localnet`.
+    fn leave_from_loopback(&mut self, skb: &Skb, pf: Pf) -> Result<(), Ended> {
+        let set = |(key, value): (&compact_str::CompactString, &compact_str::CompactString)| {
+            key.ends_with(".route_localnet") && value.trim() == "1"
+        };
+        let claim = Claim::new(
+            "the outgoing interface",
+            ("has", "has not"),
+            "route_localnet",
+        );
+        let settle = "give the routes with `--route` or a snapshot";
+        if self.host().sysctls.iter().any(set) && self.know.ask(claim, settle, Source::Open, true) {
+            return Ok(());
+        }
+        Err(self.host_drop(skb, pf, Hook::Output, HostDrop::MartianSource))
     }
 
     /// Multicast and limited broadcast of IPv4 leave by the device of their source where no route leads

@@ -225,14 +225,17 @@ impl<R: Record> Walker<'_, R> {
                 IpAddr::V4(Ipv4Addr::LOCALHOST)
             }));
         }
-        let dst = skb.packet.dst().value()?;
         let dev = self.name(skb.iif);
-        match dev.and_then(|dev| self.host().redirect_address(dev, dst)) {
+        let dst = skb.packet.dst().value();
+        let found = dev
+            .zip(dst)
+            .and_then(|(dev, dst)| self.host().redirect_address(dev, dst));
+        match found {
             Some((ip, origin)) => {
                 self.record.origin(origin);
                 Some(Known::Value(ip))
             }
-            None if self.host().complete.addresses && dev.is_some() => None,
+            None if self.host().complete.addresses && dev.is_some() && dst.is_some() => None,
             None => {
                 let of = dev.unwrap_or("the incoming interface");
                 Some(Known::Fact(self.know.own_address(of)))

@@ -1,0 +1,80 @@
+//! How long reading and asking take; docs/performance.md tells what is measured and why.
+
+#[path = "../tests/support/large.rs"]
+mod large;
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use nfpath::explain::{Question, explain};
+use nfpath::flow;
+use nfpath::load::load;
+
+use large::{c1, rules, service, services, set, through};
+
+fn read(c: &mut Criterion) {
+    let mut group = c.benchmark_group("read");
+    group
+        .sample_size(10)
+        .measurement_time(Duration::from_secs(10));
+    for (name, text, number) in [
+        ("rules", rules(100_000), 100_000),
+        ("set elements", set(1_000_000), 1_000_000),
+        ("services", services(10_000), 10_000),
+    ] {
+        group.throughput(Throughput::Elements(number));
+        group.bench_function(BenchmarkId::new(name, number), |b| {
+            b.iter(|| load("bench", black_box(&text), &[]).expect("a listing"));
+        });
+    }
+    group.finish();
+}
+
+fn ask(c: &mut Criterion) {
+    let mut group = c.benchmark_group("explain");
+    let question = |words: &str| Question {
+        iif: Some("ens192".into()),
+        ..Question::new(flow::parse(words).expect("a flow"))
+    };
+    let cases = [
+        (
+            "10,000 rules",
+            through(&rules(10_000), ("8.8.8.8", 80)),
+            "tcp:10.254.10.105:40000->8.8.8.8:80",
+        ),
+        ("c1", c1(), "udp:10.254.10.105:40000->10.254.10.252:1812"),
+    ];
+    for (name, case, words) in cases {
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                explain(&case.loaded, &case.hooks, &case.host, &question(words)).expect("an answer")
+            });
+        });
+    }
+    group.finish();
+}
+
+fn decide(c: &mut Criterion) {
+    let mut group = c.benchmark_group("verdict");
+    group.throughput(Throughput::Elements(1));
+    let case = c1();
+    group.bench_function("c1", |b| b.iter(|| black_box(case.verdict())));
+    for number in [100, 10_000] {
+        let (ip, port) = service(number);
+        let case = through(&services(number), (&ip, port));
+        group.bench_function(BenchmarkId::new("services", number), |b| {
+            b.iter(|| black_box(case.verdict()))
+        });
+    }
+    for number in [1000, 1_000_000] {
+        let case = through(&set(number), ("8.8.8.8", 80));
+        group.bench_function(BenchmarkId::new("set", number), |b| {
+            b.iter(|| black_box(case.verdict()))
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, read, ask, decide);
+criterion_main!(benches);
