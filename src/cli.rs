@@ -48,7 +48,6 @@ enum Command {
     /// Print the shell completions.
     Completions(completions::Completions),
     /// Print the man page.
-    #[command(hide = true)]
     Man(man::Man),
 }
 

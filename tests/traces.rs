@@ -19,7 +19,7 @@ use nfpath::packet::Spec;
 use nfpath::render::json;
 use nfpath::report::{ContextInfo, Report, RulesetInfo};
 use nfpath::ruleset::Ruleset;
-use nfpath::walk::step::{Path as Walk, RuleOutcome, StepKind, Taken, Walked};
+use nfpath::walk::step::{Path as Walk, RuleOutcome, StepKind, Walked};
 use nfpath::walk::{Entrance, GivenState, Probe, link_values, walk};
 use serde_json::Value;
 
@@ -137,21 +137,12 @@ fn lines_of(ruleset: &Ruleset, path: &Walk) -> Vec<Line> {
                     continue;
                 };
                 let chain = ruleset.rule(rule.rule).chain;
-                let name = |id| ruleset.chain(id).name.to_string();
-                let verdict = match taken {
-                    Taken::Continue => "continue".to_string(),
-                    Taken::Accept | Taken::Nat(_) => "accept".into(),
-                    Taken::Drop | Taken::Reject => "drop".into(),
-                    Taken::Return => "return".into(),
-                    Taken::Jump(id) => format!("jump {}", name(*id)),
-                    Taken::Goto(id) => format!("goto {}", name(*id)),
-                    other => format!("{other:?}"),
-                };
+                let verdict = taken.words(ruleset);
                 let table = ruleset.table_of(chain);
                 lines.push((
                     table.family.to_string(),
                     table.name.to_string(),
-                    name(chain),
+                    ruleset.chain(chain).name.to_string(),
                     ruleset.rule(rule.rule).handle.0,
                     verdict,
                 ));

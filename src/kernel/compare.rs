@@ -9,7 +9,7 @@ use crate::logic::Known;
 use crate::packet::proto;
 use crate::report::build::host_drop_name;
 use crate::ruleset::{Handle, Ruleset};
-use crate::walk::step::{Disposition, Path, RuleOutcome, StepKind, Taken};
+use crate::walk::step::{Disposition, Path, RuleOutcome, StepKind};
 
 use super::talk::{Ending, Seen};
 use super::trace::EventKind;
@@ -171,26 +171,13 @@ pub fn of_model(ruleset: &Ruleset, host: &Host, path: &Path) -> Way {
                 let RuleOutcome::Matched(taken) = &rule.outcome else {
                     continue;
                 };
-                let name = |id| ruleset.chain(id).name.to_string();
-                let verdict = match taken {
-                    Taken::Continue => "continue".to_string(),
-                    Taken::Accept | Taken::Nat(_) => "accept".into(),
-                    Taken::Drop | Taken::Reject => "drop".into(),
-                    Taken::Return => "return".into(),
-                    Taken::Jump(id) => format!("jump {}", name(*id)),
-                    Taken::Goto(id) => format!("goto {}", name(*id)),
-                    Taken::Queue => "queue".into(),
-                    Taken::Stolen => "stolen".into(),
-                    Taken::Unknown(_) => "not known".into(),
-                    Taken::Missing => "to a chain that is missing".into(),
-                    Taken::Loop => "in a circle".into(),
-                };
+                let verdict = taken.words(ruleset);
                 let chain = ruleset.rule(rule.rule).chain;
                 let table = ruleset.table_of(chain);
                 lines.push(Line {
                     family: table.family.to_string(),
                     table: table.name.to_string(),
-                    chain: name(chain),
+                    chain: ruleset.chain(chain).name.to_string(),
                     rule: Some(Place {
                         handle: ruleset.rule(rule.rule).handle,
                         index: ruleset.rule(rule.rule).index,

@@ -509,27 +509,13 @@ impl Resolver<'_> {
 
     fn rule(&self, rule: &step::RuleStep, packet: &PacketView, depth: usize) -> RuleStep {
         let ruleset = self.sources.ruleset;
-        let name = |id: ChainId| ruleset.chain(id).name.to_string();
         let (matched, verdict, why) = match &rule.outcome {
             RuleOutcome::NoMatch { statement, actual } => (
                 false,
                 "continue".to_string(),
                 vec![self.why(rule.rule, *statement, actual, packet)],
             ),
-            RuleOutcome::Matched(taken) => {
-                let verdict = match taken {
-                    Taken::Continue => "continue".to_string(),
-                    Taken::Accept | Taken::Nat(_) => "accept".into(),
-                    Taken::Drop | Taken::Reject => "drop".into(),
-                    Taken::Return => "return".into(),
-                    Taken::Jump(id) => format!("jump {}", name(*id)),
-                    Taken::Goto(id) => format!("goto {}", name(*id)),
-                    Taken::Queue => "queue".into(),
-                    Taken::Stolen => "stolen".into(),
-                    Taken::Unknown(_) | Taken::Missing | Taken::Loop => "unknown".into(),
-                };
-                (true, verdict, Vec::new())
-            }
+            RuleOutcome::Matched(taken) => (true, taken.words(ruleset), Vec::new()),
         };
         RuleStep {
             at: rule_ref(ruleset, rule.rule),

@@ -6,7 +6,7 @@ use crate::conntrack::{CtInfo, Manip};
 use crate::eval::{Actual, Iface, Pf};
 use crate::logic::{Choice, Known};
 use crate::ruleset::datatype::DataType;
-use crate::ruleset::{ChainId, Hook, NatKind, Policy, RuleId, UnknownId};
+use crate::ruleset::{ChainId, Hook, NatKind, Policy, RuleId, Ruleset, UnknownId};
 
 /// A packet and its context as they were at a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +112,24 @@ pub enum Taken {
     Missing,
     /// the chains jump in a circle
     Loop,
+}
+
+impl Taken {
+    /// The verdict as the kernel's trace has it; `unknown` for what no kernel does.
+    pub fn words(self, ruleset: &Ruleset) -> String {
+        let to = |how: &str, id: ChainId| format!("{how} {}", ruleset.chain(id).name);
+        match self {
+            Taken::Continue => "continue".into(),
+            Taken::Accept | Taken::Nat(_) => "accept".into(),
+            Taken::Drop | Taken::Reject => "drop".into(),
+            Taken::Return => "return".into(),
+            Taken::Jump(id) => to("jump", id),
+            Taken::Goto(id) => to("goto", id),
+            Taken::Queue => "queue".into(),
+            Taken::Stolen => "stolen".into(),
+            Taken::Unknown(_) | Taken::Missing | Taken::Loop => "unknown".into(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
