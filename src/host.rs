@@ -471,6 +471,45 @@ impl RoutingRule {
             origin,
         }
     }
+
+    /// Whether it selects every packet of its family and counts every route.
+    pub fn selects_all(&self) -> bool {
+        let RoutingRule {
+            priority: _,
+            family: _,
+            not,
+            from,
+            to,
+            iif,
+            oif,
+            fwmark,
+            tos,
+            dscp,
+            ipproto,
+            sport,
+            dport,
+            uidrange,
+            unread,
+            action: _,
+            suppress_prefixlength,
+            suppress_ifgroup,
+            origin: _,
+        } = self;
+        !not && *tos == 0
+            && from.is_none()
+            && to.is_none()
+            && iif.is_none()
+            && oif.is_none()
+            && fwmark.is_none()
+            && dscp.is_none()
+            && ipproto.is_none()
+            && sport.is_none()
+            && dport.is_none()
+            && uidrange.is_none()
+            && unread.is_empty()
+            && suppress_prefixlength.is_none()
+            && suppress_ifgroup.is_none()
+    }
 }
 
 /// A neighbour: the Ethernet address behind an IP address.

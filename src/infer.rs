@@ -31,7 +31,8 @@ pub fn infer(ruleset: &Ruleset, host: &mut Host, flow: &Flow) {
         named_bridges(ruleset, host);
     }
     docker_sysctls(ruleset, host);
-    let uplink = uplink(ruleset, host);
+    let whole = host.complete.addresses && host.complete.routes(family_of(flow));
+    let uplink = if whole { None } else { uplink(ruleset, host) };
     if !host.complete.addresses {
         published(
             ruleset,

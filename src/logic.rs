@@ -6,6 +6,7 @@
 //! domain, so that no path contradicts itself. Walking again with another script of choices gives the alternatives.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 /// Inclusive ranges, sorted and disjoint.
 pub type Ranges = Vec<(u128, u128)>;
@@ -109,6 +110,8 @@ pub struct Knowledge {
     facts: Vec<Fact>,
     /// Answers to tests that do not narrow a domain, so that the same question gets the same answer.
     answered: HashMap<Claim, bool>,
+    /// Addresses of which it is settled whether they are this host's.
+    own: Vec<(IpAddr, bool)>,
     /// True while the reply is walked.
     reply: bool,
     script: Vec<bool>,
@@ -269,6 +272,20 @@ impl Knowledge {
     /// Answers a question before it is asked: no choice is made of it.
     pub fn presume(&mut self, claim: Claim, holds: bool) {
         self.answered.insert(claim, holds);
+    }
+
+    /// Settles whether an address is one of this host; for a packet this is said of its source, so it costs no words.
+    pub fn settle_own(&mut self, address: IpAddr, own: bool) {
+        match self.own.iter_mut().find(|(known, _)| *known == address) {
+            Some(known) => known.1 = own,
+            None => self.own.push((address, own)),
+        }
+    }
+
+    /// Whether an address is one of this host, when that is settled.
+    pub fn settled_own(&self, address: IpAddr) -> Option<bool> {
+        let known = self.own.iter().find(|(known, _)| *known == address);
+        known.map(|(_, own)| *own)
     }
 
     /// From now on the reply is walked.

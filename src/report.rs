@@ -8,6 +8,7 @@ pub mod notes;
 pub mod v1;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::diagnostic::Diagnostic;
 use crate::ruleset::{Family, Handle, Hook};
@@ -189,7 +190,8 @@ pub struct Step {
     pub hook: Hook,
     /// `ip`, `ip6`, `bridge`, `arp`, `netdev`: whose hook it is.
     pub layer: &'static str,
-    pub packet: Packet,
+    /// Shared by the steps between which it does not change.
+    pub packet: Arc<Packet>,
     pub kind: StepKind,
 }
 

@@ -16,7 +16,7 @@ mod track;
 use std::net::IpAddr;
 
 use crate::conntrack::{CtRef, Entry, Manip, asks, inverse_icmp, status};
-use crate::eval::{Env, Iface, Observer, Pf, Skb, World, own_address_claim};
+use crate::eval::{Env, Iface, Observer, Pf, Skb, World};
 use crate::hooks::{Hooks, Slot, Work};
 use crate::host::{AddressType, Host, LinkKind, Origin, TypeAnswer};
 use crate::logic::{Claim, Knowledge, Known, Source, max_of};
@@ -65,6 +65,9 @@ pub struct Probe {
 
 /// Sees what a walk does.
 pub trait Record: Observer {
+    /// Whether steps are kept: what only they show need not be made otherwise.
+    fn keeps(&self) -> bool;
+
     /// A step; `make` is called only by recorders that keep steps.
     fn step(&mut self, make: impl FnOnce() -> Step);
 
@@ -85,6 +88,10 @@ impl Observer for Silent {
 }
 
 impl Record for Silent {
+    fn keeps(&self) -> bool {
+        false
+    }
+
     fn step(&mut self, _: impl FnOnce() -> Step) {}
 
     fn mark(&self) -> usize {
@@ -130,6 +137,10 @@ impl Observer for Trace {
 }
 
 impl Record for Trace {
+    fn keeps(&self) -> bool {
+        true
+    }
+
     fn step(&mut self, make: impl FnOnce() -> Step) {
         self.steps.push(make());
     }
@@ -436,6 +447,7 @@ impl<'w, R: Record> Walker<'w, R> {
     fn pkttype(&self, packet: &Packet) -> u8 {
         match packet.dst() {
             Known::Value(dst) if dst.is_multicast() => 2,
+            Known::Value(dst) if !self.host().may_be_broadcast(dst) => 0,
             Known::Value(dst) => match self.host().address_type(dst, None) {
                 TypeAnswer::Known(AddressType::Broadcast, _) => 1,
                 TypeAnswer::Known(..) | TypeAnswer::Unknown { .. } => 0,
@@ -471,7 +483,7 @@ impl<'w, R: Record> Walker<'w, R> {
         {
             // what comes in from outside comes from somebody else: anything else is a martian
             let own = probe.entrance == Entrance::Local;
-            self.know.presume(own_address_claim(src), own);
+            self.know.settle_own(src, own);
         }
         let ended = match probe.entrance {
             Entrance::Local => {

@@ -557,6 +557,9 @@ pub(crate) fn is_own_address(
     address: IpAddr,
     iif: Option<Iface>,
 ) -> bool {
+    if let Some(own) = know.settled_own(address) {
+        return own;
+    }
     let came_by = match iif {
         Some(Iface::Link(at)) => Some(host.links[at as usize].name.as_str()),
         Some(Iface::Fact(_)) | None => None,

@@ -47,6 +47,18 @@ impl Host {
         }
     }
 
+    /// False for addresses that are certainly no broadcast address, without a look-up.
+    pub fn may_be_broadcast(&self, ip: IpAddr) -> bool {
+        let IpAddr::V4(v4) = ip else { return false };
+        // that of a subnet, which has two bits of its own at least, or 0.0.0.0/8
+        v4.to_bits() & 3 == 3
+            || v4.octets()[0] == 0
+            || self
+                .routes
+                .iter()
+                .any(|route| route.kind == RouteType::Broadcast && route.prefix.contains(&ip))
+    }
+
     /// Whether a destination that this route was found for may all the same be an address of this host: the route leads
     /// to everything else, and the list of addresses is partial.
     pub fn may_be_own(&self, route: &FoundRoute) -> bool {

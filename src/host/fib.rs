@@ -369,9 +369,9 @@ impl Host {
         let mut expected = expected.iter();
         let same = rules.all(|rule| {
             expected.next().is_some_and(|&(priority, table)| {
-                let plain =
-                    RoutingRule::all(priority, family, RuleAction::Table(table), rule.origin);
-                *rule == plain
+                rule.priority == priority
+                    && rule.action == RuleAction::Table(table)
+                    && rule.selects_all()
             })
         });
         !same || expected.next().is_some()
@@ -609,11 +609,11 @@ impl Host {
         let mut entries: Vec<Entry<'_>> = self
             .routes
             .iter()
-            .filter(|route| route.prefix.contains(&dst))
+            .filter(|route| holds(&route.prefix, dst))
             .map(listed)
             .collect();
         self.derive_entries(family, &mut |entry| {
-            if entry.prefix.contains(&dst) {
+            if holds(&entry.prefix, dst) {
                 entries.push(entry);
             }
         });
@@ -812,6 +812,21 @@ pub(super) fn is_refusal(kind: RouteType) -> bool {
         | RouteType::Broadcast
         | RouteType::Multicast
         | RouteType::Anycast => false,
+    }
+}
+
+/// Whether a prefix holds an address, of whichever family.
+fn holds(prefix: &IpNet, ip: IpAddr) -> bool {
+    match (prefix, ip) {
+        (IpNet::V4(net), IpAddr::V4(ip)) => {
+            let differ = net.addr().to_bits() ^ ip.to_bits();
+            differ.leading_zeros() >= u32::from(net.prefix_len())
+        }
+        (IpNet::V6(net), IpAddr::V6(ip)) => {
+            let differ = net.addr().to_bits() ^ ip.to_bits();
+            differ.leading_zeros() >= u32::from(net.prefix_len())
+        }
+        (IpNet::V4(_), IpAddr::V6(_)) | (IpNet::V6(_), IpAddr::V4(_)) => false,
     }
 }
 

@@ -3,6 +3,7 @@
 //! Resolves ids to names and values to text; decides nothing about rules.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::eval::{Actual, Iface, Pf, describe};
 use crate::host::{Host, LinkKind};
@@ -155,21 +156,22 @@ pub fn rule_text(sources: Sources<'_>, id: RuleId) -> String {
         return String::new();
     };
     let origins = sources.origins.get(&source);
-    let mut words: Vec<String> = Vec::new();
+    let mut words = String::new();
     for (at, stmt) in rule.expr.iter().flatten().enumerate() {
         let text = match origins.and_then(|o| o.get(at)).and_then(Option::as_ref) {
             Some(origin) => origin.clone(),
             None if matches!(stmt, Syntax::Counter(_)) => continue,
             None => print::stmt(stmt),
         };
-        if !text.is_empty() {
-            words.push(text);
+        if !words.is_empty() && !text.is_empty() {
+            words.push(' ');
         }
+        words.push_str(&text);
     }
     if words.is_empty() && rule.expr.as_ref().is_some_and(|expr| !expr.is_empty()) {
         return "counter".into();
     }
-    words.join(" ")
+    words
 }
 
 fn statement_text(sources: Sources<'_>, id: RuleId, statement: usize) -> Option<String> {
@@ -362,11 +364,16 @@ impl Resolver<'_> {
 
     fn path(&self, path: &Path) -> PathReport {
         let mut depth = Depth::default();
-        let steps: Vec<Step> = path
-            .steps
-            .iter()
-            .map(|step| self.step(step, &mut depth))
-            .collect();
+        let mut last: Option<(&PacketView, Arc<Packet>)> = None;
+        let mut steps: Vec<Step> = Vec::with_capacity(path.steps.len());
+        for step in &path.steps {
+            let packet = match &last {
+                Some((view, packet)) if **view == step.packet => packet.clone(),
+                _ => Arc::new(self.packet(&step.packet)),
+            };
+            last = Some((&step.packet, packet.clone()));
+            steps.push(self.step(step, packet, &mut depth));
+        }
         let deciding = deciding(&path.steps, &path.disposition);
         PathReport {
             verdict: verdict_of(path.disposition.outcome()),
@@ -382,8 +389,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn step(&self, step: &step::Step, depth: &mut Depth) -> Step {
-        let packet = self.packet(&step.packet);
+    fn step(&self, step: &step::Step, packet: Arc<Packet>, depth: &mut Depth) -> Step {
         let kind = match &step.kind {
             step::StepKind::Chain(id) => {
                 depth.enter(*id);

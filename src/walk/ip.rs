@@ -79,18 +79,20 @@ impl<R: Record> Walker<'_, R> {
             return Ok(Decision::Input);
         }
         let dev = self.name(skb.iif);
-        let localnet = dev
-            .and_then(|dev| self.host().route_localnet(dev))
-            .unwrap_or(false);
+        let host = self.host();
+        let localnet = || {
+            dev.and_then(|dev| host.route_localnet(dev))
+                .unwrap_or(false)
+        };
         if let Some(src) = src {
             let bad = src.is_multicast()
                 || matches!(src, IpAddr::V4(v4) if v4.is_broadcast())
-                || src.is_loopback() && !(localnet && src.is_ipv4());
+                || src.is_loopback() && !(src.is_ipv4() && localnet());
             if bad {
                 return Err(self.host_drop(skb, pf, Hook::Prerouting, HostDrop::MartianSource));
             }
         }
-        if dst.is_loopback() && !(localnet && dst.is_ipv4()) {
+        if dst.is_loopback() && !(dst.is_ipv4() && localnet()) {
             return Err(self.host_drop(skb, pf, Hook::Prerouting, HostDrop::MartianDestination));
         }
         if let IpAddr::V4(v4) = dst
@@ -135,7 +137,7 @@ impl<R: Record> Walker<'_, R> {
             return Ok(Decision::Input);
         }
         self.record.origin(route.origin);
-        let words = Some(route_words(&route));
+        let words = self.record.keeps().then(|| route_words(&route));
         match route.kind {
             RouteType::Local | RouteType::Anycast => {
                 self.validate_source(skb, src, Some(dst))?;
@@ -194,9 +196,13 @@ impl<R: Record> Walker<'_, R> {
         if translated {
             let settle =
                 "say `--local ADDR` when it is; a translation to this host is usually a redirect";
-            return self
-                .know
-                .ask(own_address_claim(address), settle, Source::Default, false);
+            return match self.know.settled_own(address) {
+                Some(own) => own,
+                None => {
+                    let claim = own_address_claim(address);
+                    self.know.ask(claim, settle, Source::Default, false)
+                }
+            };
         }
         crate::eval::is_own_address(self.world.host, &mut self.know, address, skb.iif)
     }
@@ -331,17 +337,17 @@ impl<R: Record> Walker<'_, R> {
                 Ok(())
             };
         };
-        let strictness = self.host().rp_filter(dev);
-        let accept_local = self.host().accept_local(dev).unwrap_or(false);
-        let mark = if self
-            .host()
-            .sysctl(&format!("net.ipv4.conf.{dev}.src_valid_mark"))
-            == Some(1)
-            || self.host().sysctl("net.ipv4.conf.all.src_valid_mark") == Some(1)
-        {
-            self.route_mark(skb)
-        } else {
-            0
+        let host = self.host();
+        let strictness = || host.rp_filter(dev);
+        let accept_local = || host.accept_local(dev).unwrap_or(false);
+        let counts = |key: &str| {
+            let key = format!("net.ipv4.conf.{key}.src_valid_mark");
+            host.sysctl(&key) == Some(1)
+        };
+        let mark = match skb.mark {
+            Known::Value(0) => 0,
+            _ if counts(dev) || counts("all") => self.route_mark(skb),
+            _ => 0,
         };
         let query = RouteQuery {
             src: dst,
@@ -352,18 +358,18 @@ impl<R: Record> Walker<'_, R> {
         };
         let answer = self.host().route(&query);
         match answer {
-            RouteAnswer::Unknown { .. } if strictness == Some(1) => {
+            RouteAnswer::Unknown { .. } if strictness() == Some(1) => {
                 self.ask_way_back(skb, src, dev)
             }
             RouteAnswer::Unknown { .. } => Ok(()),
-            RouteAnswer::NoRoute => match strictness {
+            RouteAnswer::NoRoute => match strictness() {
                 Some(1 | 2) => {
                     Err(self.host_drop(skb, Pf::Ip, Hook::Prerouting, HostDrop::RpFilter))
                 }
                 _ => Ok(()),
             },
             RouteAnswer::Found(route) => match route.kind {
-                RouteType::Local if !accept_local => {
+                RouteType::Local if !accept_local() => {
                     self.record.origin(route.origin);
                     Err(self.host_drop(skb, Pf::Ip, Hook::Prerouting, HostDrop::MartianSource))
                 }
@@ -372,14 +378,15 @@ impl<R: Record> Walker<'_, R> {
                         .nexthops
                         .iter()
                         .any(|hop| hop.dev.as_deref() == Some(dev));
-                    if !back {
-                        self.record.origin(route.origin);
+                    if back {
+                        return Ok(());
                     }
-                    match strictness {
-                        Some(1) if !back => {
+                    self.record.origin(route.origin);
+                    match strictness() {
+                        Some(1) => {
                             Err(self.host_drop(skb, Pf::Ip, Hook::Prerouting, HostDrop::RpFilter))
                         }
-                        None if !back => {
+                        None => {
                             let question = Claim::new(
                                 format!("the reverse path filter of {dev}"),
                                 ("is not", "is"),
@@ -625,7 +632,7 @@ impl<R: Record> Walker<'_, R> {
             }
             RouteAnswer::Found(route) => {
                 self.record.origin(route.origin);
-                let words = Some(route_words(&route));
+                let words = self.record.keeps().then(|| route_words(&route));
                 match route.kind {
                     RouteType::Blackhole => {
                         return Err(self.host_drop(skb, pf, Hook::Output, HostDrop::Blackhole));

@@ -50,7 +50,7 @@ fn address(number: usize) -> Ipv4Addr {
     Ipv4Addr::from_bits(0x0a00_0000 | number as u32)
 }
 
-/// One chain of so many rules, of which no packet of [`question`] fits any.
+/// One chain of so many rules, of which no packet of [`through`] fits any.
 pub fn rules(number: usize) -> String {
     let mut objects = vec![table(), chain("in", &base("filter", "prerouting", 0))];
     for at in 0..number {
@@ -60,6 +60,29 @@ pub fn rules(number: usize) -> String {
             r#"{source}, {port}, {{"counter": {{"packets": 0, "bytes": 0}}}}, {{"accept": null}}"#
         );
         objects.push(rule("in", &expr));
+    }
+    listing(&objects)
+}
+
+/// As many chains of a hundred rules as make up the number, one of which the packet of [`through`] passes.
+pub fn branches(number: usize) -> String {
+    let mut objects = vec![table(), chain("in", &base("filter", "prerouting", 0))];
+    for branch in 0..number / 100 {
+        let name = format!("branch-{branch}");
+        objects.push(chain(&name, ""));
+        let net = format!(
+            r#"{{"prefix": {{"addr": "10.{}.0.0", "len": 16}}}}"#,
+            (254 - branch) % 256
+        );
+        let jump = format!(
+            r#"{}, {{"jump": {{"target": "{name}"}}}}"#,
+            equals("ip", "saddr", &net)
+        );
+        objects.push(rule("in", &jump));
+        for at in 1..100 {
+            let source = equals("ip", "saddr", &format!("\"{}\"", address(0x10_0000 + at)));
+            objects.push(rule(&name, &format!(r#"{source}, {{"accept": null}}"#)));
+        }
     }
     listing(&objects)
 }

@@ -70,7 +70,7 @@ impl Way {
         self.steps.push(Step {
             hook: self.hook,
             layer: self.layer,
-            packet: self.now.clone(),
+            packet: self.now.clone().into(),
             kind,
         });
         self
