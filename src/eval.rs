@@ -16,8 +16,8 @@ use crate::ruleset::datatype::DataType;
 use crate::ruleset::protocol::payload_name;
 use crate::ruleset::set::{Element, MAX_KEY, NO_DATUM};
 use crate::ruleset::{
-    BitOp, ChainId, CtKey, Data, Expr, Field, Gate, GateKind, Hook, Match, MetaKey, Nat, Op,
-    Operand, Reject, RuleId, Ruleset, Set, SetId, Stmt, Target, UnknownId, Verdict,
+    BitOp, ChainId, CtKey, Data, Effect, Expr, Field, Gate, GateKind, Hook, Match, MetaKey, Nat,
+    Op, Operand, Reject, RuleId, Ruleset, Set, SetId, Stmt, Target, UnknownId, Verdict,
 };
 
 /// An interface: a link of the host, or one that the input does not tell.
@@ -255,6 +255,15 @@ impl<'w> Env<'_, 'w> {
                             continue;
                         }
                         Err(_) => continue,
+                    }
+                }
+                // nft_exthdr_tcp_strip_eval
+                Stmt::NoEffect(Effect::ResetOption)
+                    if self.skb.packet.proto != crate::packet::proto::TCP =>
+                {
+                    RuleEnd::NoMatch {
+                        statement: position,
+                        actual: Actual::Absent,
                     }
                 }
                 Stmt::Dup | Stmt::FlowOffload { .. } | Stmt::NoEffect(_) => continue,

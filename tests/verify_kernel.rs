@@ -290,12 +290,19 @@ fn made_up_cases_agree_nearly_always_and_the_others_can_be_seen_again() {
         .arg(&folder);
     let output = command.output().expect("nfpath runs");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let count = text
+    let last = text.lines().last().unwrap_or_default();
+    let count = last
         .strip_prefix("kernel agreement: ")
         .and_then(|rest| rest.split_once("/300 flows ("))
         .and_then(|(count, _)| count.parse::<u32>().ok());
-    assert!(count.is_some_and(|count| count >= 297), "{text}");
-    assert!(text.contains("panics 0"), "{text}");
+    assert!(count.is_some_and(|count| count >= 280), "{text}");
+    assert!(last.contains("panics 0"), "{text}");
+    assert!(text.starts_with("coverage: "), "{text}");
+    assert!(
+        text.contains("\nnot reached, nft 1.0.6 cannot write it:\n"),
+        "{text}"
+    );
+    assert!(text.lines().all(|line| line.len() <= 80), "{text}");
     let differ = fs::read_dir(&folder).map_or(0, Iterator::count) as u32;
     assert_eq!(Some(300 - differ), count, "{text}");
     let _ = fs::remove_dir_all(&folder);

@@ -102,7 +102,7 @@ impl Verify {
         };
         let start = Instant::now();
         let mut progress = output::Progress::new(flows);
-        let tally = random(&options, |tally, remark| {
+        let (tally, coverage) = random(&options, |tally, remark| {
             if let Some(remark) = remark.filter(|_| self.verbose) {
                 output::note(remark);
             }
@@ -121,7 +121,7 @@ impl Verify {
         if differ > 0 {
             output::note(&format!("what differs is in {}", self.out.display()));
         }
-        output::result(&format!("{tally}\n"))?;
+        output::result(&format!("{}{tally}\n", coverage.text()))?;
         Ok(if differ == tally.unknown {
             Exit::Yes
         } else {

@@ -7,7 +7,7 @@ use super::describe_field;
 use crate::conntrack::{CtRef, Entry, state, status};
 use crate::host::{AddressType, Host, LinkKind, RouteAnswer, RouteQuery, RouteType, TypeAnswer};
 use crate::logic::{Claim, Knowledge, Known, Source, max_of};
-use crate::packet::{Bits, assumed_field};
+use crate::packet::{Bits, assumed_field, proto};
 use crate::ruleset::datatype::{DataType, ifname_value};
 use crate::ruleset::expr::{OptionOf, RtKey, SocketKey};
 use crate::ruleset::{CtDir, CtKey, FibFlags, FibResult, Field, Hook, MetaKey};
@@ -97,15 +97,12 @@ impl Env<'_, '_> {
     }
 
     fn option<O: Observer>(&mut self, of: OptionOf, presence: bool, observer: &mut O) -> Loaded {
-        let packet = &self.skb.packet;
-        let fits = match of {
-            OptionOf::Tcp => packet.proto == crate::packet::proto::TCP,
-            OptionOf::Ip => !packet.v6,
-            OptionOf::Sctp => packet.proto == crate::packet::proto::SCTP,
-            OptionOf::Dccp => packet.proto == crate::packet::proto::DCCP,
-        };
-        if !fits {
-            return Loaded::Absent;
+        if !self.may_have_option(of) {
+            // nft_exthdr_tcp_eval and its kin: of another protocol, the option is missing
+            return match presence {
+                true => Loaded::Value(0),
+                false => Loaded::Absent,
+            };
         }
         match of {
             OptionOf::Ip => {
@@ -122,6 +119,17 @@ impl Env<'_, '_> {
                 }
             }
             OptionOf::Tcp | OptionOf::Sctp | OptionOf::Dccp => Loaded::Unknown,
+        }
+    }
+
+    /// Whether the packet is of the protocol that has such options.
+    fn may_have_option(&self, of: OptionOf) -> bool {
+        let packet = &self.skb.packet;
+        match of {
+            OptionOf::Tcp => packet.proto == proto::TCP,
+            OptionOf::Ip => !packet.v6,
+            OptionOf::Sctp => packet.proto == proto::SCTP,
+            OptionOf::Dccp => packet.proto == proto::DCCP,
         }
     }
 
@@ -530,7 +538,13 @@ impl Env<'_, '_> {
                     return Err(Actual::Absent);
                 }
             }
-            Field::Exthdr { .. } | Field::Option { .. } => {}
+            // nft_exthdr_tcp_set_eval: an option that the segment lacks is no reason to end the rule
+            Field::Option { of, .. } => {
+                if !self.may_have_option(*of) {
+                    return Err(Actual::Absent);
+                }
+            }
+            Field::Exthdr { .. } => {}
             Field::Fib { .. } | Field::Rt(_) | Field::Socket(_) | Field::Opaque(_) => {}
         }
         Ok(())

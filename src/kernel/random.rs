@@ -14,8 +14,9 @@ use crate::explain::Question;
 use crate::hooks::Hooks;
 use crate::host::{FdbEntry, Host, Link, LinkKind, Neighbour, Origin, RoutingRule, RuleAction};
 use crate::load::bundle;
-use crate::load::{Loaded, load};
+use crate::load::{Loaded, load_with_text};
 
+use super::coverage::{Coverage, Inventory};
 use super::generate::{self, Numbers, Topology};
 use super::lab::{Lab, LabError, fail};
 use super::talk::converse;
@@ -73,6 +74,8 @@ enum Outcome {
     Unknown,
     Differed,
     Panicked,
+    /// What the flows of a ruleset met.
+    Covered(Box<Coverage>),
     /// With the reason, for people.
     Refused(String),
     NotSent(String),
@@ -82,13 +85,14 @@ enum Outcome {
 pub fn random(
     options: &Options,
     mut seen: impl FnMut(&Tally, Option<&str>),
-) -> Result<Tally, LabError> {
+) -> Result<(Tally, Coverage), LabError> {
     let processors = sys::processors();
     let workers = processors.len().clamp(1, 16);
     let next = AtomicU64::new(0);
     let stop = AtomicBool::new(false);
     let (sender, outcomes) = channel();
     let mut tally = Tally::default();
+    let mut coverage = Coverage::default();
     std::thread::scope(|scope| {
         let mut handles = Vec::new();
         for worker in 0..workers {
@@ -121,6 +125,7 @@ pub fn random(
                     tally.not_sent += 1;
                     remark = Some(why.as_str());
                 }
+                Outcome::Covered(more) => coverage.add(more),
                 _ if tally.flows == options.flows => {}
                 outcome => {
                     tally.flows += 1;
@@ -128,7 +133,10 @@ pub fn random(
                         Outcome::Agreed => tally.agreed += 1,
                         Outcome::Unknown => tally.unknown += 1,
                         Outcome::Panicked => tally.panics += 1,
-                        Outcome::Differed | Outcome::Refused(_) | Outcome::NotSent(_) => {}
+                        Outcome::Differed
+                        | Outcome::Covered(_)
+                        | Outcome::Refused(_)
+                        | Outcome::NotSent(_) => {}
                     }
                 }
             }
@@ -144,7 +152,7 @@ pub fn random(
                 Err(_) => return fail("the lab fell over; this is a bug"),
             }
         }
-        Ok(tally)
+        Ok((tally, coverage))
     })
 }
 
@@ -182,9 +190,20 @@ fn block(
                 continue;
             }
         };
-        let loaded = load("the lab", &listing, &[]).map_err(|e| LabError(e.to_string()))?;
+        let loaded = load_with_text("the lab", &listing, lab.text().to_string(), &[]);
+        let loaded = match loaded {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                let remark = format!("ruleset {number}-{ruleset}: nft cannot list it: {error}");
+                let _ = sender.send(Outcome::Refused(remark));
+                continue;
+            }
+        };
         let handles = Handles::between(&loaded.ruleset, &loaded.ruleset)?;
         let hooks = Hooks::new(&loaded.ruleset);
+        let inventory = Inventory::new(&loaded.ruleset);
+        let mut coverage = Coverage::default();
+        coverage.loaded(&loaded.ruleset, &inventory);
         for flow in 0..FLOWS {
             let mut numbers = Numbers::new(options.seed, stream | (flow + 1));
             let question = definite(&generate::question(&mut numbers))?;
@@ -213,6 +232,9 @@ fn block(
                     |f, t, c, h| handles.of(f, t, c, h),
                 )
             }));
+            if let Ok(Ok((_, walked))) = &verified {
+                coverage.walked(&loaded.ruleset, &inventory, walked);
+            }
             let case = Case {
                 name: format!("{}-{number}-{ruleset}-{flow}", options.seed),
                 text: &text,
@@ -227,7 +249,7 @@ fn block(
                     Outcome::Panicked
                 }
                 Ok(Err(error)) => return Err(error),
-                Ok(Ok(verified)) => match &verified.agreement {
+                Ok(Ok((verified, _))) => match &verified.agreement {
                     Agreement::Yes => Outcome::Agreed,
                     Agreement::Unknown(_) => {
                         case.write(&options.folder, &Ok(verified))?;
@@ -243,6 +265,7 @@ fn block(
                 return Ok(());
             }
         }
+        let _ = sender.send(Outcome::Covered(Box::new(coverage)));
     }
     Ok(())
 }
@@ -388,6 +411,19 @@ impl Case<'_> {
         }
         if let Some(flags) = self.question.tcp_flags.filter(|flags| *flags != 2) {
             words += &format!(" --tcp-flags {flags:#x}");
+        }
+        if let Some((kind, code)) = self
+            .question
+            .icmp
+            .filter(|icmp| !matches!(icmp, (8 | 128, 0)))
+        {
+            words += &format!(" --icmp-type {kind}/{code}");
+        }
+        if let Some(length) = self.question.length {
+            words += &format!(" --length {length}");
+        }
+        if let Some(uid) = self.question.uid {
+            words += &format!(" --uid {uid}");
         }
         if self.question.mark != 0 {
             words += &format!(" --mark {:#x}", self.question.mark);
