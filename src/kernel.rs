@@ -16,6 +16,7 @@ pub mod sys;
 pub mod talk;
 pub mod trace;
 mod tracing;
+pub mod v1;
 
 use std::collections::{BinaryHeap, HashMap};
 use std::net::IpAddr;
@@ -110,6 +111,23 @@ pub struct Verified {
 pub fn words(loaded: &Loaded, own: Option<&str>, saves: &[SaveText]) -> Result<Words, LabError> {
     if let Some(text) = own {
         return Ok(Words(vec![Part::Nft(text.to_string())]));
+    }
+    let deviceless = loaded
+        .document
+        .objects
+        .iter()
+        .find_map(|object| match object {
+            Object::Chain(chain) if chain.dev.is_none() => {
+                let hook = chain.hook.as_deref()?;
+                matches!(hook, "ingress" | "egress").then_some(chain)
+            }
+            _ => None,
+        });
+    if let Some(chain) = deviceless {
+        return fail(format!(
+            "chain {} {} {} has no device in this listing (nft 1.0.6 leaves it out of its JSON); give the ruleset as `nft list ruleset` prints it, or a snapshot",
+            chain.family, chain.table, chain.name
+        ));
     }
     let mut words = Words::default();
     let mut document = Document::default();

@@ -68,12 +68,21 @@ impl fmt::Display for Tally {
     }
 }
 
-/// One flow's outcome.
+/// What a run found.
+#[derive(Debug, Clone, Default)]
+pub struct Found {
+    pub tally: Tally,
+    pub coverage: Coverage,
+    /// The cases that were written down, and what each came to: `no`, `unknown`, `panic`.
+    pub cases: Vec<(String, &'static str)>,
+}
+
+/// One flow's outcome; the name of a case that was written down.
 enum Outcome {
     Agreed,
-    Unknown,
-    Differed,
-    Panicked,
+    Unknown(String),
+    Differed(String),
+    Panicked(String),
     /// What the flows of a ruleset met.
     Covered(Box<Coverage>),
     /// With the reason, for people.
@@ -85,7 +94,7 @@ enum Outcome {
 pub fn random(
     options: &Options,
     mut seen: impl FnMut(&Tally, Option<&str>),
-) -> Result<(Tally, Coverage), LabError> {
+) -> Result<Found, LabError> {
     let processors = sys::processors();
     let workers = processors.len().clamp(1, 16);
     let next = AtomicU64::new(0);
@@ -93,6 +102,7 @@ pub fn random(
     let (sender, outcomes) = channel();
     let mut tally = Tally::default();
     let mut coverage = Coverage::default();
+    let mut cases = Vec::new();
     std::thread::scope(|scope| {
         let mut handles = Vec::new();
         for worker in 0..workers {
@@ -116,34 +126,38 @@ pub fn random(
         drop(sender);
         for outcome in outcomes {
             let mut remark = None;
-            match &outcome {
+            match outcome {
                 Outcome::Refused(why) => {
                     tally.refused += 1;
-                    remark = Some(why.as_str());
+                    remark = Some(why);
                 }
                 Outcome::NotSent(why) => {
                     tally.not_sent += 1;
-                    remark = Some(why.as_str());
+                    remark = Some(why);
                 }
-                Outcome::Covered(more) => coverage.add(more),
+                Outcome::Covered(more) => coverage.add(&more),
                 _ if tally.flows == options.flows => {}
                 outcome => {
                     tally.flows += 1;
                     match outcome {
                         Outcome::Agreed => tally.agreed += 1,
-                        Outcome::Unknown => tally.unknown += 1,
-                        Outcome::Panicked => tally.panics += 1,
-                        Outcome::Differed
-                        | Outcome::Covered(_)
-                        | Outcome::Refused(_)
-                        | Outcome::NotSent(_) => {}
+                        Outcome::Unknown(name) => {
+                            tally.unknown += 1;
+                            cases.push((name, "unknown"));
+                        }
+                        Outcome::Panicked(name) => {
+                            tally.panics += 1;
+                            cases.push((name, "panic"));
+                        }
+                        Outcome::Differed(name) => cases.push((name, "no")),
+                        Outcome::Covered(_) | Outcome::Refused(_) | Outcome::NotSent(_) => {}
                     }
                 }
             }
             if tally.flows == options.flows {
                 stop.store(true, Ordering::Relaxed);
             }
-            seen(&tally, remark);
+            seen(&tally, remark.as_deref());
         }
         for handle in handles {
             match handle.join() {
@@ -152,7 +166,12 @@ pub fn random(
                 Err(_) => return fail("the lab fell over; this is a bug"),
             }
         }
-        Ok((tally, coverage))
+        cases.sort_unstable();
+        Ok(Found {
+            tally,
+            coverage,
+            cases,
+        })
     })
 }
 
@@ -246,18 +265,18 @@ fn block(
             let outcome = match verified {
                 Err(panic) => {
                     case.write(&options.folder, &Err(words_of(panic.as_ref())))?;
-                    Outcome::Panicked
+                    Outcome::Panicked(case.name)
                 }
                 Ok(Err(error)) => return Err(error),
                 Ok(Ok((verified, _))) => match &verified.agreement {
                     Agreement::Yes => Outcome::Agreed,
                     Agreement::Unknown(_) => {
                         case.write(&options.folder, &Ok(verified))?;
-                        Outcome::Unknown
+                        Outcome::Unknown(case.name)
                     }
                     Agreement::No => {
                         case.write(&options.folder, &Ok(verified))?;
-                        Outcome::Differed
+                        Outcome::Differed(case.name)
                     }
                 },
             };
