@@ -28,6 +28,10 @@ use super::{
 const RULESETS: u64 = 20;
 /// Flows to a ruleset.
 const FLOWS: u64 = 5;
+/// How many disagreements of a run are made smaller: each takes a second or two.
+const REDUCTIONS: u64 = 20;
+/// How often the lab is asked for that.
+const ATTEMPTS: usize = 40;
 
 /// What to do.
 #[derive(Debug, Clone)]
@@ -99,6 +103,7 @@ pub fn random(
     let workers = processors.len().clamp(1, 16);
     let next = AtomicU64::new(0);
     let stop = AtomicBool::new(false);
+    let reductions = AtomicU64::new(REDUCTIONS);
     let (sender, outcomes) = channel();
     let mut tally = Tally::default();
     let mut coverage = Coverage::default();
@@ -106,7 +111,8 @@ pub fn random(
     std::thread::scope(|scope| {
         let mut handles = Vec::new();
         for worker in 0..workers {
-            let (sender, next, stop, processors) = (sender.clone(), &next, &stop, &processors);
+            let (sender, next, processors) = (sender.clone(), &next, &processors);
+            let (stop, reductions) = (&stop, &reductions);
             handles.push(scope.spawn(move || {
                 if let Some(number) = processors.get(worker) {
                     sys::stay_on_processor(*number);
@@ -118,7 +124,7 @@ pub fn random(
                         Some(block) => block,
                         None => number,
                     };
-                    block(options, number, stop, &sender)?;
+                    block(options, number, stop, reductions, &sender)?;
                 }
                 Ok::<(), LabError>(())
             }));
@@ -180,6 +186,7 @@ fn block(
     options: &Options,
     number: u64,
     stop: &AtomicBool,
+    reductions: &AtomicU64,
     sender: &Sender<Outcome>,
 ) -> Result<(), LabError> {
     let mut numbers = Numbers::new(options.seed, number << 16);
@@ -223,6 +230,7 @@ fn block(
         let inventory = Inventory::new(&loaded.ruleset);
         let mut coverage = Coverage::default();
         coverage.loaded(&loaded.ruleset, &inventory);
+        let mut differing = None;
         for flow in 0..FLOWS {
             let mut numbers = Numbers::new(options.seed, stream | (flow + 1));
             let question = definite(&generate::question(&mut numbers))?;
@@ -276,6 +284,7 @@ fn block(
                     }
                     Agreement::No => {
                         case.write(&options.folder, &Ok(verified))?;
+                        differing.get_or_insert((case.name.clone(), question.clone()));
                         Outcome::Differed(case.name)
                     }
                 },
@@ -285,8 +294,74 @@ fn block(
             }
         }
         let _ = sender.send(Outcome::Covered(Box::new(coverage)));
+        let take = |left: u64| left.checked_sub(1);
+        if let Some((name, question)) = differing
+            && reductions
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+                .is_ok()
+        {
+            let reduced = reduce(&mut lab, &facts, &text, &question);
+            let file = options.folder.join(&name).join("ruleset.reduced.nft");
+            std::fs::write(&file, reduced)
+                .map_err(|error| LabError(format!("{}: {error}", file.display())))?;
+        }
     }
     Ok(())
+}
+
+/// The ruleset without rules that the disagreement does not need: ever smaller runs of lines are taken out as long as
+/// model and kernel differ.
+fn reduce(lab: &mut Lab, facts: &Host, text: &str, question: &Question) -> String {
+    let mut lines: Vec<&str> = text.lines().collect();
+    let is_rule = |line: &&str| line.starts_with("    ") && !line.trim_start().starts_with("type ");
+    let mut attempts = ATTEMPTS;
+    let mut size = lines.len();
+    while size > 0 {
+        let mut at = 0;
+        while at < lines.len() {
+            let end = (at + size).min(lines.len());
+            let mut shorter: Vec<&str> = lines[..at].to_vec();
+            shorter.extend(lines[at..end].iter().copied().filter(|line| !is_rule(line)));
+            shorter.extend(&lines[end..]);
+            if shorter.len() == lines.len() {
+                at = end;
+                continue;
+            }
+            if attempts == 0 {
+                return lines.join("\n") + "\n";
+            }
+            attempts -= 1;
+            match differs(lab, facts, &shorter.join("\n"), question) {
+                Ok(true) => lines = shorter,
+                // a ruleset that is refused, or a packet that cannot be sent, is no smaller case
+                Ok(false) | Err(_) => at = end,
+            }
+        }
+        size /= 2;
+    }
+    lines.join("\n") + "\n"
+}
+
+/// Whether model and kernel differ on a flow.
+fn differs(lab: &mut Lab, facts: &Host, text: &str, question: &Question) -> Result<bool, LabError> {
+    let listing = lab.load(&Words(vec![Part::Nft(text.to_string())]))?;
+    let loaded = load_with_text("the lab", &listing, lab.text().to_string(), &[])
+        .map_err(|error| LabError(error.to_string()))?;
+    let handles = Handles::between(&loaded.ruleset, &loaded.ruleset)?;
+    let hooks = Hooks::new(&loaded.ruleset);
+    let first = opening(lab, question, question.iif.as_deref())?;
+    let conversation = converse(lab, &first)?;
+    let place_of = |f: &str, t: &str, c: &str, h| handles.of(f, t, c, h);
+    let compared = compare(
+        &loaded,
+        &hooks,
+        facts,
+        question,
+        &first,
+        &conversation,
+        place_of,
+    )?;
+    Ok(compared.0.agreement == Agreement::No)
 }
 
 fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
@@ -409,7 +484,7 @@ impl Case<'_> {
                 std::fs::write(folder.join(name), text)?;
             }
             let about = format!(
-                "# Case {}\n\nModel and kernel differ, or the model cannot tell ({} rules).\nSee it again, in this folder, as root:\n\n    nfpath verify ruleset.nft --context host.json {flow}\n",
+                "# Case {}\n\nModel and kernel differ, or the model cannot tell ({} rules).\nSee it again, in this folder, as root:\n\n    nfpath verify ruleset.nft --context host.json {flow}\n\n`ruleset.reduced.nft`, where it is there, has the same disagreement with fewer rules.\n",
                 self.name,
                 self.loaded.ruleset.rules.len()
             );
