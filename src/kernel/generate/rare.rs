@@ -712,7 +712,7 @@ const EFFECTS: &[Group] = &[
         &["ct state new ct expectation set \"hope\""],
     ),
     (
-        |place| transparent(place) && tcp(place),
+        |place| transparent(place) && tcp(place) && place.family != Family::Inet,
         &[
             "meta l4proto tcp tproxy to :$port",
             "meta l4proto tcp meta mark set 0x1 tproxy to :80",
@@ -753,6 +753,8 @@ const NATS: &[Group] = &[
             "dnat ip addr . port to ip daddr . tcp dport map { 10.0.0.1 . 80 : $out . 8080, 10.0.0.9 . 443 : $out . 5000 }",
             "dnat ip addr . port to udp dport map { 53 : 172.20.0.2 . 5000, 1812 : 10.1.0.2 . 1812 }",
             "meta l4proto tcp dnat $famto $own:22",
+            "udp dport $port dnat $famto 172.20.0.2-172.20.0.3",
+            "tcp dport $port dnat $famto 10.0.0.1-10.0.0.9 persistent",
         ],
     ),
     (
@@ -760,6 +762,7 @@ const NATS: &[Group] = &[
         &[
             "tcp dport $port dnat $famto [$out]:8000-8010",
             "udp dport $port dnat $famto $out random",
+            "tcp dport $port dnat $famto fd02::2-fd02::3",
             "dnat ip6 prefix to ip6 daddr map { fd00::/64 : fd02::/64 }",
             "dnat $famto ip6 daddr map { fd00::1 : $out, 2001:db8::7 : $out }",
         ],
@@ -784,17 +787,16 @@ const NATS: &[Group] = &[
             "meta l4proto tcp masquerade to :1024-65535 random",
         ],
     ),
-    // not at input: the answer to an address of several has no known route
     (
-        |place| place.nat && place.hook == Hook::Postrouting && v4(place),
+        |place| place.nat && !to_elsewhere(place) && v4(place),
         &[
             "snat $famto 10.0.0.1-10.0.0.9",
             "snat $famto 10.0.0.1-10.0.0.9 persistent",
         ],
     ),
     (
-        |place| place.nat && place.hook == Hook::Postrouting && v6(place),
-        &["snat $famto fd00::1-fd00::9"],
+        |place| place.nat && !to_elsewhere(place) && v6(place),
+        &["snat $famto fd00::1-fd00::9", "snat $famto fd00::5-fd02::9"],
     ),
     (
         |place| place.nat && !to_elsewhere(place) && v4(place),
