@@ -1,7 +1,7 @@
 //! Rulesets and flows made up from a seed, leaning to what real rulesets contain.
 //!
 //! The same seed gives the same text. Values come from small pools, so that rules and packets meet; every statement is
-//! put only where nft and the kernel take it. [`rare`] has what real rulesets seldom have, so that every kind is
+//! put only where nft and the kernel take it. Its module `rare` has what real rulesets seldom have, so that every kind is
 //! reached; [`super::coverage`] counts it.
 
 mod host;

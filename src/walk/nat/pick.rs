@@ -33,7 +33,7 @@ pub(super) fn of_range(
     let mut hash = jhash(words(src), seed);
     let part = |value: u128, at: usize| (value >> (32 * (count - 1 - at))) as u32;
     let (mut picked, mut whole) = (0u128, false);
-    for at in 0..count {
+    for (at, other) in to.iter().enumerate().take(count) {
         // words behind one that is below the upper end may have any value
         let (least, distance) = if whole {
             (0, u32::MAX)
@@ -46,7 +46,7 @@ pub(super) fn of_range(
         picked = picked << 32 | u128::from(word);
         whole |= word != part(hi, at);
         if !persistent {
-            hash ^= to[at];
+            hash ^= other;
         }
     }
     picked
