@@ -38,6 +38,22 @@ pub enum Pf {
     Netdev,
 }
 
+/// The socket that a packet comes from (`skb->sk`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Sender {
+    /// None of this host.
+    Outside,
+    /// One that a program has open.
+    Program,
+    /// One of the kernel itself, which belongs to no user: echo replies, errors, resets.
+    Kernel,
+    /// None, but the packet is for a program's socket, which is found before the input hook (`ip_rcv_finish_core`).
+    Receiver {
+        /// False when it is found only if the program has connected it.
+        sure: bool,
+    },
+}
+
 /// A packet with its context (`struct sk_buff`).
 #[derive(Debug, Clone)]
 pub struct Skb {
@@ -54,8 +70,7 @@ pub struct Skb {
     pub ct: CtRef,
     /// Position of its conversation among the walk's entries, when tracked.
     pub entry: usize,
-    /// Made by a socket of this host.
-    pub local: bool,
+    pub sender: Sender,
     pub uid: Option<u32>,
     pub gid: Option<u32>,
     /// `ct zone set` before the look-up.

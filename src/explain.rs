@@ -207,7 +207,7 @@ pub fn explain(
         dst: flow.dst,
         dport: flow.dport,
         iif: match entrance {
-            Entrance::Local => None,
+            Entrance::Local | Entrance::Kernel => None,
             Entrance::Iface(Iface::Link(at)) => Some(host.links[at as usize].name.to_string()),
             Entrance::Iface(Iface::Fact(fact)) => explored
                 .knowledge

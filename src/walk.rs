@@ -16,7 +16,7 @@ mod track;
 use std::net::IpAddr;
 
 use crate::conntrack::{CtRef, Entry, Manip, asks, inverse_icmp, status};
-use crate::eval::{Env, Iface, Observer, Pf, Skb, World};
+use crate::eval::{Env, Iface, Observer, Pf, Sender, Skb, World};
 use crate::hooks::{Hooks, Slot, Work};
 use crate::host::{AddressType, Host, LinkKind, Origin, TypeAnswer};
 use crate::logic::{Claim, Knowledge, Known, Source, max_of};
@@ -34,8 +34,10 @@ type Ended = Disposition;
 pub enum Entrance {
     /// From outside, by this interface (a bridge: by one of its ports).
     Iface(Iface),
-    /// Made by this host.
+    /// Made by a program of this host.
     Local,
+    /// Made by this host's kernel itself.
+    Kernel,
 }
 
 /// What conntrack is said to know of the packet already (`--ct-state`).
@@ -184,6 +186,8 @@ pub(crate) struct Walker<'w, R> {
     frames: Vec<chain::Frame>,
     /// True when the packet is a broadcast or multicast, which nobody answers.
     to_many: bool,
+    /// User and group of the program whose socket began the conversation.
+    opened: Option<(Option<u32>, Option<u32>)>,
     /// The device that the last look-up at output found, when it was not the first.
     routed_again: Option<Option<Iface>>,
 }
@@ -203,6 +207,7 @@ impl<'w, R: Record> Walker<'w, R> {
             forced: None,
             frames: Vec::new(),
             to_many: false,
+            opened: None,
             routed_again: None,
         }
     }
@@ -434,6 +439,7 @@ impl<'w, R: Record> Walker<'w, R> {
                     for entry in &mut self.entries {
                         entry.status |= status::SEEN_REPLY;
                     }
+                    self.opened.get_or_insert((None, None));
                     return self.send(&first);
                 }
                 self.entries.clear();
@@ -469,12 +475,15 @@ impl<'w, R: Record> Walker<'w, R> {
             pkttype: 0,
             ct: CtRef::None,
             entry: 0,
-            local: false,
+            sender: Sender::Outside,
             uid: probe.uid,
             gid: probe.gid,
             zone: 0,
         };
         self.given_state(&mut skb, probe.state);
+        if probe.state == GivenState::Established && probe.entrance != Entrance::Local {
+            self.opened = Some((None, None));
+        }
         if let Some(ended) = self.foreign() {
             return (skb, ended);
         }
@@ -482,12 +491,18 @@ impl<'w, R: Record> Walker<'w, R> {
             && !src.is_unspecified()
         {
             // what comes in from outside comes from somebody else: anything else is a martian
-            let own = probe.entrance == Entrance::Local;
+            let own = matches!(probe.entrance, Entrance::Local | Entrance::Kernel);
             self.know.settle_own(src, own);
         }
         let ended = match probe.entrance {
-            Entrance::Local => {
-                skb.local = true;
+            Entrance::Local | Entrance::Kernel => {
+                skb.sender = match probe.entrance {
+                    Entrance::Kernel => Sender::Kernel,
+                    Entrance::Local | Entrance::Iface(_) => {
+                        self.opened.get_or_insert((probe.uid, probe.gid));
+                        Sender::Program
+                    }
+                };
                 skb.packet = skb.packet.without_link_header();
                 skb.oif = probe.oif;
                 self.output(&mut skb)
@@ -692,12 +707,21 @@ fn take_path(
     }
 }
 
+/// Whether the kernel answers a packet itself (`icmp_echo`, `icmp_timestamp`, `icmpv6_echo_reply`).
+fn is_echo(packet: &Packet) -> bool {
+    matches!(
+        (packet.proto, packet.icmp()),
+        (proto::ICMP, Some((8 | 13, _))) | (proto::ICMPV6, Some((128, _)))
+    )
+}
+
 /// The answer that the receiver of a delivered packet sends; `None` when none is to be expected.
 fn answer(skb: &Skb, disposition: &Disposition, to_many: bool) -> Option<Probe> {
     if to_many {
         return None;
     }
     let entrance = match disposition {
+        Disposition::Local if is_echo(&skb.packet) => Entrance::Kernel,
         Disposition::Local => Entrance::Local,
         Disposition::Forwarded | Disposition::Transmitted | Disposition::Bridged => {
             Entrance::Iface(skb.oif?)

@@ -12,7 +12,7 @@ use crate::ruleset::datatype::{DataType, ifname_value};
 use crate::ruleset::expr::{OptionOf, RtKey, SocketKey};
 use crate::ruleset::{CtDir, CtKey, FibFlags, FibResult, Field, Hook, MetaKey};
 
-use super::{Actual, Env, Iface, Loaded, Observer, Pf};
+use super::{Actual, Env, Iface, Loaded, Observer, Pf, Sender};
 
 impl Env<'_, '_> {
     /// Loads a field.
@@ -146,6 +146,19 @@ impl Env<'_, '_> {
         }
     }
 
+    /// Whether the kernel knows a socket of this host for the packet.
+    fn has_socket(&mut self) -> bool {
+        match self.skb.sender {
+            Sender::Outside => false,
+            Sender::Program | Sender::Kernel | Sender::Receiver { sure: true } => true,
+            Sender::Receiver { sure: false } => {
+                let claim = Claim::new("the receiving socket", ("is", "is not"), "connected");
+                let settle = "see `ss -nu` on the host: a connected socket has a peer address";
+                self.know.ask(claim, settle, Source::Open, false)
+            }
+        }
+    }
+
     fn meta<O: Observer>(&mut self, key: MetaKey, observer: &mut O) -> Loaded {
         match key {
             MetaKey::Length => {
@@ -187,7 +200,8 @@ impl Env<'_, '_> {
             MetaKey::Iifkind => self.with_link(self.skb.iif, kind),
             MetaKey::Oifkind => self.with_link(self.skb.oif, kind),
             MetaKey::Skuid | MetaKey::Skgid => {
-                if !self.skb.local {
+                // nft_meta_get_eval_skugid: a socket without a file ends the rule
+                if self.skb.sender == Sender::Kernel || !self.has_socket() {
                     return Loaded::Absent;
                 }
                 let given = if key == MetaKey::Skuid {
@@ -223,6 +237,8 @@ impl Env<'_, '_> {
             MetaKey::Sdifname => Loaded::Value(0),
             MetaKey::Cpu => self.fact("processor", "a dump cannot say it", 32),
             MetaKey::Random => Loaded::Unknown,
+            MetaKey::Cgroup if !self.has_socket() => Loaded::Absent,
+            MetaKey::Cgroup if self.skb.sender == Sender::Kernel => Loaded::Value(0),
             MetaKey::Cgroup => {
                 self.fact("cgroup of the sending socket", "a dump cannot say it", 32)
             }
