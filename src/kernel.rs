@@ -322,7 +322,7 @@ fn definite(question: &Question) -> Result<Question, LabError> {
             "`--ct-state` cannot be verified: the lab sends the first packet of a conversation",
         );
     }
-    if question.assume != Default::default() {
+    if !question.assume.is_empty() {
         return fail("`--assume` cannot be verified: the lab cannot fill a limit or quota");
     }
     if question.flow.proto == proto::DCCP {

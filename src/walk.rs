@@ -476,6 +476,7 @@ impl<'w, R: Record> Walker<'w, R> {
             ct: CtRef::None,
             entry: 0,
             sender: Sender::Outside,
+            route: None,
             uid: probe.uid,
             gid: probe.gid,
             zone: 0,
@@ -654,6 +655,7 @@ pub fn walk(
         request,
         reply,
         choices: walker.know.choices.clone(),
+        said: walker.know.said.clone(),
         assumed: std::mem::take(&mut walker.record.assumed),
         inferred: std::mem::take(&mut walker.record.inferred),
     };

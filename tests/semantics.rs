@@ -166,12 +166,15 @@ impl Example {
                         _ => return Err(format!("`{value}` is no state of a request")),
                     };
                 }
-                "--assume" => match value.as_str() {
-                    "limit=over" => question.assume.limit_over = true,
-                    "quota=over" => question.assume.quota_over = true,
-                    "count=over" => question.assume.count_over = true,
-                    _ => return Err(format!("`{value}` is nothing to assume")),
-                },
+                "--assume" => {
+                    let (fact, value) = value.rsplit_once('=').unwrap_or((&value, "yes"));
+                    let whole = match (fact, value) {
+                        ("limit", "over") => ("the rate limit is exceeded", "yes"),
+                        other => other,
+                    };
+                    let whole = (whole.0.to_string(), whole.1.to_string());
+                    question.assume.push(whole);
+                }
                 _ => return Err(format!("`{flag}` says nothing about a packet")),
             }
         }
@@ -179,8 +182,23 @@ impl Example {
     }
 }
 
+/// Words between blanks; quotes keep blanks together.
+fn words_of(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quoted = false;
+    for c in line.chars() {
+        match c {
+            '\'' => quoted = !quoted,
+            c if c.is_whitespace() && !quoted => words.push(String::new()),
+            c => words.last_mut().expect("there is one").push(c),
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
 fn flags(words: &str) -> Result<Vec<(String, String)>, String> {
-    let mut words = words.split_whitespace();
+    let mut words = words_of(words).into_iter();
     let mut found = Vec::new();
     while let Some(flag) = words.next() {
         let value = words

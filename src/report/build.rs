@@ -666,11 +666,22 @@ impl Resolver<'_> {
                 fact: choice.claim.said(true),
                 value: if choice.holds { "yes" } else { "no" }.into(),
                 because: match choice.source {
+                    Source::Flag => "said by `--assume`".into(),
                     Source::Open => "nobody said it; where it matters the other answer stands under the other endings".into(),
                     _ => "it is the usual case".into(),
                 },
                 source,
                 confirm: choice.because.clone(),
+            });
+        }
+        for (fact, value) in &walked.said {
+            found.push(Assumption {
+                words: format!("{fact} is {value}"),
+                fact: fact.clone(),
+                value: value.clone(),
+                because: "said by `--assume`".into(),
+                source: "flag",
+                confirm: String::new(),
             });
         }
         for assumed in &walked.assumed {

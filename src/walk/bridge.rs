@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::eval::{Iface, Pf, Skb};
+use crate::eval::{Iface, NextHop, Pf, Skb};
 use crate::hooks::{Slot, Work};
 use crate::host::{IpFamily, Mac, RouteAnswer, RouteQuery, RouteType};
 use crate::logic::{Claim, Known, Source};
@@ -356,6 +356,8 @@ impl<R: Record> Walker<'_, R> {
         self.run(skb, Pf::Bridge, Hook::Forward, i32::MIN, split - 1)?;
         if called {
             (skb.iif, skb.oif) = (Some(bridge), Some(bridge));
+            // bridge_parent_rtable: a route that only stands for the bridge
+            skb.route = Some(NextHop::Direct);
             let pkttype = skb.pkttype;
             skb.pkttype = seen_by_ip(pkttype);
             self.run_all(skb, pf, Hook::Forward)?;

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use crate::conntrack::{CtRef, status};
-use crate::eval::{Iface, Pf, Sender, Skb, own_address_claim};
+use crate::eval::{Iface, NextHop, Pf, Sender, Skb, own_address_claim};
 use crate::host::{FoundRoute, IpFamily, RouteAnswer, RouteQuery, RouteType};
 use crate::logic::{Claim, FactId, Known, Source};
 use crate::packet::proto;
@@ -199,6 +199,7 @@ impl<R: Record> Walker<'_, R> {
         self.validate_source(skb, src, Some(dst))?;
         let (oif, next_hop) = self.out_of(&route, dst);
         skb.oif = Some(oif);
+        skb.route = Some(next_hop.map_or(NextHop::Direct, NextHop::Via));
         self.routed(skb, RoutingDecision::Forward, words, false);
         Ok(Decision::Forward { oif, next_hop })
     }
@@ -274,6 +275,7 @@ impl<R: Record> Walker<'_, R> {
             None => (self.unknown_out(dst), None),
         };
         skb.oif = Some(oif);
+        skb.route = Some(NextHop::Unknown);
         self.routed(skb, RoutingDecision::Forward, words, false);
         Ok(Decision::Forward {
             oif,
@@ -502,6 +504,7 @@ impl<R: Record> Walker<'_, R> {
     fn deliver(&mut self, skb: &mut Skb) -> Ended {
         let pf = Self::pf(skb);
         skb.oif = None;
+        skb.route = Some(NextHop::Direct);
         if let Err(ended) = self.run_all(skb, pf, Hook::Input) {
             return ended;
         }
@@ -581,6 +584,7 @@ impl<R: Record> Walker<'_, R> {
     /// `ip_route_output_flow`, and `ip_route_me_harder` when `again`.
     fn route_output(&mut self, skb: &mut Skb, again: bool) -> Result<(), Ended> {
         let pf = Self::pf(skb);
+        skb.route = Some(NextHop::Unknown);
         let dst = match skb.packet.dst() {
             Known::Value(dst) => dst,
             Known::Fact(fact) if self.know.fact(fact).own_address => {
@@ -702,6 +706,7 @@ impl<R: Record> Walker<'_, R> {
                         }
                     }
                 }
+                skb.route = Some(self.next_hop.map_or(NextHop::Direct, NextHop::Via));
                 if src.is_none() && !again {
                     self.choose_source(skb, &route, dst);
                 }

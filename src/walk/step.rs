@@ -290,6 +290,8 @@ pub struct Walked {
     pub request: Path,
     pub reply: Option<Path>,
     pub choices: Vec<Choice>,
+    /// Facts that had the value which the user gave: name and value.
+    pub said: Vec<(String, String)>,
     pub assumed: Vec<AssumedField>,
     /// Inferred facts about the host that were used, by position in the host's list.
     pub inferred: Vec<u32>,
