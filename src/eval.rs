@@ -83,6 +83,8 @@ pub struct Skb {
     /// Position of its conversation among the walk's entries, when tracked.
     pub entry: usize,
     pub sender: Sender,
+    /// br_netfilter has had it (`nf_bridge_info`).
+    pub nf_bridge: bool,
     /// The route, once it has one.
     pub route: Option<NextHop>,
     pub uid: Option<u32>,

@@ -156,8 +156,8 @@ pub struct Knowledge {
     answered: HashMap<Claim, bool>,
     /// Addresses of which it is settled whether they are this host's.
     own: Vec<(IpAddr, bool)>,
-    /// True while the reply is walked.
-    reply: bool,
+    /// Which packet is walked, after the request.
+    packet: Option<&'static str>,
     script: Vec<bool>,
     /// Every choice made so far, in order.
     pub choices: Vec<Choice>,
@@ -285,10 +285,9 @@ impl Knowledge {
 
     /// A name for a property of the packet on its way: the reply has another.
     pub fn of_packet(&self, name: &str) -> String {
-        if self.reply {
-            format!("{name} of the reply")
-        } else {
-            name.to_string()
+        match self.packet {
+            Some(packet) => format!("{name} of {packet}"),
+            None => name.to_string(),
         }
     }
 
@@ -357,8 +356,9 @@ impl Knowledge {
         source: Source,
         usual: bool,
     ) -> bool {
-        if self.reply {
-            claim.object.push_str(", for the reply");
+        if let Some(packet) = self.packet {
+            claim.object.push_str(", for ");
+            claim.object.push_str(packet);
         }
         self.ask(claim, because, source, usual)
     }
@@ -384,7 +384,17 @@ impl Knowledge {
 
     /// From now on the reply is walked.
     pub fn begin_reply(&mut self) {
-        self.reply = true;
+        self.packet = Some("the reply");
+    }
+
+    /// From now on the answer to a refused packet is walked; gives what was walked before.
+    pub fn begin_answer(&mut self) -> Option<&'static str> {
+        self.packet.replace("the answer")
+    }
+
+    /// The answer has gone.
+    pub fn end_answer(&mut self, before: Option<&'static str>) {
+        self.packet = before;
     }
 
     fn choose(&mut self, claim: Claim, because: String, source: Source, usual: bool) -> bool {

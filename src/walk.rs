@@ -3,13 +3,14 @@
 //! A walk is deterministic: world, probe and a script of choices go in, steps come out. It cannot fail and does no I/O.
 //! [`explore`] repeats it with other choices where the input left something open.
 //!
-//! Left out on purpose: fragments, timeouts, the answer packet of `reject`, ICMP errors of the stack.
+//! Left out on purpose: fragments, timeouts.
 
 mod bridge;
 mod chain;
 pub mod explore;
 mod ip;
 mod nat;
+mod refuse;
 pub mod step;
 mod track;
 
@@ -78,6 +79,12 @@ pub trait Record: Observer {
 
     /// Forgets the steps since a mark.
     fn cut(&mut self, mark: usize);
+
+    /// Takes the steps so far, to walk another packet.
+    fn set_aside(&mut self) -> Vec<Step>;
+
+    /// Goes on behind steps that were set aside.
+    fn resume(&mut self, steps: Vec<Step>);
 }
 
 /// Keeps nothing: for callers that only want the verdict.
@@ -101,6 +108,12 @@ impl Record for Silent {
     }
 
     fn cut(&mut self, _: usize) {}
+
+    fn set_aside(&mut self) -> Vec<Step> {
+        Vec::new()
+    }
+
+    fn resume(&mut self, _: Vec<Step>) {}
 }
 
 /// Keeps every step.
@@ -154,6 +167,14 @@ impl Record for Trace {
     fn cut(&mut self, mark: usize) {
         self.steps.truncate(mark);
     }
+
+    fn set_aside(&mut self) -> Vec<Step> {
+        std::mem::take(&mut self.steps)
+    }
+
+    fn resume(&mut self, steps: Vec<Step>) {
+        self.steps = steps;
+    }
 }
 
 /// The names of a host's links as values, for [`World::link_values`].
@@ -188,6 +209,10 @@ pub(crate) struct Walker<'w, R> {
     to_many: bool,
     /// User and group of the program whose socket began the conversation.
     opened: Option<(Option<u32>, Option<u32>)>,
+    /// What the sender of a refused packet is told.
+    answer: Option<Box<Path>>,
+    /// True while that is on its way.
+    telling: bool,
     /// The device that the last look-up at output found, when it was not the first.
     routed_again: Option<Option<Iface>>,
 }
@@ -208,6 +233,8 @@ impl<'w, R: Record> Walker<'w, R> {
             frames: Vec::new(),
             to_many: false,
             opened: None,
+            answer: None,
+            telling: false,
             routed_again: None,
         }
     }
@@ -462,9 +489,8 @@ impl<'w, R: Record> Walker<'w, R> {
         }
     }
 
-    /// A packet as it enters the host; runs it to its end.
-    fn send(&mut self, probe: &Probe) -> (Skb, Ended) {
-        let mut skb = Skb {
+    fn skb(&self, probe: &Probe) -> Skb {
+        Skb {
             packet: Packet::new(&probe.spec),
             iif: None,
             oif: None,
@@ -477,10 +503,16 @@ impl<'w, R: Record> Walker<'w, R> {
             entry: 0,
             sender: Sender::Outside,
             route: None,
+            nf_bridge: false,
             uid: probe.uid,
             gid: probe.gid,
             zone: 0,
-        };
+        }
+    }
+
+    /// A packet as it enters the host; runs it to its end.
+    fn send(&mut self, probe: &Probe) -> (Skb, Ended) {
+        let mut skb = self.skb(probe);
         self.given_state(&mut skb, probe.state);
         if probe.state == GivenState::Established && probe.entrance != Entrance::Local {
             self.opened = Some((None, None));
@@ -643,13 +675,13 @@ pub fn walk(
 ) -> (Walked, Knowledge) {
     let mut walker = Walker::new(world, hooks, know, Trace::default());
     let (skb, disposition) = walker.send_request(probe);
-    let request = take_path(&mut walker, probe, &skb, disposition, 0);
+    let request = walker.path(probe, &skb, disposition, 0);
     let before = walker.know.choices.len();
     walker.know.begin_reply();
     let to_many = walker.to_many;
     let reply = answer(&skb, &request.disposition, to_many).map(|reply| {
         let (skb, disposition) = walker.send(&reply);
-        take_path(&mut walker, &reply, &skb, disposition, before)
+        walker.path(&reply, &skb, disposition, before)
     });
     let walked = Walked {
         request,
@@ -677,14 +709,25 @@ pub fn verdict(
     (disposition, reply)
 }
 
+impl Walker<'_, Trace> {
+    /// The way of a packet that has come to its end.
+    fn path(&mut self, probe: &Probe, skb: &Skb, disposition: Disposition, from: usize) -> Path {
+        let steps = self.record.set_aside();
+        Path {
+            answer: self.answer.take(),
+            ..take_path(steps, &self.know, probe, skb, disposition, from)
+        }
+    }
+}
+
 fn take_path(
-    walker: &mut Walker<'_, Trace>,
+    steps: Vec<Step>,
+    know: &Knowledge,
     probe: &Probe,
     skb: &Skb,
     disposition: Disposition,
     from: usize,
 ) -> Path {
-    let steps = std::mem::take(&mut walker.record.steps);
     let output = view(skb);
     let input = match steps.first() {
         Some(first) => PacketView {
@@ -705,7 +748,8 @@ fn take_path(
         output,
         steps,
         disposition,
-        choices: (from, walker.know.choices.len()),
+        choices: (from, know.choices.len()),
+        answer: None,
     }
 }
 

@@ -386,6 +386,10 @@ impl Resolver<'_> {
             output: self.packet(&path.output),
             steps,
             deciding,
+            answer: path
+                .answer
+                .as_ref()
+                .map(|answer| Box::new(self.path(answer))),
         }
     }
 

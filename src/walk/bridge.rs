@@ -122,6 +122,7 @@ impl<R: Record> Walker<'_, R> {
         let mut pkttype = skb.pkttype;
         let mut route = None;
         if called {
+            skb.nf_bridge = true;
             skb.pkttype = seen_by_ip(pkttype);
             let pf = Self::pf(skb);
             let dst = skb.packet.dst();

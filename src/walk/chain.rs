@@ -113,7 +113,10 @@ impl<R: Record> Walker<'_, R> {
                 RuleEnd::Return => Taken::Return,
                 RuleEnd::Jump(target) => Taken::Jump(target),
                 RuleEnd::Goto(target) => Taken::Goto(target),
-                RuleEnd::Reject(_) => Taken::Reject,
+                RuleEnd::Reject(reject) => {
+                    self.reject(skb, pf, hook, reject);
+                    Taken::Reject
+                }
                 RuleEnd::Queue { .. } => Taken::Queue,
                 RuleEnd::Stolen { .. } => Taken::Stolen,
                 RuleEnd::Unknown(unknown) => Taken::Unknown(unknown),

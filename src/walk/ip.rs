@@ -69,6 +69,7 @@ impl<R: Record> Walker<'_, R> {
             Decision::Forward { oif, next_hop } => self.forward(skb, oif, next_hop),
             Decision::Refused(why) => {
                 let pf = Self::pf(skb);
+                self.complain(skb, why);
                 self.host_drop(skb, pf, Hook::Prerouting, why)
             }
         }
@@ -323,7 +324,7 @@ impl<R: Record> Walker<'_, R> {
         }
     }
 
-    fn forwarding(&mut self, skb: &Skb) -> bool {
+    pub(super) fn forwarding(&mut self, skb: &Skb) -> bool {
         let family = if skb.packet.v6 {
             IpFamily::V6
         } else {
@@ -520,11 +521,13 @@ impl<R: Record> Walker<'_, R> {
         }
         let before = skb.packet.ttl();
         if before <= 1 {
+            self.complain(skb, HostDrop::TtlExceeded);
             return self.host_drop(skb, pf, Hook::Forward, HostDrop::TtlExceeded);
         }
         if let Known::Value(IpAddr::V6(src)) = skb.packet.src()
             && src.is_unicast_link_local()
         {
+            self.complain(skb, HostDrop::LinkLocalSource);
             return self.host_drop(skb, pf, Hook::Forward, HostDrop::LinkLocalSource);
         }
         skb.packet.decrease_ttl();

@@ -282,6 +282,8 @@ pub struct Path {
     pub disposition: Disposition,
     /// Choices made on this path, as positions in [`Walked::choices`].
     pub choices: (usize, usize),
+    /// What this host sends back, because it refuses the packet.
+    pub answer: Option<Box<Path>>,
 }
 
 /// A request and its reply, walked under one set of choices.

@@ -102,7 +102,11 @@ impl<R: Record> Walker<'_, R> {
 
     /// The entry becomes visible to the packets of the other direction.
     pub(super) fn confirm(&mut self, skb: &mut Skb, pf: Pf, hook: Hook) {
-        if !matches!(skb.ct, CtRef::Tracked(_)) {
+        // __nf_conntrack_confirm: not by a packet of the other direction
+        let CtRef::Tracked(info) = skb.ct else {
+            return;
+        };
+        if info.is_reply() {
             return;
         }
         let Some(entry) = self.entries.get_mut(skb.entry) else {
