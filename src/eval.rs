@@ -10,17 +10,17 @@ pub(crate) use field::{is_own_address, mark_for_routing, own_address_claim};
 
 use std::net::IpAddr;
 
-use crate::conntrack::{CtRef, Entry};
+use crate::conntrack::{CtRef, Entry, status};
 use crate::host::{Host, Origin};
 use crate::logic::{Claim, FactId, Knowledge, Known, Ranges, Source, max_of};
-use crate::packet::Packet;
+use crate::packet::{Packet, proto, tcp};
 use crate::ruleset::datatype::DataType;
 use crate::ruleset::expr::{OpaqueField, SocketKey};
 use crate::ruleset::protocol::{exthdr_name, option_name, payload_name};
 use crate::ruleset::set::{Element, MAX_KEY, NO_DATUM};
 use crate::ruleset::{
-    BitOp, ChainId, CtDir, CtKey, Data, Expr, Field, Gate, GateKind, Hook, Match, MetaKey, Nat, Op,
-    Operand, Reject, RuleId, Ruleset, Set, SetId, Stmt, Target, UnknownId, Verdict,
+    BitOp, ChainId, CtDir, CtKey, Data, Expr, Field, Gate, GateKind, Hook, Match, MetaKey, Name,
+    Nat, Op, Operand, Reject, RuleId, Ruleset, Set, SetId, Stmt, Target, UnknownId, Verdict,
 };
 
 /// An interface: a link of the host, or one that the input does not tell.
@@ -163,7 +163,9 @@ pub enum RuleEnd {
     Queue {
         bypass: bool,
     },
-    /// The packet is taken away (fwd, synproxy).
+    /// The packet leaves by another device.
+    Fwd(Name),
+    /// The packet is taken away (synproxy, fwd to a device that is looked up).
     Stolen {
         statement: usize,
     },
@@ -256,9 +258,21 @@ impl<'w> Env<'_, 'w> {
                     continue;
                 }
                 Stmt::Queue { bypass } => RuleEnd::Queue { bypass: *bypass },
-                Stmt::Fwd | Stmt::Synproxy => RuleEnd::Stolen {
+                Stmt::Fwd {
+                    device: Some(device),
+                } => RuleEnd::Fwd(device.clone()),
+                Stmt::Fwd { device: None } | Stmt::Synproxy => RuleEnd::Stolen {
                     statement: position,
                 },
+                Stmt::FlowOffload { .. } => {
+                    if self.offload() {
+                        continue;
+                    }
+                    RuleEnd::NoMatch {
+                        statement: position,
+                        actual: Actual::Absent,
+                    }
+                }
                 Stmt::Tproxy { .. } => {
                     let question = Claim::new(
                         "a local socket",
@@ -288,7 +302,7 @@ impl<'w> Env<'_, 'w> {
                         Err(_) => continue,
                     }
                 }
-                Stmt::Dup | Stmt::FlowOffload { .. } | Stmt::NoEffect(_) => continue,
+                Stmt::Dup | Stmt::NoEffect(_) => continue,
                 Stmt::Unknown(unknown) => match self.unknown_statement(*unknown) {
                     Some(true) => continue,
                     Some(false) => RuleEnd::NoMatch {
@@ -346,6 +360,32 @@ impl<'w> Env<'_, 'w> {
             self.know
                 .ask_of_packet(question, unknown.settle.clone(), Source::Open, false),
         )
+    }
+
+    /// Gives the connection to the flowtable (`nft_flow_offload_eval`). What cannot be given ends the rule: a connection
+    /// that is not confirmed yet, TCP before and after it is established, what has a helper, and what is given already.
+    fn offload(&mut self) -> bool {
+        let CtRef::Tracked(_) = self.skb.ct else {
+            return false;
+        };
+        let Some(entry) = self.entries.get_mut(self.skb.entry) else {
+            return false;
+        };
+        let fits = match self.skb.packet.proto {
+            proto::TCP => {
+                let flags = self.skb.packet.tcp_flags().unwrap_or(0);
+                flags & (tcp::FIN | tcp::RST) == 0 && entry.status & status::ASSURED != 0
+            }
+            proto::UDP => true,
+            proto::GRE => entry.status & (status::SRC_NAT | status::DST_NAT) == 0,
+            _ => false,
+        };
+        let confirmed = entry.status & status::CONFIRMED != 0;
+        if !fits || !confirmed || entry.helper.is_some() || entry.status & status::OFFLOAD != 0 {
+            return false;
+        }
+        entry.status |= status::OFFLOAD;
+        true
     }
 
     fn gate(&mut self, gate: &Gate) -> bool {

@@ -465,6 +465,10 @@ impl<'w, R: Record> Walker<'w, R> {
                 if ended.outcome() == Outcome::Accept {
                     for entry in &mut self.entries {
                         entry.status |= status::SEEN_REPLY;
+                        // a datagram's is only after more packets
+                        if probe.spec.proto == proto::TCP {
+                            entry.status |= status::ASSURED;
+                        }
                     }
                     self.opened.get_or_insert((None, None));
                     return self.send(&first);
@@ -769,9 +773,10 @@ fn answer(skb: &Skb, disposition: &Disposition, to_many: bool) -> Option<Probe> 
     let entrance = match disposition {
         Disposition::Local if is_echo(&skb.packet) => Entrance::Kernel,
         Disposition::Local => Entrance::Local,
-        Disposition::Forwarded | Disposition::Transmitted | Disposition::Bridged => {
-            Entrance::Iface(skb.oif?)
-        }
+        Disposition::Forwarded
+        | Disposition::Transmitted
+        | Disposition::Bridged
+        | Disposition::Relayed => Entrance::Iface(skb.oif?),
         Disposition::Dropped
         | Disposition::Rejected
         | Disposition::Queued

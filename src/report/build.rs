@@ -224,6 +224,7 @@ pub fn disposition_name(disposition: &Disposition) -> &'static str {
         Disposition::Forwarded => "forwarded",
         Disposition::Bridged => "bridged",
         Disposition::Transmitted => "transmitted",
+        Disposition::Relayed => "relayed",
         Disposition::Dropped => "dropped",
         Disposition::Rejected => "rejected",
         Disposition::Queued => "queued",
@@ -779,6 +780,13 @@ impl Depth {
 /// accepted, translated or rejected by its own verdict.
 fn deciding(steps: &[step::Step], disposition: &Disposition) -> Vec<usize> {
     let ends = |kind: &step::StepKind| match kind {
+        // a rule that hands the packet on comes after the chain that drops it there
+        step::StepKind::Rule(rule)
+            if *disposition == Disposition::Dropped
+                && rule.outcome == RuleOutcome::Matched(Taken::Stolen) =>
+        {
+            false
+        }
         step::StepKind::Rule(rule) => matches!(
             rule.outcome,
             RuleOutcome::Matched(

@@ -118,6 +118,12 @@ impl<R: Record> Walker<'_, R> {
                     Taken::Reject
                 }
                 RuleEnd::Queue { .. } => Taken::Queue,
+                RuleEnd::Fwd(device) => {
+                    // the packet is on its way before the rule has its verdict
+                    let ended = self.relay(skb, hook, &device);
+                    self.note(skb, pf, hook, rule, before, Taken::Stolen);
+                    return Some(Err(ended));
+                }
                 RuleEnd::Stolen { .. } => Taken::Stolen,
                 RuleEnd::Unknown(unknown) => Taken::Unknown(unknown),
                 RuleEnd::Missing { .. } => Taken::Missing,
@@ -198,6 +204,25 @@ impl<R: Record> Walker<'_, R> {
                 Taken::Loop => return Some(Err(circle(&ruleset.chain(chain).name))),
             }
         }
+    }
+
+    /// Out by another device, past everything else (`nf_fwd_netdev_egress`).
+    fn relay(&mut self, skb: &mut Skb, hook: Hook, device: &str) -> Ended {
+        let device = self.iface(device);
+        (skb.oif, skb.out_port) = (Some(device), None);
+        // what egress chains hand to each other in a circle is not followed
+        if hook == Hook::Ingress
+            && let Err(ended) = self.device_hook(skb, Hook::Egress, device)
+        {
+            return ended;
+        }
+        if self.is_bridge(Some(device))
+            && let Err(ended) = self.bridge_out(skb, device)
+        {
+            return ended;
+        }
+        self.step(skb, Pf::Netdev, hook, StepKind::Leaves);
+        Disposition::Relayed
     }
 
     fn note(&mut self, skb: &Skb, pf: Pf, hook: Hook, rule: RuleId, before: usize, taken: Taken) {

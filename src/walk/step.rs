@@ -229,7 +229,9 @@ pub enum Disposition {
     Dropped,
     Rejected,
     Queued,
-    /// Taken over by a rule (`fwd`, `synproxy`).
+    /// A netdev rule handed it to another device (`fwd`).
+    Relayed,
+    /// Taken over by a rule (`synproxy`).
     Stolen,
     Host(HostDrop),
     Unknown {
@@ -254,7 +256,8 @@ impl Disposition {
             Disposition::Local
             | Disposition::Forwarded
             | Disposition::Bridged
-            | Disposition::Transmitted => Outcome::Accept,
+            | Disposition::Transmitted
+            | Disposition::Relayed => Outcome::Accept,
             Disposition::Dropped | Disposition::Host(_) => Outcome::Drop,
             Disposition::Rejected => Outcome::Reject,
             Disposition::Queued | Disposition::Stolen | Disposition::Unknown { .. } => {

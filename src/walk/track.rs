@@ -19,6 +19,9 @@ impl<R: Record> Walker<'_, R> {
             GivenState::Established => {
                 let mut entry = Entry::new(tuple_of(&skb.packet), 0);
                 entry.status = seen;
+                if skb.packet.proto == proto::TCP {
+                    entry.status |= status::ASSURED;
+                }
                 self.entries.push(entry);
             }
             GivenState::Untracked => skb.ct = CtRef::Untracked,
