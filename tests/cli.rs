@@ -333,6 +333,31 @@ fn opaque_rules_name_the_file_that_settles_them() {
 // --- bad input ---
 
 #[test]
+fn what_one_file_settles_is_told_once() {
+    let xt = r#"{"rule":{"family":"ip","table":"t","chain":"c","handle":HANDLE,"expr":[{"xt":{"type":"match","name":"conntrack"}},{"drop":null}]}}"#;
+    let rules: Vec<String> = (10..20)
+        .map(|handle| xt.replace("HANDLE", &handle.to_string()))
+        .collect();
+    let output = explain_text(
+        &listing(&format!("{TABLE},{}", rules.join(","))),
+        &["--iif", "eth0"],
+    );
+    let text = out(&output);
+    let times = |word: &str| text.matches(word).count();
+    // for the header, the endings, the assumptions, the parts that are not modelled
+    assert!(times("--iptables-save FILE") <= 4 + 1, "{text}");
+    assert!(text.contains("and 5 more like these"), "{text}");
+    let verbose = explain_text(
+        &listing(&format!("{TABLE},{}", rules.join(","))),
+        &["--iif", "eth0", "-v"],
+    );
+    for handle in 10..20 {
+        let claim = format!("iptables match conntrack does not hold in chain c rule #{handle}");
+        assert!(out(&verbose).contains(&claim), "{}", out(&verbose));
+    }
+}
+
+#[test]
 fn truncated_json() {
     let whole = fs::read(testdata("c1/ruleset.json")).expect("reads");
     let output = explain_text(&whole[..20_000], &[]);

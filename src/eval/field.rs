@@ -817,7 +817,7 @@ pub(crate) fn is_own_address(
         Source::Open
     };
     let claim = own_address_claim(address);
-    let settle = "say `--local ADDR` when it is, or give the addresses with `--addr` or a snapshot";
+    let settle = "say this host's addresses: `--local ADDR`, `--addr FILE`, or a snapshot";
     // what comes in and would go back where it came from is most likely meant for this host
     know.ask(claim, settle, source, iif.is_some() && !leads_on)
 }

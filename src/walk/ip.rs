@@ -229,8 +229,7 @@ impl<R: Record> Walker<'_, R> {
                 .get(skb.entry)
                 .is_some_and(|entry| entry.status & status::DST_NAT != 0);
         if translated {
-            let settle =
-                "say `--local ADDR` when it is; a translation to this host is usually a redirect";
+            let settle = "say this host's addresses (`--local ADDR`); a translation to this host is usually a redirect";
             return match self.know.settled_own(address) {
                 Some(own) => own,
                 None => {

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use indexmap::IndexMap;
+
 use super::Options;
 use super::head::{Detail, ended_by};
 use super::page::{Page, Style, Text};
@@ -16,7 +18,7 @@ const FEW: usize = 5;
 
 pub(super) fn flow(page: &mut Page, flow: &FlowReport, options: &Options) {
     alternatives(page, flow, options);
-    assumptions(page, &flow.assumptions);
+    assumptions(page, &flow.assumptions, options);
     notes(page, &flow.notes);
 }
 
@@ -31,7 +33,7 @@ fn heading(page: &mut Page, title: &str, rest: &str) {
 
 /// `[1] text`, numbered and hanging.
 fn item(page: &mut Page, mark: &str, text: Text) {
-    page.labelled(2, 6, mark, Style::Plain, text);
+    page.labelled(2, 6.max(3 + mark.len()), mark, Style::Plain, text);
 }
 
 fn more(page: &mut Page, shown: usize, all: usize, what: (&str, &str)) {
@@ -129,27 +131,62 @@ fn letter(at: usize) -> String {
     }
 }
 
-fn assumptions(page: &mut Page, assumptions: &[Assumption]) {
+fn assumptions(page: &mut Page, assumptions: &[Assumption], options: &Options) {
     if assumptions.is_empty() {
         return;
     }
     heading(page, "ASSUMED", "");
-    for (at, assumption) in assumptions.iter().enumerate() {
-        let mut text = Text::new(&assumption.words, Style::Strong);
-        let source = match assumption.source {
+    // those of one kind together: they are settled together
+    let kind = |assumption: &Assumption| {
+        let Assumption {
+            words: _,
+            fact: _,
+            value: _,
+            because,
+            source,
+            confirm,
+        } = assumption;
+        (*source, because.clone(), confirm.clone())
+    };
+    let mut groups: IndexMap<_, Vec<&Assumption>> = IndexMap::new();
+    for assumption in assumptions {
+        groups.entry(kind(assumption)).or_default().push(assumption);
+    }
+    let mut at = 0;
+    for ((source, because, confirm), group) in &groups {
+        let source = match *source {
             "default" => "by default",
             "flag" => "by a flag",
             other => other,
         };
-        text.push(format!(", {source}"), Style::Plain);
-        if !assumption.because.is_empty() {
-            text.push(": ", Style::Plain);
-            text.push(&assumption.because, Style::Plain);
+        let last = group.len() - 1;
+        let shown = if options.verbose || group.len() <= FEW + 1 {
+            group.len()
+        } else {
+            FEW
+        };
+        for (within, assumption) in group.iter().enumerate() {
+            at += 1;
+            if within >= shown {
+                continue;
+            }
+            let mut text = Text::new(&assumption.words, Style::Strong);
+            if within == last || within + 1 == shown {
+                if shown < group.len() {
+                    let rest = format!("; and {} more like these (-v)", group.len() - shown);
+                    text.push(rest, Style::Plain);
+                }
+                let all = if last > 0 { ", all " } else { ", " };
+                text.push(format!("{all}{source}"), Style::Plain);
+                if !because.is_empty() {
+                    text.push(format!(": {because}"), Style::Plain);
+                }
+            }
+            item(page, &format!("[{at}]"), text);
         }
-        item(page, &format!("[{}]", at + 1), text);
-        if !assumption.confirm.is_empty() {
+        if !confirm.is_empty() {
             let text = Text::new("confirm: ", Style::Dim);
-            page.line(6, 8, text.with(&assumption.confirm, Style::Dim));
+            page.line(6, 8, text.with(confirm, Style::Dim));
         }
     }
 }
@@ -183,20 +220,27 @@ pub(super) fn unknown(page: &mut Page, report: &Report, options: &Options) {
         let rest = ", parts of the ruleset that have no meaning here and that were met";
         heading(page, "NOT MODELLED", rest);
     }
-    let shown = if options.verbose { here.len() } else { FEW };
-    for part in here.iter().take(shown) {
-        let mut text = Text::default();
-        if let Some(at) = &part.at {
-            text.push(format!("{}: ", words::rule(at)), Style::Plain);
-        }
-        text.push(&part.what, Style::Plain);
-        if !part.settle.is_empty() {
-            text.push("; to settle: ", Style::Dim);
-            text.push(&part.settle, Style::Dim);
-        }
-        page.labelled(2, 4, "-", Style::Plain, text);
+    // those that the same file settles together
+    let mut groups: IndexMap<&str, Vec<&UnknownPart>> = IndexMap::new();
+    for &part in &here {
+        groups.entry(&part.settle).or_default().push(part);
     }
-    more(page, shown, here.len(), ("more part", "more parts"));
+    for (settle, parts) in groups {
+        let shown = if options.verbose { parts.len() } else { FEW };
+        for part in parts.iter().take(shown) {
+            let mut text = Text::default();
+            if let Some(at) = &part.at {
+                text.push(format!("{}: ", words::rule(at)), Style::Plain);
+            }
+            text.push(&part.what, Style::Plain);
+            page.labelled(2, 4, "-", Style::Plain, text);
+        }
+        more(page, shown, parts.len(), ("more part", "more parts"));
+        if !settle.is_empty() {
+            let text = Text::new("to settle: ", Style::Dim);
+            page.line(4, 6, text.with(settle, Style::Dim));
+        }
+    }
     if !elsewhere.is_empty() {
         let parts = words::count(elsewhere.len(), "part", "parts");
         let text = format!(
