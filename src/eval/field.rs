@@ -238,7 +238,7 @@ impl Env<'_, '_> {
                     Loaded::Absent
                 }
             }
-            OpaqueField::Ipsec if self.from_ipsec() => Loaded::Unknown,
+            OpaqueField::Ipsec if self.was_in_ipsec() => Loaded::Unknown,
             OpaqueField::Ipsec => Loaded::Absent,
             OpaqueField::Tunnel => {
                 let claim = Claim::new(
@@ -260,7 +260,7 @@ impl Env<'_, '_> {
         }
     }
 
-    fn from_ipsec(&mut self) -> bool {
+    fn was_in_ipsec(&mut self) -> bool {
         let claim = Claim::new(
             "the packet",
             ("does not come", "comes"),
@@ -373,7 +373,7 @@ impl Env<'_, '_> {
             }
             MetaKey::Pkttype => Loaded::Value(u128::from(self.skb.pkttype)),
             MetaKey::Nftrace => Loaded::Value(0),
-            MetaKey::Secpath => Loaded::Value(u128::from(self.from_ipsec())),
+            MetaKey::Secpath => Loaded::Value(u128::from(self.was_in_ipsec())),
             MetaKey::Sdif => Loaded::Value(0),
             MetaKey::Sdifname => Loaded::Value(0),
             MetaKey::Cpu => self.meta_fact(key, 32),
