@@ -161,6 +161,8 @@ pub enum RuleEnd {
     },
     Reject(Reject),
     Queue {
+        /// A program takes the packet.
+        listens: bool,
         bypass: bool,
     },
     /// The packet leaves by another device.
@@ -257,7 +259,10 @@ impl<'w> Env<'_, 'w> {
                     }
                     continue;
                 }
-                Stmt::Queue { bypass } => RuleEnd::Queue { bypass: *bypass },
+                Stmt::Queue { bypass } => RuleEnd::Queue {
+                    listens: self.listens(),
+                    bypass: *bypass,
+                },
                 Stmt::Fwd {
                     device: Some(device),
                 } => RuleEnd::Fwd(device.clone()),
@@ -386,6 +391,17 @@ impl<'w> Env<'_, 'w> {
         }
         entry.status |= status::OFFLOAD;
         true
+    }
+
+    /// Whether a program waits behind a queue.
+    fn listens(&mut self) -> bool {
+        let claim = Claim::new(
+            "a program",
+            ("listens", "does not listen"),
+            format!("to the queue in {}", self.place()),
+        );
+        let settle = "see `/proc/net/netfilter/nfnetlink_queue` on the host";
+        self.know.ask(claim, settle, Source::Default, true)
     }
 
     fn gate(&mut self, gate: &Gate) -> bool {

@@ -117,7 +117,15 @@ impl<R: Record> Walker<'_, R> {
                     self.reject(skb, pf, hook, reject);
                     Taken::Reject
                 }
-                RuleEnd::Queue { .. } => Taken::Queue,
+                RuleEnd::Queue { listens, bypass } => {
+                    self.note(skb, pf, hook, rule, before, Taken::Queue);
+                    // nf_queue: without a program the packet is lost, or goes on behind the chain
+                    return Some(match (listens, bypass) {
+                        (true, _) => Err(Disposition::Queued),
+                        (false, true) => Ok(()),
+                        (false, false) => Err(Disposition::Dropped),
+                    });
+                }
                 RuleEnd::Fwd(device) => {
                     // the packet is on its way before the rule has its verdict
                     let ended = self.relay(skb, hook, &device);

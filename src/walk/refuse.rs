@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 use crate::conntrack::{CtInfo, CtRef, asks};
 use crate::eval::{Pf, Sender, Skb};
+use crate::host::{AddressType, TypeAnswer};
 use crate::logic::Known;
 use crate::packet::{self, Packet, proto, tcp};
 use crate::ruleset::{Hook, Reject};
@@ -90,6 +91,20 @@ impl<R: Record> Walker<'_, R> {
         self.tell(skb, Hook::Forward, told);
     }
 
+    /// Whether a refused packet was for an address of this host: for IPv4 by the route that it has (`RTCF_LOCAL`), which in
+    /// prerouting is not yet its own, for IPv6 by its destination (`ipv6_chk_addr`).
+    fn is_for_host(&self, refused: &Skb, hook: Hook) -> bool {
+        let looped = self.is_loopback(refused.oif) || self.is_loopback(refused.iif);
+        let own = || match refused.packet.dst() {
+            Known::Value(dst) => matches!(
+                self.host().address_type(dst, None),
+                TypeAnswer::Known(AddressType::Local, _)
+            ),
+            Known::Fact(fact) => self.know.fact(fact).own_address,
+        };
+        hook == Hook::Input || looped || refused.packet.v6 && own()
+    }
+
     fn tell(&mut self, refused: &Skb, hook: Hook, told: Told) {
         if !self.record.keeps() || self.telling || !may_be_told(refused, told) {
             return;
@@ -122,7 +137,7 @@ impl<R: Record> Walker<'_, R> {
         // icmp_send: what was for this host is answered from the address that it was for, all else by the route
         let src = match told {
             Told::Reset => packet.dst(),
-            Told::Icmp(..) if hook == Hook::Input => packet.dst(),
+            Told::Icmp(..) if self.is_for_host(refused, hook) => packet.dst(),
             Told::Icmp(..) => Known::Value(match packet.v6 {
                 true => IpAddr::from([0u8; 16]),
                 false => IpAddr::from([0u8; 4]),
