@@ -93,6 +93,7 @@ impl<R: Record> Walker<'_, R> {
                 }));
             }
             self.budget -= 1;
+            let mut queue = (true, false);
             let taken = match end {
                 RuleEnd::NoMatch { statement, actual } => {
                     let after = self.know.choices.len();
@@ -118,13 +119,8 @@ impl<R: Record> Walker<'_, R> {
                     Taken::Reject
                 }
                 RuleEnd::Queue { listens, bypass } => {
-                    self.note(skb, pf, hook, rule, before, Taken::Queue);
-                    // nf_queue: without a program the packet is lost, or goes on behind the chain
-                    return Some(match (listens, bypass) {
-                        (true, _) => Err(Disposition::Queued),
-                        (false, true) => Ok(()),
-                        (false, false) => Err(Disposition::Dropped),
-                    });
+                    queue = (listens, bypass);
+                    Taken::Queue
                 }
                 RuleEnd::Fwd(device) => {
                     // the packet is on its way before the rule has its verdict
@@ -171,7 +167,14 @@ impl<R: Record> Walker<'_, R> {
                 Taken::Accept | Taken::Nat(_) => return Some(Ok(())),
                 Taken::Drop => return Some(Err(Disposition::Dropped)),
                 Taken::Reject => return Some(Err(Disposition::Rejected)),
-                Taken::Queue => return Some(Err(Disposition::Queued)),
+                // nf_queue: without a program the packet is lost, or goes on behind the chain
+                Taken::Queue => {
+                    return Some(match queue {
+                        (true, _) => Err(Disposition::Queued),
+                        (false, true) => Ok(()),
+                        (false, false) => Err(Disposition::Dropped),
+                    });
+                }
                 Taken::Stolen => return Some(Err(Disposition::Stolen)),
                 Taken::Return => {
                     if frames.len() == base {
