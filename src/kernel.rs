@@ -99,6 +99,8 @@ pub struct Verified {
     pub sent: String,
     pub request: Pair,
     pub reply: Option<Pair>,
+    /// What the host sent back, because it refused the request.
+    pub answer: Option<Pair>,
     pub agreement: Agreement,
     /// Remarks for people, one line each.
     pub notes: Vec<String>,
@@ -341,7 +343,7 @@ fn definite(question: &Question) -> Result<Question, LabError> {
             "`--ct-state` cannot be verified: the lab sends the first packet of a conversation",
         );
     }
-    if question.assume != Default::default() {
+    if !question.assume.is_empty() {
         return fail("`--assume` cannot be verified: the lab cannot fill a limit or quota");
     }
     if question.flow.proto == proto::DCCP {
@@ -587,7 +589,7 @@ fn probe(host: &Host, question: &Question, opening: &Opening) -> Result<Probe, L
 }
 
 /// The rank of a way that agrees: packet and row of the first difference, had it one.
-const AGREES: (u8, usize) = (2, 0);
+const AGREES: (u8, usize) = (3, 0);
 
 /// How many choices a path had made when it came to a line of its way, its end included.
 fn decided_before(path: &Path, row: usize) -> usize {
@@ -646,6 +648,10 @@ pub fn compare(
         .reply
         .as_ref()
         .map(|reply| of_kernel(reply, &place_of));
+    let kernel_answer = conversation
+        .answer
+        .as_ref()
+        .map(|answer| of_kernel(answer, &place_of));
     let pairs = |walked: &Walked| {
         let request = Pair::new(
             of_model(ruleset, facts, &walked.request),
@@ -656,6 +662,21 @@ pub fn compare(
             lines: Vec::new(),
             end: End::Gone { why: String::new() },
         };
+        let model_answer = walked.request.answer.as_ref();
+        let model_answer = model_answer.map(|p| of_model(ruleset, facts, p));
+        let answer = match (model_answer, kernel_answer.clone()) {
+            (Some(model), kernel) if request.difference.is_none() => {
+                let mut kernel = kernel.unwrap_or_else(nothing);
+                // no socket of the lab waits for errors
+                if let End::Local { .. } = model.end
+                    && kernel.end == nothing().end
+                {
+                    kernel.end = model.end.clone();
+                }
+                Some(Pair::new(model, kernel))
+            }
+            _ => None,
+        };
         let reply = match (model_reply, kernel_reply.clone()) {
             (None, None) => None,
             // the request differs already: what follows says nothing
@@ -663,7 +684,7 @@ pub fn compare(
             (Some(_), None) => None,
             (model, Some(kernel)) => Some(Pair::new(model.unwrap_or_else(nothing), kernel)),
         };
-        (request, reply)
+        (request, reply, answer)
     };
     // the way that agreed the longest is asked first what else it could have been, the latest choice first
     let mut scripts = BinaryHeap::from([((0, 0), 0, Vec::new())]);
@@ -677,15 +698,19 @@ pub fn compare(
         tried += 1;
         let forced = script.len();
         let (walked, _) = walk(world, hooks, &probe, Knowledge::with_script(script));
-        let (request, reply) = pairs(&walked);
-        let (rank, decided) = match (request.difference, &reply) {
-            (Some(row), _) => ((0, row), decided_before(&walked.request, row)),
-            (None, Some(reply)) => match (reply.difference, &walked.reply) {
-                (Some(row), Some(path)) => ((1, row), decided_before(path, row)),
-                (Some(row), None) => ((1, row), walked.choices.len()),
-                (None, _) => (AGREES, 0),
-            },
-            (None, None) => (AGREES, 0),
+        let (request, reply, answer) = pairs(&walked);
+        let later = [
+            (1, &answer, walked.request.answer.as_deref()),
+            (2, &reply, walked.reply.as_ref()),
+        ];
+        let later = later.into_iter().find_map(|(which, pair, path)| {
+            let row = pair.as_ref()?.difference?;
+            let decided = path.map_or(walked.choices.len(), |path| decided_before(path, row));
+            Some(((which, row), decided))
+        });
+        let (rank, decided) = match request.difference {
+            Some(row) => ((0, row), decided_before(&walked.request, row)),
+            None => later.unwrap_or((AGREES, 0)),
         };
         for at in forced..decided.min(walked.choices.len()) {
             let mut script: Vec<bool> = walked.choices[..at].iter().map(|c| c.holds).collect();
@@ -694,13 +719,13 @@ pub fn compare(
         }
         if best_rank.is_none_or(|before| rank > before) {
             best_rank = Some(rank);
-            best = Some((rank, request, reply, walked));
+            best = Some((rank, request, reply, answer, walked));
         }
         if rank == AGREES {
             break;
         }
     }
-    let Some((rank, request, reply, walked)) = best else {
+    let Some((rank, request, reply, answer, walked)) = best else {
         return fail("the model gave no way at all");
     };
     let mut notes = Vec::new();
@@ -728,6 +753,7 @@ pub fn compare(
         sent: sent(question, opening),
         request,
         reply,
+        answer,
         agreement,
         notes,
         trace: conversation.lines.clone(),

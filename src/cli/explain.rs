@@ -51,12 +51,14 @@ impl Explain {
         let questions = input::questions(&self.packet)?;
         let input = input::read(self.ruleset.as_deref(), &self.facts)?;
         let hooks = Hooks::new(&input.loaded.ruleset);
-        let mut flows = Vec::new();
+        let mut answers = Vec::new();
         for question in &questions {
-            let answer =
-                explain(&input.loaded, &hooks, &input.host, question).map_err(Failure::usage)?;
-            flows.push(answer.report);
+            answers.push(
+                explain(&input.loaded, &hooks, &input.host, question).map_err(Failure::usage)?,
+            );
         }
+        input::refuse_unused(&self.packet, &answers)?;
+        let flows: Vec<_> = answers.into_iter().map(|answer| answer.report).collect();
         let ruleset = &input.loaded.ruleset;
         let report = Report {
             ruleset: RulesetInfo {

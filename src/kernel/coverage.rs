@@ -72,7 +72,7 @@ kinds!(statement, STATEMENTS, "statement", Stmt, {
     Stmt::Queue { .. } => "queue" [NO_KERNEL],
     Stmt::Tproxy { .. } => "tproxy",
     Stmt::Dup => "dup",
-    Stmt::Fwd => "fwd",
+    Stmt::Fwd { .. } => "fwd",
     Stmt::FlowOffload { .. } => "flow add" [NO_KERNEL],
     Stmt::Synproxy => "synproxy",
     Stmt::SetUpdate { .. } => "set update",
@@ -545,7 +545,7 @@ impl Seen<'_> {
             Stmt::NoEffect(one) => self.kinds.push(effect(one)),
             Stmt::Notrack
             | Stmt::Dup
-            | Stmt::Fwd
+            | Stmt::Fwd { .. }
             | Stmt::FlowOffload { .. }
             | Stmt::Synproxy
             | Stmt::Unknown(_) => {}

@@ -46,6 +46,9 @@ struct Flow<'a> {
     request: Pair<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reply: Option<Pair<'a>>,
+    /// What the sender of a refused packet gets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<Pair<'a>>,
     notes: &'a [String],
 }
 
@@ -167,6 +170,7 @@ pub fn flows(verified: &[Verified]) -> String {
                 },
                 request: pair(&verified.request),
                 reply: verified.reply.as_ref().map(pair),
+                answer: verified.answer.as_ref().map(pair),
                 notes: &verified.notes,
             })
             .collect(),

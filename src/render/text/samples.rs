@@ -230,6 +230,7 @@ impl Way {
             output: self.now,
             steps: self.steps,
             deciding: self.deciding,
+            answer: None,
         }
     }
 }
