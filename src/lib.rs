@@ -20,6 +20,7 @@ pub mod load;
 pub mod logic;
 pub mod nft;
 pub mod nft_tool;
+pub mod owner;
 pub mod packet;
 pub mod render;
 pub mod report;

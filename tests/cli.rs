@@ -358,6 +358,29 @@ fn what_one_file_settles_is_told_once() {
 }
 
 #[test]
+fn the_answer_names_the_software_that_wrote_the_rule() {
+    let host = |file: &str| format!("testdata/c2/appended/{file}");
+    let output = run(&[
+        "explain",
+        &host("ruleset.json"),
+        "--iptables-save",
+        &host("iptables-save.txt"),
+        "--addr",
+        &host("host/addr.json"),
+        "--link",
+        &host("host/link.json"),
+        "--routes",
+        &host("host/route.json"),
+        "--flow",
+        "icmp:172.18.0.2->172.19.0.2",
+    ]);
+    let text = out(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let words = "written by Docker: isolation between bridge networks, stage 2";
+    assert!(text.contains(words), "{text}");
+}
+
+#[test]
 fn truncated_json() {
     let whole = fs::read(testdata("c1/ruleset.json")).expect("reads");
     let output = explain_text(&whole[..20_000], &[]);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["logic", "diagnostic", "nft"],
     &["ruleset", "iptables", "host"],
-    &["packet", "load"],
+    &["packet", "load", "owner"],
     &["conntrack", "flow"],
     &["eval", "infer"],
     &["hooks"],
