@@ -25,4 +25,5 @@ pub mod packet;
 pub mod render;
 pub mod report;
 pub mod ruleset;
+pub mod seen;
 pub mod walk;

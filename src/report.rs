@@ -5,6 +5,7 @@
 
 pub mod build;
 pub mod notes;
+pub mod row;
 pub mod v1;
 
 use std::net::IpAddr;

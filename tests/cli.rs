@@ -380,6 +380,84 @@ fn the_answer_names_the_software_that_wrote_the_rule() {
     assert!(text.contains(words), "{text}");
 }
 
+/// Answers flows of a file, with the facts of the headline's host.
+fn batch(flows: &str, more: &[&str]) -> Output {
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(flows.as_bytes()).expect("written");
+    let name = file.path().to_str().expect("a plain name");
+    let mut args = vec!["batch", "testdata/c1/ruleset.json", name];
+    args.extend(C1_HOST);
+    args.extend(more);
+    run(&args)
+}
+
+#[test]
+fn flows_from_where_people_have_them() {
+    let flows = "\
+udp:10.254.10.105->10.254.10.252:1812
+kernel: IN=ens192 OUT= SRC=10.254.10.105 DST=10.254.10.252 LEN=60 PROTO=TCP SPT=51000 DPT=23 SYN
+tcp 6 100 SYN_SENT src=10.254.10.105 dst=10.254.10.252 sport=1 dport=23 [UNREPLIED] src=1.1.1.1 dst=2.2.2.2
+rubbish
+tcp:10.254.10.105->172.20.0.4:80
+";
+    let output = batch(flows, &["--format", "csv"]);
+    assert_eq!(output.status.code(), Some(1));
+    let mut rows = csv::Reader::from_reader(out(&output).as_bytes());
+    let rows: Vec<csv::StringRecord> = rows.records().map(|row| row.expect("CSV")).collect();
+    let columns: Vec<(&str, &str, &str)> =
+        rows.iter().map(|row| (&row[0], &row[2], &row[5])).collect();
+    // the answers of `explain` for the same flows, which are compared with a kernel's elsewhere
+    assert_eq!(
+        columns,
+        [
+            ("line 1", "accept", "inet firewalld filter_FORWARD #55"),
+            ("line 2", "reject", "inet firewalld filter_INPUT #52"),
+            ("line 3", "reject", "inet firewalld filter_INPUT #52"),
+            ("line 5", "drop", "policy drop of ip filter FORWARD"),
+        ]
+    );
+    let said = err(&output);
+    assert!(said.contains("line 4: `rubbish`"), "{said}");
+    assert!(
+        said.contains("4 flows: 1 accepted, 1 dropped, 2 rejected"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_batch_is_the_same_in_every_form_and_every_time() {
+    let flows: String = (1..200)
+        .map(|port| format!("tcp:10.254.10.105:{}->10.254.10.252:{port}\n", 1024 + port))
+        .collect();
+    let first = batch(&flows, &["--format", "ndjson"]);
+    assert_eq!(first.stdout, batch(&flows, &["--format", "ndjson"]).stdout);
+    let rows: Vec<Value> = out(&first)
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(rows.len(), 199);
+    assert!(
+        rows.iter()
+            .enumerate()
+            .all(|(at, row)| row["at"] == format!("line {}", at + 1))
+    );
+    let text = batch(&flows, &[]);
+    for (line, row) in out(&text).lines().zip(&rows) {
+        let verdict = row["verdict"].as_str().expect("a verdict").to_uppercase();
+        assert!(line.starts_with(&verdict), "{line}");
+    }
+}
+
+#[test]
+fn a_log_line_is_a_flow() {
+    let line = "IN=ens192 OUT= SRC=10.254.10.105 DST=10.254.10.252 LEN=60 PROTO=UDP SPT=51000 DPT=1812 LEN=40";
+    let mut args = vec!["explain", "testdata/c1/ruleset.json", "--flow", line];
+    args.extend(C1_HOST);
+    assert!(succeeds(&args).contains("ACCEPTED, both ways"));
+    args[3] = "IN=ens192 OUT= SRC=10.254.10.105 LEN=60 PROTO=UDP SPT=51000 DPT=1812";
+    refused(&run(&args), 2, &["`--flow`", "without `DST=`"]);
+}
+
 #[test]
 fn truncated_json() {
     let whole = fs::read(testdata("c1/ruleset.json")).expect("reads");

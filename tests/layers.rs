@@ -10,7 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["ruleset", "iptables", "host"],
     &["packet", "load", "owner"],
     &["conntrack", "flow"],
-    &["eval", "infer"],
+    &["eval", "infer", "seen"],
     &["hooks"],
     &["walk", "graph"],
     &["report"],

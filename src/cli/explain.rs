@@ -42,7 +42,7 @@ enum Format {
 
 impl Explain {
     pub(super) fn run(&self) -> Answer {
-        if self.packet.flow.is_empty() {
+        if self.packet.flow.is_empty() && self.packet.flows.is_empty() {
             let example = "give one with `--flow 'udp:10.0.0.2->10.0.0.1:53'`";
             return Err(Failure::usage(anyhow::anyhow!(
                 "no flow to explain; {example}"
@@ -52,9 +52,9 @@ impl Explain {
         let input = input::read(self.ruleset.as_deref(), &self.facts)?;
         let hooks = Hooks::new(&input.loaded.ruleset);
         let mut flows = Vec::new();
-        for question in &questions {
-            let answer =
-                explain(&input.loaded, &hooks, &input.host, question).map_err(Failure::usage)?;
+        for asked in &questions {
+            let answer = explain(&input.loaded, &hooks, &input.host, &asked.question)
+                .map_err(Failure::usage)?;
             flows.push(answer.report);
         }
         let ruleset = &input.loaded.ruleset;
