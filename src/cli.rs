@@ -3,6 +3,7 @@
 mod batch;
 mod completions;
 mod explain;
+mod explain_trace;
 mod graph;
 mod input;
 mod man;
@@ -36,6 +37,8 @@ Exit status: 0 yes (the flow is accepted both ways); 1 no; 2 usage; 3 the input 
 enum Command {
     /// Explain what happens to a flow and to its reply.
     Explain(Box<explain::Explain>),
+    /// Tell what a kernel traced as a report.
+    ExplainTrace(Box<explain_trace::ExplainTrace>),
     /// Answer many flows, a line each.
     Batch(Box<batch::Batch>),
     /// Print a ruleset as nft syntax and say what of it is not modelled.
@@ -227,6 +230,7 @@ pub fn main() -> ExitCode {
     output::set_color(cli.color);
     let answer = match &cli.command {
         Command::Explain(command) => command.run(),
+        Command::ExplainTrace(command) => command.run(),
         Command::Batch(command) => command.run(),
         Command::Show(command) => command.run(),
         Command::Graph(command) => command.run(),

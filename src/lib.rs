@@ -26,4 +26,5 @@ pub mod render;
 pub mod report;
 pub mod ruleset;
 pub mod seen;
+pub mod trace;
 pub mod walk;

@@ -6,6 +6,7 @@
 pub mod build;
 pub mod notes;
 pub mod row;
+pub mod traced;
 pub mod v1;
 
 use std::net::IpAddr;

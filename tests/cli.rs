@@ -458,6 +458,79 @@ fn a_log_line_is_a_flow() {
     refused(&run(&args), 2, &["`--flow`", "without `DST=`"]);
 }
 
+/// The codes of the notes of all flows.
+fn notes(output: &Output) -> Vec<String> {
+    let report: Value = serde_json::from_str(out(output)).expect("JSON");
+    let flows = report["flows"].as_array().expect("flows").clone();
+    let notes = flows
+        .iter()
+        .flat_map(|flow| flow["notes"].as_array().cloned().unwrap_or_default());
+    notes
+        .filter_map(|note| note["code"].as_str().map(str::to_string))
+        .collect()
+}
+
+#[test]
+fn what_a_kernel_traced_is_told_with_what_the_trace_leaves_out() {
+    for file in fs::read_dir(testdata("c1/traces"))
+        .expect("traces")
+        .flatten()
+    {
+        let path = file.path();
+        let trace = path.to_str().expect("a plain name");
+        let mut args = vec![
+            "explain-trace",
+            trace,
+            "testdata/c1/ruleset.json",
+            "--format",
+            "json",
+        ];
+        args.extend(C1_HOST);
+        if trace.contains(".nf0.") {
+            args.extend(["--sysctl", "net.bridge.bridge-nf-call-iptables=0"]);
+        }
+        let codes = notes(&run(&args));
+        assert!(
+            codes.contains(&"trace-agrees".to_string()),
+            "{trace}: {codes:?}"
+        );
+        assert!(
+            !codes.contains(&"trace-differs".to_string()),
+            "{trace}: {codes:?}"
+        );
+    }
+}
+
+#[test]
+fn a_trace_without_its_ruleset_is_told_as_far_as_it_goes() {
+    let output = run(&["explain-trace", "testdata/c1/traces/client-closed.txt"]);
+    let text = out(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("the request is REJECTED by a rule"), "{text}");
+    assert!(
+        text.contains("inet firewalld filter_INPUT #52: reject"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_trace_of_another_host_is_shown_as_the_kernel_had_it() {
+    let mut args = vec![
+        "explain-trace",
+        "testdata/c1/traces/client-radius.nf0.txt",
+        "testdata/c1/ruleset.json",
+    ];
+    args.extend(C1_HOST);
+    let output = run(&args);
+    let text = out(&output);
+    assert!(
+        text.contains("this is the kernel's way; the model"),
+        "{text}"
+    );
+    let output = run(&["explain-trace", "testdata/c1/ruleset.json"]);
+    refused(&output, 3, &["no line of a trace"]);
+}
+
 #[test]
 fn truncated_json() {
     let whole = fs::read(testdata("c1/ruleset.json")).expect("reads");

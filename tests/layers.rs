@@ -11,7 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["packet", "load", "owner"],
     &["conntrack", "flow"],
     &["eval", "infer", "seen"],
-    &["hooks"],
+    &["hooks", "trace"],
     &["walk", "graph"],
     &["report"],
     &["explain", "render"],

@@ -89,6 +89,20 @@ pub(super) struct Input {
     pub saves: Vec<SaveText>,
 }
 
+impl Input {
+    /// Neither a ruleset nor facts.
+    pub(super) fn nothing() -> Input {
+        Input {
+            source: "none".into(),
+            loaded: Loaded::default(),
+            host: Host::default(),
+            sources: Vec::new(),
+            own_words: None,
+            saves: Vec::new(),
+        }
+    }
+}
+
 /// Reads the ruleset and all facts.
 pub(super) fn read(ruleset: Option<&str>, facts: &Facts) -> Result<Input, Failure> {
     let mut saves = Vec::new();

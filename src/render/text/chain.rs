@@ -361,6 +361,10 @@ fn owner_text(owner: Option<&Owner>) -> Text {
 
 /// `dstnat -100, policy accept`; a name with an offset stands without its number.
 fn setting(chain: &ChainStep) -> String {
+    if chain.chain_type.is_empty() {
+        // a chain that is known by its name alone
+        return String::new();
+    }
     let number = chain.priority.to_string();
     let priority = match chain.priority_words.as_str() {
         "" => number,
