@@ -532,6 +532,121 @@ fn a_trace_of_another_host_is_shown_as_the_kernel_had_it() {
 }
 
 #[test]
+fn the_shell_script_takes_the_same_snapshot() {
+    if !kernel_or_skip("the_shell_script_takes_the_same_snapshot") {
+        return;
+    }
+    let script = succeeds(&["snapshot", "--script"]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    fs::write(file("script"), script).expect("written");
+    // what a JSON string has to escape, in a comment of iptables
+    let commands = format!(
+        "ip link set lo up && ip link add eth0 type veth peer name eth1 && ip addr add 10.9.0.1/24 dev eth0 && ip link set eth0 up
+        nft add table inet t && iptables-nft -A INPUT -m comment --comment 'tab\t\"quote\" back\\slash' -j ACCEPT
+        sh {} > {} && {} snapshot -o {}",
+        file("script"),
+        file("by-shell"),
+        env!("CARGO_BIN_EXE_nfpath"),
+        file("by-program"),
+    );
+    let output = Command::new("unshare")
+        .args(["-n", "sh", "-ec", &commands])
+        .output()
+        .expect("unshare runs");
+    assert!(output.status.success(), "{}", err(&output));
+    let read = |name: &str| -> Value {
+        let text = fs::read_to_string(file(name)).expect("a snapshot");
+        serde_json::from_str(&text).expect("JSON")
+    };
+    let (shell, program) = (read("by-shell"), read("by-program"));
+    assert_eq!(shell["schema"], program["schema"]);
+    assert_eq!(shell["hostname"], program["hostname"]);
+    let parts = program["parts"].as_object().expect("parts");
+    assert_eq!(
+        shell["parts"].as_object().expect("parts").len(),
+        parts.len()
+    );
+    for (name, part) in parts {
+        let other = &shell["parts"][name];
+        assert_eq!(other["status"], part["status"], "{name}: {other}");
+        assert_eq!(other["command"], part["command"], "{name}");
+        let text = other["text"].as_str().unwrap_or_default();
+        match (name.as_str(), part["json"].is_null()) {
+            // counters and times of a moment
+            ("links" | "addresses" | "sysctls" | "iptables-save" | "ip6tables-save", _) => {}
+            (_, false) => {
+                let json: Value = serde_json::from_str(text).expect("JSON as text");
+                assert_eq!(json, part["json"], "{name}");
+            }
+            (_, true) => {
+                assert_eq!(
+                    text.trim_end(),
+                    part["text"].as_str().unwrap_or_default().trim_end(),
+                    "{name}"
+                );
+            }
+        }
+    }
+    let saved = shell["parts"]["iptables-save"]["text"]
+        .as_str()
+        .expect("text");
+    assert!(
+        saved.contains("tab\t\\\"quote\\\" back\\\\slash"),
+        "{saved}"
+    );
+    let flow = ["--flow", "tcp:10.9.0.2->10.9.0.1:22"];
+    let answer = |name: &str| {
+        out(&run(&["explain", &file(name), flow[0], flow[1]]))
+            .lines()
+            .take(4)
+            .collect::<String>()
+    };
+    assert_eq!(answer("by-shell"), answer("by-program"));
+}
+
+#[test]
+fn a_snapshot_of_another_namespace() {
+    if !kernel_or_skip("a_snapshot_of_another_namespace") {
+        return;
+    }
+    let mut inside = Command::new("unshare")
+        .args([
+            "-n",
+            "sh",
+            "-c",
+            "ip link add blue0 type veth peer name blue1 && echo ready && read line",
+        ])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("unshare runs");
+    let mut ready = String::new();
+    std::io::BufRead::read_line(
+        &mut std::io::BufReader::new(inside.stdout.take().expect("a pipe")),
+        &mut ready,
+    )
+    .expect("a line");
+    let pid = inside.id().to_string();
+    let by_pid = succeeds(&["snapshot", "--pid", &pid]);
+    let by_path = succeeds(&["snapshot", "--netns", &format!("/proc/{pid}/ns/net")]);
+    drop(inside.stdin.take());
+    let _ = inside.wait();
+    assert!(by_pid.contains("\"blue0\"") && by_path.contains("\"blue0\""));
+    assert!(!succeeds(&["snapshot"]).contains("\"blue0\""));
+    refused(
+        &run(&["snapshot", "--netns", "no-such-name"]),
+        3,
+        &["/run/netns/no-such-name"],
+    );
+    refused(
+        &run(&["snapshot", "--container", "no-such-container"]),
+        3,
+        &["`--container no-such-container`"],
+    );
+}
+
+#[test]
 fn truncated_json() {
     let whole = fs::read(testdata("c1/ruleset.json")).expect("reads");
     let output = explain_text(&whole[..20_000], &[]);
