@@ -4,6 +4,7 @@
 //! same. Nothing here looks into what the commands print, beyond whether it is JSON.
 
 mod machine;
+mod redact;
 mod script;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use serde_json::value::RawValue;
 use crate::load::bundle::{SCHEMA, SCHEMA_VERSION};
 
 pub use machine::ThisMachine;
+pub use redact::redact;
 pub use script::script;
 
 /// What a command left behind.

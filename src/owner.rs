@@ -24,6 +24,11 @@ pub struct Owner {
     pub role: String,
 }
 
+/// Whether a bridge has a name that only one software gives.
+pub fn is_known_bridge(name: &str) -> bool {
+    names::by_bridge(name).is_some()
+}
+
 impl Owner {
     /// Who gives a chain such a name.
     pub fn by_name(table: &str, chain: &str) -> Option<Owner> {

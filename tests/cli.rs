@@ -647,6 +647,73 @@ fn a_snapshot_of_another_namespace() {
 }
 
 #[test]
+fn a_redacted_snapshot_gives_the_same_answer_and_tells_no_address() {
+    let captured = "testdata/c1-captured/snapshot.json";
+    let redacted = succeeds(&["snapshot", "--from", captured, "--redact=a key"]);
+    assert_eq!(
+        redacted,
+        succeeds(&["snapshot", "--from", captured, "--redact=a key"])
+    );
+    assert_ne!(
+        redacted,
+        succeeds(&["snapshot", "--from", captured, "--redact"])
+    );
+    for own in ["10.254.10.", "172.20.0.", "172.17.", "00:50:56:", "02:42:"] {
+        let original = fs::read_to_string(captured).expect("the snapshot");
+        assert!(original.contains(own), "{own} is not there to be hidden");
+        assert!(!redacted.contains(own), "{own}");
+    }
+    let bundle: Value = serde_json::from_str(&redacted).expect("JSON");
+    let own = bundle["parts"]["addresses"]["json"]
+        .as_array()
+        .expect("addresses")
+        .iter()
+        .filter(|link| link["ifname"] == "ens192")
+        .flat_map(|link| link["addr_info"].as_array().cloned().unwrap_or_default())
+        .find(|address| address["family"] == "inet")
+        .and_then(|address| address["local"].as_str().map(str::to_owned))
+        .expect("an address");
+    let (network, _) = own.rsplit_once('.').expect("an IPv4 address");
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(file.path(), &redacted).expect("written");
+    let name = file.path().to_str().expect("a plain name");
+    for port in [1812, 9999, 22] {
+        let rules = |snapshot: &str, flow: &str| -> Vec<String> {
+            let output = run(&[
+                "explain",
+                snapshot,
+                "--flow",
+                flow,
+                "--format",
+                "json",
+                "--matched-only",
+            ]);
+            let report: Value = serde_json::from_str(out(&output)).expect("JSON");
+            let flow = &report["flows"][0];
+            let steps = ["request", "reply"]
+                .map(|way| flow[way]["steps"].as_array().cloned().unwrap_or_default());
+            steps
+                .iter()
+                .flatten()
+                .map(|step| {
+                    format!(
+                        "{} {} {} {}",
+                        step["kind"], step["chain"], step["handle"], step["verdict"]
+                    )
+                })
+                .collect()
+        };
+        assert_eq!(
+            rules(name, &format!("udp:{network}.105->{own}:{port}")),
+            rules(
+                captured,
+                &format!("udp:10.254.10.105->10.254.10.252:{port}")
+            ),
+        );
+    }
+}
+
+#[test]
 fn truncated_json() {
     let whole = fs::read(testdata("c1/ruleset.json")).expect("reads");
     let output = explain_text(&whole[..20_000], &[]);

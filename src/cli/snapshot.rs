@@ -1,6 +1,7 @@
 //! `nfpath snapshot`
 
 use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
 use std::io::ErrorKind;
 
 use anyhow::anyhow;
@@ -8,8 +9,9 @@ use clap::Args;
 
 use crate::capture::{self, ThisMachine};
 use crate::kernel;
+use crate::load::bundle;
 
-use super::{Answer, Exit, Failure, output};
+use super::{Answer, Exit, Failure, input, output};
 
 /// Write this host's ruleset, addresses, routes and settings into one file.
 ///
@@ -29,6 +31,13 @@ pub(super) struct Snapshot {
     /// The network namespace of this container of Docker or Podman.
     #[arg(long, value_name = "NAME", group = "where")]
     container: Option<String>,
+    /// Replace addresses, Ethernet addresses, names and comments, each by the same other one everywhere. The same KEY gives the
+    /// same replacements; without it they differ each time.
+    #[arg(long, value_name = "KEY", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    redact: Option<String>,
+    /// With --redact: a snapshot that was taken before, instead of this host.
+    #[arg(long, value_name = "FILE", requires = "redact", conflicts_with_all = ["where", "script"])]
+    from: Option<String>,
     /// Print a shell script that does the same on a machine without nfpath: `ssh root@HOST sh < SCRIPT > host.json`.
     #[arg(long, conflicts_with = "where")]
     script: bool,
@@ -51,12 +60,30 @@ impl Snapshot {
                 Failure::unreadable(anyhow!("{path}: {error}{hint}"))
             })?;
         }
-        let mut text = capture::snapshot(&ThisMachine);
+        let mut text = match &self.from {
+            Some(file) => {
+                let text = input::text(file)?;
+                if !bundle::is_bundle(&text) {
+                    let error = "not a snapshot; take one with `nfpath snapshot`";
+                    return Err(Failure::unreadable(anyhow!("{file}: {error}")));
+                }
+                text
+            }
+            None => capture::snapshot(&ThisMachine),
+        };
+        if let Some(key) = &self.redact {
+            let key = match key.as_str() {
+                "" => format!("{:x}", RandomState::new().hash_one(0)),
+                key => key.to_string(),
+            };
+            text = capture::redact(&text, &key)
+                .map_err(|error| Failure::unreadable(anyhow!("the snapshot: {error}")))?;
+        }
         if !text.ends_with('\n') {
             text.push('\n');
         }
         self.write(&text)?;
-        let read = crate::load::bundle::read("snapshot", &text).map_err(Failure::unreadable)?;
+        let read = bundle::read("snapshot", &text).map_err(Failure::unreadable)?;
         output::diagnostics(&read.diagnostics);
         Ok(if read.ruleset_json.is_some() {
             Exit::Yes
