@@ -209,8 +209,9 @@ struct Packet {
     /// User id of the sending socket.
     #[arg(long, value_name = "UID")]
     uid: Option<u32>,
-    /// How a limit, quota or connection count stands: `limit=over`, `quota=over`, `count=over`.
-    #[arg(long, value_name = "FACT")]
+    /// A fact that no input says, in the words of the report: `limit=over`, `tcp option maxseg size=1400`, `@s contains
+    /// 10.0.0.1`.
+    #[arg(long, value_name = "FACT[=VALUE]")]
     assume: Vec<String>,
 }
 

@@ -27,6 +27,7 @@ pub mod status {
     pub const DST_NAT: u32 = 1 << 5;
     pub const SRC_NAT_DONE: u32 = 1 << 7;
     pub const DST_NAT_DONE: u32 = 1 << 8;
+    pub const OFFLOAD: u32 = 1 << 14;
 }
 
 /// One direction of a conversation.

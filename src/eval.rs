@@ -8,16 +8,19 @@ mod field;
 
 pub(crate) use field::{is_own_address, mark_for_routing, own_address_claim};
 
-use crate::conntrack::{CtRef, Entry};
+use std::net::IpAddr;
+
+use crate::conntrack::{CtRef, Entry, status};
 use crate::host::{Host, Origin};
 use crate::logic::{Claim, FactId, Knowledge, Known, Ranges, Source, max_of};
-use crate::packet::Packet;
+use crate::packet::{Packet, proto, tcp};
 use crate::ruleset::datatype::DataType;
-use crate::ruleset::protocol::payload_name;
+use crate::ruleset::expr::{OpaqueField, SocketKey};
+use crate::ruleset::protocol::{exthdr_name, option_name, payload_name};
 use crate::ruleset::set::{Element, MAX_KEY, NO_DATUM};
 use crate::ruleset::{
-    BitOp, ChainId, CtKey, Data, Expr, Field, Gate, GateKind, Hook, Match, MetaKey, Nat, Op,
-    Operand, Reject, RuleId, Ruleset, Set, SetId, Stmt, Target, UnknownId, Verdict,
+    BitOp, ChainId, CtDir, CtKey, Data, Expr, Field, Gate, GateKind, Hook, Match, MetaKey, Name,
+    Nat, Op, Operand, Reject, RuleId, Ruleset, Set, SetId, Stmt, Target, UnknownId, Verdict,
 };
 
 /// An interface: a link of the host, or one that the input does not tell.
@@ -38,6 +41,31 @@ pub enum Pf {
     Netdev,
 }
 
+/// Whom a packet goes to next by the route that it has (`skb_dst`, `rt_nexthop`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NextHop {
+    /// Its destination.
+    Direct,
+    Via(IpAddr),
+    Unknown,
+}
+
+/// The socket that a packet comes from (`skb->sk`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Sender {
+    /// None of this host.
+    Outside,
+    /// One that a program has open.
+    Program,
+    /// One of the kernel itself, which belongs to no user: echo replies, errors, resets.
+    Kernel,
+    /// None, but the packet is for a program's socket, which is found before the input hook (`ip_rcv_finish_core`).
+    Receiver {
+        /// False when it is found only if the program has connected it.
+        sure: bool,
+    },
+}
+
 /// A packet with its context (`struct sk_buff`).
 #[derive(Debug, Clone)]
 pub struct Skb {
@@ -54,8 +82,11 @@ pub struct Skb {
     pub ct: CtRef,
     /// Position of its conversation among the walk's entries, when tracked.
     pub entry: usize,
-    /// Made by a socket of this host.
-    pub local: bool,
+    pub sender: Sender,
+    /// br_netfilter has had it (`nf_bridge_info`).
+    pub nf_bridge: bool,
+    /// The route, once it has one.
+    pub route: Option<NextHop>,
     pub uid: Option<u32>,
     pub gid: Option<u32>,
     /// `ct zone set` before the look-up.
@@ -130,9 +161,13 @@ pub enum RuleEnd {
     },
     Reject(Reject),
     Queue {
+        /// A program takes the packet.
+        listens: bool,
         bypass: bool,
     },
-    /// The packet is taken away (fwd, synproxy).
+    /// The packet leaves by another device.
+    Fwd(Name),
+    /// The packet is taken away (synproxy, fwd to a device that is looked up).
     Stolen {
         statement: usize,
     },
@@ -224,10 +259,25 @@ impl<'w> Env<'_, 'w> {
                     }
                     continue;
                 }
-                Stmt::Queue { bypass } => RuleEnd::Queue { bypass: *bypass },
-                Stmt::Fwd | Stmt::Synproxy => RuleEnd::Stolen {
+                Stmt::Queue { bypass } => RuleEnd::Queue {
+                    listens: self.listens(),
+                    bypass: *bypass,
+                },
+                Stmt::Fwd {
+                    device: Some(device),
+                } => RuleEnd::Fwd(device.clone()),
+                Stmt::Fwd { device: None } | Stmt::Synproxy => RuleEnd::Stolen {
                     statement: position,
                 },
+                Stmt::FlowOffload { .. } => {
+                    if self.offload() {
+                        continue;
+                    }
+                    RuleEnd::NoMatch {
+                        statement: position,
+                        actual: Actual::Absent,
+                    }
+                }
                 Stmt::Tproxy { .. } => {
                     let question = Claim::new(
                         "a local socket",
@@ -257,7 +307,7 @@ impl<'w> Env<'_, 'w> {
                         Err(_) => continue,
                     }
                 }
-                Stmt::Dup | Stmt::FlowOffload { .. } | Stmt::NoEffect(_) => continue,
+                Stmt::Dup | Stmt::NoEffect(_) => continue,
                 Stmt::Unknown(unknown) => match self.unknown_statement(*unknown) {
                     Some(true) => continue,
                     Some(false) => RuleEnd::NoMatch {
@@ -317,23 +367,60 @@ impl<'w> Env<'_, 'w> {
         )
     }
 
+    /// Gives the connection to the flowtable (`nft_flow_offload_eval`). What cannot be given ends the rule: a connection
+    /// that is not confirmed yet, TCP before and after it is established, what has a helper, and what is given already.
+    fn offload(&mut self) -> bool {
+        let CtRef::Tracked(_) = self.skb.ct else {
+            return false;
+        };
+        let Some(entry) = self.entries.get_mut(self.skb.entry) else {
+            return false;
+        };
+        let fits = match self.skb.packet.proto {
+            proto::TCP => {
+                let flags = self.skb.packet.tcp_flags().unwrap_or(0);
+                flags & (tcp::FIN | tcp::RST) == 0 && entry.status & status::ASSURED != 0
+            }
+            proto::UDP => true,
+            proto::GRE => entry.status & (status::SRC_NAT | status::DST_NAT) == 0,
+            _ => false,
+        };
+        let confirmed = entry.status & status::CONFIRMED != 0;
+        if !fits || !confirmed || entry.helper.is_some() || entry.status & status::OFFLOAD != 0 {
+            return false;
+        }
+        entry.status |= status::OFFLOAD;
+        true
+    }
+
+    /// Whether a program waits behind a queue.
+    fn listens(&mut self) -> bool {
+        let claim = Claim::new(
+            "a program",
+            ("listens", "does not listen"),
+            format!("to the queue in {}", self.place()),
+        );
+        let settle = "see `/proc/net/netfilter/nfnetlink_queue` on the host";
+        self.know.ask(claim, settle, Source::Default, true)
+    }
+
     fn gate(&mut self, gate: &Gate) -> bool {
         let rule = self.world.ruleset.rule(self.rule);
         let chain = &self.world.ruleset.chain(rule.chain).name;
-        let (what, how, which) = match gate.kind {
-            GateKind::Limit => ("the rate limit", "exceeded", 0),
-            GateKind::Quota => ("the quota", "used up", 1),
-            GateKind::CtCount => ("the connection count", "exceeded", 2),
+        let (what, how) = match gate.kind {
+            GateKind::Limit => ("the rate limit", "exceeded"),
+            GateKind::Quota => ("the quota", "used up"),
+            GateKind::CtCount => ("the connection count", "exceeded"),
         };
-        let over = self.know.is_over(which);
-        let source = if over { Source::Flag } else { Source::Default };
         let question = Claim::new(
             what,
             ("is not", "is"),
             format!("{how} (chain {chain} rule {})", rule.handle),
         );
         let because = "it depends on earlier traffic; say `--assume limit=over`, `quota=over` or `count=over` for the other case";
-        let within = self.know.ask_of_packet(question, because, source, !over);
+        let within = self
+            .know
+            .ask_of_packet(question, because, Source::Default, true);
         within != gate.over
     }
 
@@ -775,8 +862,8 @@ impl<'w> Env<'_, 'w> {
             },
             Expr::Numgen {
                 modulus, offset, ..
-            } => self.drawn("number drawn by", *modulus, *offset),
-            Expr::Hash { modulus, offset } => self.drawn("hash made by", *modulus, *offset),
+            } => self.drawn("numgen", *modulus, *offset),
+            Expr::Hash { modulus, offset } => self.drawn("hash", *modulus, *offset),
             Expr::Unknown(_) | Expr::Concat(_) => Loaded::Unknown,
         }
     }
@@ -788,7 +875,7 @@ impl<'w> Env<'_, 'w> {
         if lo == hi {
             return Loaded::Value(lo);
         }
-        let name = format!("the {what} {}", self.place());
+        let name = format!("{what} in {}", self.place());
         Loaded::Fact(self.know.add(name, "the kernel draws it", vec![(lo, hi)]))
     }
 
@@ -989,14 +1076,56 @@ pub fn describe(expr: &Expr) -> String {
 pub fn describe_field(field: &Field, proto: u8) -> String {
     match field {
         Field::Meta(key) => format!("meta {}", key.name()),
-        Field::Ct { key, .. } => format!("ct {}", ct_name(*key)),
-        Field::Payload { base, offset, len } => payload_name(*base, *offset, *len, proto),
-        Field::Exthdr { .. } => "an extension header".into(),
-        Field::Option { .. } => "a header option".into(),
+        Field::Ct { key, dir } => match dir {
+            None => format!("ct {}", ct_name(*key)),
+            Some(CtDir::Original) => format!("ct original {}", ct_name(*key)),
+            Some(CtDir::Reply) => format!("ct reply {}", ct_name(*key)),
+        },
+        Field::Payload { base, offset, len } => payload_name(*base, *offset, *len, proto).0,
+        Field::Exthdr { header, .. } => format!("{} header", exthdr_name(*header)),
+        Field::Option {
+            of,
+            kind,
+            offset,
+            len,
+            presence,
+        } => option_name(*of, *kind, (!presence).then_some((*offset, *len))).0,
         Field::Fib { .. } => "the fib look-up".into(),
-        Field::Rt(_) => "the route's property".into(),
-        Field::Socket(_) => "the socket's property".into(),
-        Field::Opaque(_) => "a property that no dump has".into(),
+        Field::Rt(key) => format!("rt {}", key.name()),
+        Field::Socket(key) => format!("socket {}", key.name()),
+        Field::Opaque(what) => match what {
+            OpaqueField::Osf => "osf name".into(),
+            OpaqueField::Ipsec => "a property of the ipsec tunnel".into(),
+            OpaqueField::Tunnel => "a property of the tunnel".into(),
+            OpaqueField::Inner => "a field of the packet inside".into(),
+        },
+    }
+}
+
+/// The type of a field's values, for what the user says of it.
+pub fn field_type(field: &Field, proto: u8) -> DataType {
+    match field {
+        Field::Meta(key) => key.data_type(),
+        Field::Payload { base, offset, len } => payload_name(*base, *offset, *len, proto).1,
+        Field::Option {
+            of,
+            kind,
+            offset,
+            len,
+            presence,
+        } => option_name(*of, *kind, (!presence).then_some((*offset, *len))).1,
+        Field::Ct { key, .. } => match key {
+            CtKey::Expiration => DataType::Time,
+            CtKey::Label => DataType::CtLabel,
+            CtKey::Mark => DataType::Mark,
+            _ => DataType::Integer,
+        },
+        Field::Socket(SocketKey::Mark) => DataType::Mark,
+        Field::Exthdr { .. }
+        | Field::Fib { .. }
+        | Field::Rt(_)
+        | Field::Socket(_)
+        | Field::Opaque(_) => DataType::Integer,
     }
 }
 
@@ -1033,24 +1162,16 @@ pub fn is_sender_fact(key: MetaKey) -> bool {
 
 /// Whether a set that changes has an element, or has it not, as its listing says; and why that may be otherwise.
 fn as_listed(set: &Set, key: &[u128], listed: bool) -> (Claim, &'static str) {
-    let name = set.name.as_deref().unwrap_or("anonymous");
+    let name = format!("@{}", set.name.as_deref().unwrap_or("anonymous"));
     let key = set.display_key(key);
     if listed {
         (
-            Claim::new(
-                format!("element {key} of set {name}"),
-                ("is", "is not"),
-                "still there",
-            ),
+            Claim::new(name, ("still contains", "no longer contains"), key),
             "its elements expire or change with traffic; the listing is a moment's picture",
         )
     } else {
         (
-            Claim::new(
-                format!("set {name}"),
-                ("has not", "has"),
-                format!("got the element {key} since the listing"),
-            ),
+            Claim::new(name, ("does not contain", "contains"), key),
             "packets or programs add to it; the listing is a moment's picture",
         )
     }

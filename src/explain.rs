@@ -37,16 +37,8 @@ pub struct Question {
     pub uid: Option<u32>,
     pub ether_src: Option<[u8; 6]>,
     pub ether_dst: Option<[u8; 6]>,
-    /// Answers that the user prescribes to questions of a kind.
-    pub assume: Assume,
-}
-
-/// `--assume`: how limits, quotas and connection counts stand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Assume {
-    pub limit_over: bool,
-    pub quota_over: bool,
-    pub count_over: bool,
+    /// `--assume`: facts by name or claims in words, each with its value.
+    pub assume: Vec<(String, String)>,
 }
 
 impl Question {
@@ -66,7 +58,7 @@ impl Question {
             uid: None,
             ether_src: None,
             ether_dst: None,
-            assume: Assume::default(),
+            assume: Vec::new(),
         }
     }
 }
@@ -99,6 +91,8 @@ pub struct Answer {
     pub explored: Explored,
     /// The host as it was taken to be: with what was inferred.
     pub host: Host,
+    /// Positions in [`Question::assume`] of what no walk asked for.
+    pub unused: Vec<usize>,
 }
 
 /// Answers a question.
@@ -125,6 +119,7 @@ pub fn explain(
         join(&mut host, bridge, port)?;
     }
     let mut know = Knowledge::default();
+    know.assume(&question.assume);
     let mut given = Vec::new();
     let entrance = entrance(&mut host, question, &mut know, &mut given);
     let sent_here = [
@@ -184,11 +179,6 @@ pub fn explain(
         uid: question.uid,
         gid: None,
     };
-    know.assume(
-        question.assume.limit_over,
-        question.assume.quota_over,
-        question.assume.count_over,
-    );
     let values = link_values(&host);
     let world = World {
         ruleset: &loaded.ruleset,
@@ -210,7 +200,7 @@ pub fn explain(
         dst: flow.dst,
         dport: flow.dport,
         iif: match entrance {
-            Entrance::Local => None,
+            Entrance::Local | Entrance::Kernel => None,
             Entrance::Iface(Iface::Link(at)) => Some(host.links[at as usize].name.to_string()),
             Entrance::Iface(Iface::Fact(fact)) => explored
                 .knowledge
@@ -230,6 +220,7 @@ pub fn explain(
         report,
         explored,
         host,
+        unused: know.unused(),
     })
 }
 

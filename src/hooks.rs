@@ -284,7 +284,7 @@ fn needs_conntrack(ruleset: &Ruleset, stmt: &Stmt, pf: Pf) -> bool {
         | Stmt::Queue { .. }
         | Stmt::Tproxy { .. }
         | Stmt::Dup
-        | Stmt::Fwd => false,
+        | Stmt::Fwd { .. } => false,
     }
 }
 

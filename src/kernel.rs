@@ -96,6 +96,8 @@ pub struct Verified {
     pub sent: String,
     pub request: Pair,
     pub reply: Option<Pair>,
+    /// What the host sent back, because it refused the request.
+    pub answer: Option<Pair>,
     pub agreement: Agreement,
     /// Remarks for people, one line each.
     pub notes: Vec<String>,
@@ -321,7 +323,7 @@ fn definite(question: &Question) -> Result<Question, LabError> {
             "`--ct-state` cannot be verified: the lab sends the first packet of a conversation",
         );
     }
-    if question.assume != Default::default() {
+    if !question.assume.is_empty() {
         return fail("`--assume` cannot be verified: the lab cannot fill a limit or quota");
     }
     if question.flow.proto == proto::DCCP {
@@ -592,6 +594,10 @@ pub fn compare(
         .reply
         .as_ref()
         .map(|reply| of_kernel(reply, &place_of));
+    let kernel_answer = conversation
+        .answer
+        .as_ref()
+        .map(|answer| of_kernel(answer, &place_of));
     let pairs = |walked: &Walked| {
         let request = Pair::new(
             of_model(ruleset, facts, &walked.request),
@@ -602,6 +608,21 @@ pub fn compare(
             lines: Vec::new(),
             end: End::Gone { why: String::new() },
         };
+        let model_answer = walked.request.answer.as_ref();
+        let model_answer = model_answer.map(|p| of_model(ruleset, facts, p));
+        let answer = match (model_answer, kernel_answer.clone()) {
+            (Some(model), kernel) if request.difference.is_none() => {
+                let mut kernel = kernel.unwrap_or_else(nothing);
+                // no socket of the lab waits for errors
+                if let End::Local { .. } = model.end
+                    && kernel.end == nothing().end
+                {
+                    kernel.end = model.end.clone();
+                }
+                Some(Pair::new(model, kernel))
+            }
+            _ => None,
+        };
         let reply = match (model_reply, kernel_reply.clone()) {
             (None, None) => None,
             // the request differs already: what follows says nothing
@@ -609,7 +630,7 @@ pub fn compare(
             (Some(_), None) => None,
             (model, Some(kernel)) => Some(Pair::new(model.unwrap_or_else(nothing), kernel)),
         };
-        (request, reply)
+        (request, reply, answer)
     };
     let mut scripts = vec![Vec::new()];
     let mut tried = 0;
@@ -623,13 +644,17 @@ pub fn compare(
         tried += 1;
         let forced = script.len();
         let (walked, _) = walk(world, hooks, &probe, Knowledge::with_script(script));
-        let (request, reply) = pairs(&walked);
+        let (request, reply, answer) = pairs(&walked);
         let open = match (&request.model.end, reply.as_ref().map(|r| &r.model.end)) {
             (End::Open { why }, _) | (_, Some(End::Open { why })) => Some(why.clone()),
             _ => None,
         };
-        let agrees =
-            request.difference.is_none() && reply.as_ref().is_none_or(|r| r.difference.is_none());
+        let later = [&reply, &answer];
+        let agrees = request.difference.is_none()
+            && later
+                .into_iter()
+                .flatten()
+                .all(|pair| pair.difference.is_none());
         for at in forced..walked.choices.len() {
             let mut script: Vec<bool> = walked.choices[..at].iter().map(|c| c.holds).collect();
             script.push(!walked.choices[at].holds);
@@ -645,7 +670,7 @@ pub fn compare(
             if walked.reply.is_some() && kernel_reply.is_none() {
                 notes.push("the lab has no answer to this packet, so no reply was compared".into());
             }
-            found = Some((request, reply, Agreement::Yes));
+            found = Some((request, reply, answer, Agreement::Yes));
             break;
         }
         if first.is_none() {
@@ -653,16 +678,17 @@ pub fn compare(
                 Some(why) => Agreement::Unknown(why),
                 None => Agreement::No,
             };
-            first = Some((request, reply, agreement));
+            first = Some((request, reply, answer, agreement));
         }
     }
-    let Some((request, reply, agreement)) = found.or(first) else {
+    let Some((request, reply, answer, agreement)) = found.or(first) else {
         return fail("the model gave no way at all");
     };
     Ok(Verified {
         sent: sent(question, opening),
         request,
         reply,
+        answer,
         agreement,
         notes,
         trace: conversation.lines.clone(),

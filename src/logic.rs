@@ -7,6 +7,8 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Inclusive ranges, sorted and disjoint.
 pub type Ranges = Vec<(u128, u128)>;
@@ -104,18 +106,59 @@ pub struct Choice {
     pub source: Source,
 }
 
+impl Claim {
+    /// Whether words say that the claim holds, or that it does not. What stands behind it (the rule, which packet) may
+    /// be left out.
+    fn said_by(&self, words: &str) -> Option<bool> {
+        [true, false].into_iter().find(|&holds| {
+            let said = self.said(holds);
+            let rest = said.strip_prefix(words);
+            rest.is_some_and(|rest| {
+                rest.is_empty() || [" (", " in ", ", for "].iter().any(|p| rest.starts_with(p))
+            })
+        })
+    }
+}
+
+/// An answer that the user gave beforehand (`--assume FACT=VALUE`).
+#[derive(Debug, Default)]
+struct Assumed {
+    /// The name of a fact, or a claim.
+    words: String,
+    value: String,
+    /// Something asked for it.
+    used: AtomicBool,
+}
+
+impl Assumed {
+    /// Whether it settles a claim, and how.
+    fn settles(&self, claim: &Claim) -> Option<bool> {
+        let yes = match self.value.as_str() {
+            "yes" => true,
+            "no" => false,
+            _ => return None,
+        };
+        let holds = claim.said_by(&self.words)?;
+        self.used.store(true, Ordering::Relaxed);
+        Some(holds == yes)
+    }
+}
+
 /// What one walk knows about open facts.
 #[derive(Debug, Clone, Default)]
 pub struct Knowledge {
     facts: Vec<Fact>,
+    /// Shared by all walks of a question.
+    assumed: Arc<[Assumed]>,
+    /// Facts that had the value which the user gave: name and value.
+    pub said: Vec<(String, String)>,
     /// Answers to tests that do not narrow a domain, so that the same question gets the same answer.
     answered: HashMap<Claim, bool>,
     /// Addresses of which it is settled whether they are this host's.
     own: Vec<(IpAddr, bool)>,
-    /// True while the reply is walked.
-    reply: bool,
+    /// Which packet is walked, after the request.
+    packet: Option<&'static str>,
     script: Vec<bool>,
-    over: [bool; 3],
     /// Every choice made so far, in order.
     pub choices: Vec<Choice>,
 }
@@ -129,14 +172,48 @@ impl Knowledge {
         }
     }
 
-    /// Says how rate limits, quotas and connection counts stand: true for exceeded.
-    pub fn assume(&mut self, limit: bool, quota: bool, count: bool) {
-        self.over = [limit, quota, count];
+    /// Answers that hold whatever is usual: facts by name or claims in words, each with its value.
+    pub fn assume(&mut self, answers: &[(String, String)]) {
+        let assumed = answers.iter().map(|(words, value)| Assumed {
+            words: words.clone(),
+            value: value.clone(),
+            used: AtomicBool::new(false),
+        });
+        self.assumed = assumed.collect();
     }
 
-    /// Whether a limit (0), quota (1) or connection count (2) is said to be exceeded.
-    pub fn is_over(&self, which: usize) -> bool {
-        self.over.get(which).copied().unwrap_or(false)
+    /// Which of the answers given beforehand nothing asked for, by position. Walks share this.
+    pub fn unused(&self) -> Vec<usize> {
+        let assumed = self.assumed.iter().enumerate();
+        let unused = assumed.filter(|(_, assumed)| !assumed.used.load(Ordering::Relaxed));
+        unused.map(|(at, _)| at).collect()
+    }
+
+    /// Whether the user says what value a fact has.
+    pub fn is_assumed(&self, name: &str) -> bool {
+        self.assumed.iter().any(|given| given.words == name)
+    }
+
+    /// Gives a new fact the value that the user says it has; `read` makes a number of the text. The rule that a fact is
+    /// of may be left out.
+    fn take_assumed(&mut self, id: FactId, read: impl Fn(&str) -> Option<u128>) {
+        let assumed = Arc::clone(&self.assumed);
+        let fact = &mut self.facts[id.0 as usize];
+        let names = |given: &&Assumed| {
+            let rest = fact.name.strip_prefix(given.words.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(" in "))
+        };
+        for given in assumed.iter().filter(names) {
+            let Some(value) = read(&given.value) else {
+                continue;
+            };
+            let left = intersect(&fact.domain, &[(value, value)]);
+            if !left.is_empty() {
+                fact.domain = left;
+                given.used.store(true, Ordering::Relaxed);
+                self.said.push((given.words.clone(), given.value.clone()));
+            }
+        }
     }
 
     /// Prescribes the answers to the first choices.
@@ -151,10 +228,16 @@ impl Knowledge {
         settle: impl Into<String>,
         domain: Ranges,
     ) -> FactId {
+        let id = self.push(name.into(), settle.into(), domain);
+        self.take_assumed(id, |text| text.parse().ok());
+        id
+    }
+
+    fn push(&mut self, name: String, settle: String, domain: Ranges) -> FactId {
         let id = FactId(self.facts.len() as u16);
         self.facts.push(Fact {
-            name: name.into(),
-            settle: settle.into(),
+            name,
+            settle,
             domain,
             own_address: false,
             usual: None,
@@ -171,6 +254,22 @@ impl Knowledge {
         id
     }
 
+    /// The fact of this name, added when it is new. `read` makes a number of what the user says of it.
+    pub fn named_as(
+        &mut self,
+        name: &str,
+        settle: &str,
+        domain: (u128, u128),
+        read: impl Fn(&str) -> Option<u128>,
+    ) -> FactId {
+        if let Some(at) = self.facts.iter().position(|fact| fact.name == name) {
+            return FactId(at as u16);
+        }
+        let id = self.push(name.into(), settle.into(), vec![domain]);
+        self.take_assumed(id, read);
+        id
+    }
+
     /// The fact of this name, added when it is new.
     pub fn named(&mut self, name: &str, settle: &str, domain: impl FnOnce() -> Ranges) -> FactId {
         match self.facts.iter().position(|fact| fact.name == name) {
@@ -184,17 +283,11 @@ impl Knowledge {
         self.facts[id.0 as usize].usual = Some((value, source));
     }
 
-    /// The same for a property of the packet on its way: the reply has another.
-    pub fn named_of_packet(
-        &mut self,
-        name: &str,
-        settle: &str,
-        domain: impl FnOnce() -> Ranges,
-    ) -> FactId {
-        if self.reply {
-            self.named(&format!("{name} of the reply"), settle, domain)
-        } else {
-            self.named(name, settle, domain)
+    /// A name for a property of the packet on its way: the reply has another.
+    pub fn of_packet(&self, name: &str) -> String {
+        match self.packet {
+            Some(packet) => format!("{name} of {packet}"),
+            None => name.to_string(),
         }
     }
 
@@ -263,8 +356,9 @@ impl Knowledge {
         source: Source,
         usual: bool,
     ) -> bool {
-        if self.reply {
-            claim.object.push_str(", for the reply");
+        if let Some(packet) = self.packet {
+            claim.object.push_str(", for ");
+            claim.object.push_str(packet);
         }
         self.ask(claim, because, source, usual)
     }
@@ -290,10 +384,31 @@ impl Knowledge {
 
     /// From now on the reply is walked.
     pub fn begin_reply(&mut self) {
-        self.reply = true;
+        self.packet = Some("the reply");
+    }
+
+    /// From now on the answer to a refused packet is walked; gives what was walked before.
+    pub fn begin_answer(&mut self) -> Option<&'static str> {
+        self.packet.replace("the answer")
+    }
+
+    /// The answer has gone.
+    pub fn end_answer(&mut self, before: Option<&'static str>) {
+        self.packet = before;
     }
 
     fn choose(&mut self, claim: Claim, because: String, source: Source, usual: bool) -> bool {
+        let assumed = Arc::clone(&self.assumed);
+        if let Some(holds) = assumed.iter().rev().find_map(|given| given.settles(&claim)) {
+            self.choices.push(Choice {
+                claim,
+                holds,
+                usual: holds,
+                because: "said by `--assume`".into(),
+                source: Source::Flag,
+            });
+            return holds;
+        }
         let holds = self
             .script
             .get(self.choices.len())
@@ -377,6 +492,30 @@ mod tests {
         assert!(!know.test(port, &[(4000, 4000)], || unreachable!()));
         assert!(know.test(port, &[(1000, 5000)], || unreachable!()));
         assert_eq!(know.choices.len(), 1);
+    }
+
+    #[test]
+    fn what_the_user_says_settles_claims_and_facts_whatever_is_usual() {
+        let mut know = Knowledge::default();
+        let given = [
+            ("the rate limit is exceeded", "yes"),
+            ("tcp window", "5"),
+            ("nothing", "1"),
+        ];
+        let given = given.map(|(words, value)| (words.to_string(), value.to_string()));
+        know.assume(&given);
+        let within = Claim::new(
+            "the rate limit",
+            ("is not", "is"),
+            "exceeded (chain c rule #4)",
+        );
+        assert!(!know.ask(within, "", Source::Default, true));
+        assert_eq!(know.choices[0].source, Source::Flag);
+        let read = |text: &str| text.parse().ok();
+        let window = know.named_as("tcp window", "", (0, 65535), read);
+        assert_eq!(know.single(window), Some(5));
+        assert_eq!(know.said, [("tcp window".to_string(), "5".to_string())]);
+        assert_eq!(know.clone().unused(), [2]);
     }
 
     #[test]

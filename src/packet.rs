@@ -402,6 +402,15 @@ impl Packet {
         self
     }
 
+    /// Rewrites the Ethernet destination; `None`: with one that is not known.
+    pub fn set_ether_dst(&mut self, mac: Option<[u8; 6]>) {
+        match (self.link, mac) {
+            (Some(at), Some(mac)) => self.write(at, &mac),
+            (Some(at), None) => self.mark_unknown(at, 6),
+            (None, _) => {}
+        }
+    }
+
     /// Puts a link-layer header of unknown addresses in front: a packet has one from its device on (`neigh_output`).
     pub fn with_new_link_header(&mut self) {
         self.link = Some(0);

@@ -141,6 +141,8 @@ pub struct PathReport {
     /// Positions in `steps` of what decided: the verdicts of base chains (rule or policy) that were not overruled, or the
     /// one that ended it.
     pub deciding: Vec<usize>,
+    /// What this host sends back, because it refuses the packet.
+    pub answer: Option<Box<PathReport>>,
 }
 
 /// A packet's fields at one point. Addresses and ports that nobody knows are words.

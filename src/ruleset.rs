@@ -296,8 +296,10 @@ pub enum Stmt {
     },
     /// A copy is sent elsewhere; the packet itself goes on.
     Dup,
-    /// netdev: the packet leaves through another device.
-    Fwd,
+    /// netdev: the packet leaves through another device; `None`: one that has to be looked up.
+    Fwd {
+        device: Option<Name>,
+    },
     /// `flow add @table`: later packets take a shortcut.
     FlowOffload {
         flowtable: Name,

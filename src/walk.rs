@@ -3,20 +3,21 @@
 //! A walk is deterministic: world, probe and a script of choices go in, steps come out. It cannot fail and does no I/O.
 //! [`explore`] repeats it with other choices where the input left something open.
 //!
-//! Left out on purpose: fragments, timeouts, the answer packet of `reject`, ICMP errors of the stack.
+//! Left out on purpose: fragments, timeouts.
 
 mod bridge;
 mod chain;
 pub mod explore;
 mod ip;
 mod nat;
+mod refuse;
 pub mod step;
 mod track;
 
 use std::net::IpAddr;
 
 use crate::conntrack::{CtRef, Entry, Manip, asks, inverse_icmp, status};
-use crate::eval::{Env, Iface, Observer, Pf, Skb, World};
+use crate::eval::{Env, Iface, Observer, Pf, Sender, Skb, World};
 use crate::hooks::{Hooks, Slot, Work};
 use crate::host::{AddressType, Host, LinkKind, Origin, TypeAnswer};
 use crate::logic::{Claim, Knowledge, Known, Source, max_of};
@@ -34,8 +35,10 @@ type Ended = Disposition;
 pub enum Entrance {
     /// From outside, by this interface (a bridge: by one of its ports).
     Iface(Iface),
-    /// Made by this host.
+    /// Made by a program of this host.
     Local,
+    /// Made by this host's kernel itself.
+    Kernel,
 }
 
 /// What conntrack is said to know of the packet already (`--ct-state`).
@@ -76,6 +79,12 @@ pub trait Record: Observer {
 
     /// Forgets the steps since a mark.
     fn cut(&mut self, mark: usize);
+
+    /// Takes the steps so far, to walk another packet.
+    fn set_aside(&mut self) -> Vec<Step>;
+
+    /// Goes on behind steps that were set aside.
+    fn resume(&mut self, steps: Vec<Step>);
 }
 
 /// Keeps nothing: for callers that only want the verdict.
@@ -99,6 +108,12 @@ impl Record for Silent {
     }
 
     fn cut(&mut self, _: usize) {}
+
+    fn set_aside(&mut self) -> Vec<Step> {
+        Vec::new()
+    }
+
+    fn resume(&mut self, _: Vec<Step>) {}
 }
 
 /// Keeps every step.
@@ -152,6 +167,14 @@ impl Record for Trace {
     fn cut(&mut self, mark: usize) {
         self.steps.truncate(mark);
     }
+
+    fn set_aside(&mut self) -> Vec<Step> {
+        std::mem::take(&mut self.steps)
+    }
+
+    fn resume(&mut self, steps: Vec<Step>) {
+        self.steps = steps;
+    }
 }
 
 /// The names of a host's links as values, for [`World::link_values`].
@@ -184,6 +207,12 @@ pub(crate) struct Walker<'w, R> {
     frames: Vec<chain::Frame>,
     /// True when the packet is a broadcast or multicast, which nobody answers.
     to_many: bool,
+    /// User and group of the program whose socket began the conversation.
+    opened: Option<(Option<u32>, Option<u32>)>,
+    /// What the sender of a refused packet is told.
+    answer: Option<Box<Path>>,
+    /// True while that is on its way.
+    telling: bool,
     /// The device that the last look-up at output found, when it was not the first.
     routed_again: Option<Option<Iface>>,
 }
@@ -203,6 +232,9 @@ impl<'w, R: Record> Walker<'w, R> {
             forced: None,
             frames: Vec::new(),
             to_many: false,
+            opened: None,
+            answer: None,
+            telling: false,
             routed_again: None,
         }
     }
@@ -433,7 +465,12 @@ impl<'w, R: Record> Walker<'w, R> {
                 if ended.outcome() == Outcome::Accept {
                     for entry in &mut self.entries {
                         entry.status |= status::SEEN_REPLY;
+                        // a datagram's is only after more packets
+                        if probe.spec.proto == proto::TCP {
+                            entry.status |= status::ASSURED;
+                        }
                     }
+                    self.opened.get_or_insert((None, None));
                     return self.send(&first);
                 }
                 self.entries.clear();
@@ -456,9 +493,8 @@ impl<'w, R: Record> Walker<'w, R> {
         }
     }
 
-    /// A packet as it enters the host; runs it to its end.
-    fn send(&mut self, probe: &Probe) -> (Skb, Ended) {
-        let mut skb = Skb {
+    fn skb(&self, probe: &Probe) -> Skb {
+        Skb {
             packet: Packet::new(&probe.spec),
             iif: None,
             oif: None,
@@ -469,12 +505,22 @@ impl<'w, R: Record> Walker<'w, R> {
             pkttype: 0,
             ct: CtRef::None,
             entry: 0,
-            local: false,
+            sender: Sender::Outside,
+            route: None,
+            nf_bridge: false,
             uid: probe.uid,
             gid: probe.gid,
             zone: 0,
-        };
+        }
+    }
+
+    /// A packet as it enters the host; runs it to its end.
+    fn send(&mut self, probe: &Probe) -> (Skb, Ended) {
+        let mut skb = self.skb(probe);
         self.given_state(&mut skb, probe.state);
+        if probe.state == GivenState::Established && probe.entrance != Entrance::Local {
+            self.opened = Some((None, None));
+        }
         if let Some(ended) = self.foreign() {
             return (skb, ended);
         }
@@ -482,12 +528,18 @@ impl<'w, R: Record> Walker<'w, R> {
             && !src.is_unspecified()
         {
             // what comes in from outside comes from somebody else: anything else is a martian
-            let own = probe.entrance == Entrance::Local;
+            let own = matches!(probe.entrance, Entrance::Local | Entrance::Kernel);
             self.know.settle_own(src, own);
         }
         let ended = match probe.entrance {
-            Entrance::Local => {
-                skb.local = true;
+            Entrance::Local | Entrance::Kernel => {
+                skb.sender = match probe.entrance {
+                    Entrance::Kernel => Sender::Kernel,
+                    Entrance::Local | Entrance::Iface(_) => {
+                        self.opened.get_or_insert((probe.uid, probe.gid));
+                        Sender::Program
+                    }
+                };
                 skb.packet = skb.packet.without_link_header();
                 skb.oif = probe.oif;
                 self.output(&mut skb)
@@ -627,18 +679,19 @@ pub fn walk(
 ) -> (Walked, Knowledge) {
     let mut walker = Walker::new(world, hooks, know, Trace::default());
     let (skb, disposition) = walker.send_request(probe);
-    let request = take_path(&mut walker, probe, &skb, disposition, 0);
+    let request = walker.path(probe, &skb, disposition, 0);
     let before = walker.know.choices.len();
     walker.know.begin_reply();
     let to_many = walker.to_many;
     let reply = answer(&skb, &request.disposition, to_many).map(|reply| {
         let (skb, disposition) = walker.send(&reply);
-        take_path(&mut walker, &reply, &skb, disposition, before)
+        walker.path(&reply, &skb, disposition, before)
     });
     let walked = Walked {
         request,
         reply,
         choices: walker.know.choices.clone(),
+        said: walker.know.said.clone(),
         assumed: std::mem::take(&mut walker.record.assumed),
         inferred: std::mem::take(&mut walker.record.inferred),
     };
@@ -660,14 +713,25 @@ pub fn verdict(
     (disposition, reply)
 }
 
+impl Walker<'_, Trace> {
+    /// The way of a packet that has come to its end.
+    fn path(&mut self, probe: &Probe, skb: &Skb, disposition: Disposition, from: usize) -> Path {
+        let steps = self.record.set_aside();
+        Path {
+            answer: self.answer.take(),
+            ..take_path(steps, &self.know, probe, skb, disposition, from)
+        }
+    }
+}
+
 fn take_path(
-    walker: &mut Walker<'_, Trace>,
+    steps: Vec<Step>,
+    know: &Knowledge,
     probe: &Probe,
     skb: &Skb,
     disposition: Disposition,
     from: usize,
 ) -> Path {
-    let steps = std::mem::take(&mut walker.record.steps);
     let output = view(skb);
     let input = match steps.first() {
         Some(first) => PacketView {
@@ -688,8 +752,17 @@ fn take_path(
         output,
         steps,
         disposition,
-        choices: (from, walker.know.choices.len()),
+        choices: (from, know.choices.len()),
+        answer: None,
     }
+}
+
+/// Whether the kernel answers a packet itself (`icmp_echo`, `icmp_timestamp`, `icmpv6_echo_reply`).
+fn is_echo(packet: &Packet) -> bool {
+    matches!(
+        (packet.proto, packet.icmp()),
+        (proto::ICMP, Some((8 | 13, _))) | (proto::ICMPV6, Some((128, _)))
+    )
 }
 
 /// The answer that the receiver of a delivered packet sends; `None` when none is to be expected.
@@ -698,10 +771,12 @@ fn answer(skb: &Skb, disposition: &Disposition, to_many: bool) -> Option<Probe> 
         return None;
     }
     let entrance = match disposition {
+        Disposition::Local if is_echo(&skb.packet) => Entrance::Kernel,
         Disposition::Local => Entrance::Local,
-        Disposition::Forwarded | Disposition::Transmitted | Disposition::Bridged => {
-            Entrance::Iface(skb.oif?)
-        }
+        Disposition::Forwarded
+        | Disposition::Transmitted
+        | Disposition::Bridged
+        | Disposition::Relayed => Entrance::Iface(skb.oif?),
         Disposition::Dropped
         | Disposition::Rejected
         | Disposition::Queued

@@ -868,6 +868,7 @@ fn refinements_that_do_not_fit() {
         ("--uid", "0", "packets that this host sends"),
         ("--ether", "52:54:zz:00:00:01", "52:54:00:12:34:56"),
         ("--assume", "limit=maybe", "limit"),
+        ("--assume", "meta hour=03:00", "it rests on"),
         ("--sysctl", "x", "KEY=VALUE"),
         ("--local", "10.0.0.0.1", "--local"),
         ("--iface", "eth0", "--iface"),
@@ -1434,4 +1435,28 @@ fn a_snapshot_is_taken_and_read_again() {
             .join("Cargo.toml")
             .is_file()
     );
+}
+
+#[test]
+fn what_the_sender_of_a_rejected_packet_gets_is_told_in_a_line() {
+    let explain = |case: &str, flow: &str| {
+        let ruleset = format!("docs/semantics/cases/verdicts-{case}.json");
+        let output = run(&[
+            "explain",
+            &ruleset,
+            "--iface",
+            "eth0=10.0.0.1/24",
+            "--iface",
+            "eth1=10.1.0.1/24",
+            "--flow",
+            flow,
+        ]);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let text = explain("reject-answer", "tcp:10.0.0.2:40000->10.1.0.2:22");
+    let line = "tcp reset 10.1.0.2:22 → 10.0.0.2:40000 leaves by eth0";
+    assert!(text.contains(line), "{text}");
+    let text = explain("reject-answer-dropped", "udp:10.0.0.2:40000->10.0.0.1:53");
+    let line = "icmp admin-prohibited 10.0.0.1 → 10.0.0.2 is dropped by ip t output";
+    assert!(text.contains(line), "{text}");
 }

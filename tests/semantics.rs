@@ -48,8 +48,11 @@ const BEHIND_BRIDGE: &str = r#"[{"dst":"172.20.0.2","dev":"br0","lladdr":"02:42:
 const BRIDGE_TABLE: &str = r#"[{"mac":"02:42:ac:14:00:02","ifname":"p1","master":"br0","flags":[]},
     {"mac":"02:42:ac:14:00:03","ifname":"p2","master":"br0","flags":[]}]"#;
 
+/// The heading of what the host sends to the sender of a packet that it refuses.
+const ANSWER: &str = "answer:";
+
 /// How a path can end with the packet alive.
-const ALIVE: [&str; 4] = ["local", "forwarded", "bridged", "transmitted"];
+const ALIVE: [&str; 5] = ["local", "forwarded", "bridged", "transmitted", "relayed"];
 
 /// A `steps` block: a flow through the ruleset above it.
 #[derive(Debug, Clone)]
@@ -166,12 +169,15 @@ impl Example {
                         _ => return Err(format!("`{value}` is no state of a request")),
                     };
                 }
-                "--assume" => match value.as_str() {
-                    "limit=over" => question.assume.limit_over = true,
-                    "quota=over" => question.assume.quota_over = true,
-                    "count=over" => question.assume.count_over = true,
-                    _ => return Err(format!("`{value}` is nothing to assume")),
-                },
+                "--assume" => {
+                    let (fact, value) = value.rsplit_once('=').unwrap_or((&value, "yes"));
+                    let whole = match (fact, value) {
+                        ("limit", "over") => ("the rate limit is exceeded", "yes"),
+                        other => other,
+                    };
+                    let whole = (whole.0.to_string(), whole.1.to_string());
+                    question.assume.push(whole);
+                }
                 _ => return Err(format!("`{flag}` says nothing about a packet")),
             }
         }
@@ -179,8 +185,23 @@ impl Example {
     }
 }
 
+/// Words between blanks; quotes keep blanks together.
+fn words_of(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quoted = false;
+    for c in line.chars() {
+        match c {
+            '\'' => quoted = !quoted,
+            c if c.is_whitespace() && !quoted => words.push(String::new()),
+            c => words.last_mut().expect("there is one").push(c),
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
 fn flags(words: &str) -> Result<Vec<(String, String)>, String> {
-    let mut words = words.split_whitespace();
+    let mut words = words_of(words).into_iter();
     let mut found = Vec::new();
     while let Some(flag) = words.next() {
         let value = words
@@ -335,6 +356,14 @@ fn engine_lines(example: &Example, answer: &Answer) -> Vec<String> {
     let report = &answer.report;
     let mut lines = vec!["request:".to_string()];
     path_lines(&mut lines, &report.request);
+    if let Some(answer) = &report.request.answer {
+        let mut section = Vec::new();
+        path_lines(&mut section, answer);
+        if section.len() > 1 || example.expected.iter().any(|line| line == ANSWER) {
+            lines.push(ANSWER.into());
+            lines.extend(section);
+        }
+    }
     if let Some(reply) = &report.reply {
         lines.push("reply:".into());
         path_lines(&mut lines, reply);
@@ -556,7 +585,7 @@ fn demanded<'a>(expected: &'a [String], heading: &str) -> (&'a [String], Option<
     let rest = &expected[start + 1..];
     let end = rest
         .iter()
-        .position(|line| line == "reply:" || line.starts_with("verdict: "))
+        .position(|line| line == "reply:" || line == ANSWER || line.starts_with("verdict: "))
         .unwrap_or(rest.len());
     let word = rest[..end].last().and_then(|line| line.split(' ').next());
     (&rest[..end], word)
@@ -572,10 +601,16 @@ fn kernel_lines(
     let mut lines = Vec::new();
     let pairs = [
         ("request:", Some(&verified.request)),
+        (ANSWER, verified.answer.as_ref()),
         ("reply:", verified.reply.as_ref()),
     ];
     for (heading, pair) in pairs {
         let Some(pair) = pair else { continue };
+        // an answer that passed no chain is told where a page asks for it
+        let demands = wanted.iter().any(|line| line == heading);
+        if heading == ANSWER && pair.kernel.lines.is_empty() && !demands {
+            continue;
+        }
         lines.push(heading.to_string());
         let (_, word) = demanded(wanted, heading);
         let word = end_word(&pair.kernel, word);

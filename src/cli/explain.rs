@@ -45,12 +45,13 @@ impl Explain {
         let questions = input::questions(&self.packet)?;
         let input = input::read(self.ruleset.as_deref(), &self.facts)?;
         let hooks = Hooks::new(&input.loaded.ruleset);
-        let mut flows = Vec::new();
+        let mut answers = Vec::new();
         for asked in &questions {
-            let answer = explain(&input.loaded, &hooks, &input.host, &asked.question)
-                .map_err(Failure::usage)?;
-            flows.push(answer.report);
+            let answer = explain(&input.loaded, &hooks, &input.host, &asked.question);
+            answers.push(answer.map_err(Failure::usage)?);
         }
+        input::refuse_unused(&self.packet, &answers)?;
+        let flows = answers.into_iter().map(|answer| answer.report).collect();
         self.shown.write(&input, flows)
     }
 }

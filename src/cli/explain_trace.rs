@@ -54,13 +54,31 @@ impl ExplainTrace {
         };
         let hooks = Hooks::new(&input.loaded.ruleset);
         let with_ruleset = self.ruleset.is_some() || self.facts.live;
-        let mut flows = Vec::new();
+        let mut flows: Vec<FlowReport> = Vec::new();
         for (request, reply) in conversations(&packets) {
-            let told = told(&input, with_ruleset, &hooks, request, reply);
-            flows.push(told);
+            // what a refused packet was answered with is told with that packet
+            let lines = listed(&input, request);
+            let is_answer = flows
+                .iter()
+                .filter_map(|flow| flow.request.answer.as_deref())
+                .any(|answer| !lines.is_empty() && traced::lines_of(answer).ends_with(&lines));
+            if !is_answer {
+                flows.push(told(&input, with_ruleset, &hooks, request, reply));
+            }
         }
         self.shown.write(&input, flows)
     }
+}
+
+/// The traced lines of tables that the listing has: chains that were made for the tracing alone may be gone from it.
+fn listed(input: &Input, traced: &Traced) -> Vec<Line> {
+    let tables = &input.loaded.ruleset.tables;
+    let mut lines = traced::lines(traced);
+    lines.retain(|(family, table, ..)| {
+        let mut tables = tables.iter();
+        tables.any(|known| known.family == *family && *known.name == **table)
+    });
+    lines
 }
 
 /// Each packet with its answer, when that was traced as well.
@@ -117,17 +135,6 @@ fn told(
             return kernel;
         }
     };
-    // chains that were made for the tracing alone may be gone from the listing
-    let listed = |traced: &Traced| -> Vec<Line> {
-        let tables = &input.loaded.ruleset.tables;
-        let mut lines = traced::lines(traced);
-        lines.retain(|(family, table, ..)| {
-            tables
-                .iter()
-                .any(|known| known.family == *family && *known.name == **table)
-        });
-        lines
-    };
     let candidates = std::iter::once((&model.request, &model.reply)).chain(
         model
             .alternatives
@@ -135,7 +142,7 @@ fn told(
             .map(|other| (&other.request, &other.reply)),
     );
     let fits = |candidate: &PathReport, traced: &Traced| {
-        traced::lines_of(candidate).ends_with(&listed(traced))
+        traced::lines_of(candidate).ends_with(&listed(input, traced))
     };
     let agreeing = candidates.into_iter().find(|(way, back)| {
         fits(way, request)
@@ -145,7 +152,8 @@ fn told(
                 (None, _) => true,
             }
     });
-    let traced_lines = listed(request).len() + reply.map_or(0, |reply| listed(reply).len());
+    let traced_lines =
+        listed(input, request).len() + reply.map_or(0, |reply| listed(input, reply).len());
     match agreeing {
         Some((way, back)) => {
             let (way, back) = (way.clone(), back.clone());
@@ -172,12 +180,13 @@ fn told(
             told
         }
         None => {
-            let asked = (listed(request), traced::lines_of(&model.request));
+            let asked = (listed(input, request), traced::lines_of(&model.request));
             let answered = reply.zip(model.reply.as_ref());
             let (whose, (traced, modelled)) = match answered {
-                Some((reply, way)) if fits(&model.request, request) => {
-                    ("the reply's trace", (listed(reply), traced::lines_of(way)))
-                }
+                Some((reply, way)) if fits(&model.request, request) => (
+                    "the reply's trace",
+                    (listed(input, reply), traced::lines_of(way)),
+                ),
                 _ => ("the trace", asked),
             };
             let message = difference(whose, &traced, &modelled);

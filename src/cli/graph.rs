@@ -68,6 +68,7 @@ impl Graph {
             ),
             None => None,
         };
+        input::refuse_unused(&self.packet, answer.as_slice())?;
         let painted = answer.as_ref().map(|answer| {
             let walked = &answer.explored.primary;
             Painted::from_paths(ruleset, &walked.request, walked.reply.as_ref())

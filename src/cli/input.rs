@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 
 use crate::capture::{self, ThisMachine};
 use crate::diagnostic::Diagnostic;
-use crate::explain::{Assume, Question};
+use crate::explain::{self, Question};
 use crate::flow;
 use crate::host::Host;
 use crate::iptables::Family;
@@ -403,22 +403,61 @@ fn only_for(flag: &str, whose: &str, question: &Question, protos: &[u8]) -> Resu
     )))
 }
 
-fn assume(values: &[String]) -> Result<Assume, Failure> {
-    let mut assume = Assume::default();
-    for value in values {
-        match value.as_str() {
-            "limit=over" => assume.limit_over = true,
-            "quota=over" => assume.quota_over = true,
-            "count=over" => assume.count_over = true,
-            "limit=under" => assume.limit_over = false,
-            "quota=under" => assume.quota_over = false,
-            "count=under" => assume.count_over = false,
-            other => {
-                return Err(Failure::usage(anyhow!(
-                    "`--assume {other}`: not a fact that can be assumed; it takes `limit`, `quota` or `count` with `=over` or `=under`"
-                )));
+/// `FACT=VALUE`, or a claim in words, which is then said to hold.
+fn assume(values: &[String]) -> Result<Vec<(String, String)>, Failure> {
+    let short = [
+        ("limit", "the rate limit is exceeded"),
+        ("quota", "the quota is used up"),
+        ("count", "the connection count is exceeded"),
+    ];
+    let mut assumed = Vec::new();
+    for text in values {
+        let (fact, value) = match text.rsplit_once('=') {
+            Some((fact, value)) => (fact.trim(), value.trim()),
+            None => (text.trim(), "yes"),
+        };
+        let whole = short.iter().find(|(word, _)| *word == fact);
+        let answer = match (whole, value) {
+            (Some((_, claim)), "over") => (*claim, "yes"),
+            (Some((_, claim)), "under") => (*claim, "no"),
+            (Some((word, _)), _) => {
+                let error = format!("`--assume {text}`: it is `{word}=over` or `{word}=under`");
+                return Err(Failure::usage(anyhow!(error)));
+            }
+            (None, _) if fact.is_empty() || value.is_empty() => {
+                let error = format!("`--assume {text}`: write FACT=VALUE");
+                return Err(Failure::usage(anyhow!(error)));
+            }
+            (None, _) => (fact, value),
+        };
+        assumed.push((answer.0.to_string(), answer.1.to_string()));
+    }
+    Ok(assumed)
+}
+
+/// Refuses what was assumed and no flow asks for; limits and the like may come up or not.
+pub(super) fn refuse_unused(packet: &Packet, answers: &[explain::Answer]) -> Result<(), Failure> {
+    let of_a_kind = |text: &&String| {
+        let kinds = ["limit=", "quota=", "count="];
+        !kinds.iter().any(|kind| text.starts_with(kind))
+    };
+    for (at, text) in packet.assume.iter().enumerate() {
+        let used = answers.iter().any(|answer| !answer.unused.contains(&at));
+        if used || !of_a_kind(&text) {
+            continue;
+        }
+        let mut facts: Vec<&str> = Vec::new();
+        for assumption in answers.iter().flat_map(|a| &a.report.assumptions) {
+            if assumption.source == "default" && !facts.contains(&assumption.words.as_str()) {
+                facts.push(&assumption.words);
             }
         }
+        let facts = match facts.as_slice() {
+            [] => "it rests on no such fact".to_string(),
+            facts => format!("it rests on these: {}", facts.join("; ")),
+        };
+        let error = format!("`--assume {text}`: the answer does not ask for it; {facts}");
+        return Err(Failure::usage(anyhow!(error)));
     }
-    Ok(assume)
+    Ok(())
 }

@@ -3,22 +3,23 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::describe_field;
+use super::{describe_field, field_type};
 use crate::conntrack::{CtRef, Entry, state, status};
 use crate::host::{AddressType, Host, LinkKind, RouteAnswer, RouteQuery, RouteType, TypeAnswer};
 use crate::logic::{Claim, Knowledge, Known, Source, max_of};
-use crate::packet::{Bits, assumed_field};
+use crate::packet::{Bits, assumed_field, proto, tcp};
 use crate::ruleset::datatype::{DataType, ifname_value};
-use crate::ruleset::expr::{OptionOf, RtKey, SocketKey};
+use crate::ruleset::expr::{OpaqueField, OptionOf, RtKey, SocketKey};
+use crate::ruleset::protocol::option_name;
 use crate::ruleset::{CtDir, CtKey, FibFlags, FibResult, Field, Hook, MetaKey};
 
-use super::{Actual, Env, Iface, Loaded, Observer, Pf};
+use super::{Actual, Env, Iface, Loaded, NextHop, Observer, Pf, Sender};
 
 impl Env<'_, '_> {
     /// Loads a field.
     pub(super) fn field<O: Observer>(&mut self, field: &Field, observer: &mut O) -> Loaded {
         match field {
-            Field::Meta(key) => self.meta(*key, observer),
+            Field::Meta(key) => self.meta(*key),
             Field::Ct { key, dir } => self.ct(*key, *dir),
             Field::Payload { base, offset, len } => {
                 match self.skb.packet.load(*base, *offset, *len) {
@@ -29,51 +30,18 @@ impl Env<'_, '_> {
                     Bits::Assumed(value) => self.customary(field, value, observer),
                 }
             }
+            // nft_exthdr_ipv6_eval
+            Field::Exthdr { .. } if !self.skb.packet.v6 => Loaded::Absent,
             Field::Exthdr { presence, .. } => {
-                observer.assumed(
-                    "extension headers",
-                    0,
-                    DataType::Integer,
-                    "the packet is taken to have none",
-                );
-                if !self.skb.packet.v6 {
-                    Loaded::Absent
-                } else if *presence {
-                    Loaded::Value(0)
-                } else {
-                    Loaded::Absent
-                }
+                let name = describe_field(field, 0);
+                let claim = Claim::new("the packet", ("has no", "has a"), name);
+                self.found(field, *presence, claim, Source::Default, true)
             }
-            Field::Option { of, presence, .. } => self.option(*of, *presence, observer),
+            Field::Option { of, presence, .. } => self.option(field, *of, *presence),
             Field::Fib { result, flags } => self.fib(*result, *flags, observer),
-            Field::Rt(key) => match key {
-                RtKey::ClassId | RtKey::Nexthop4 | RtKey::Nexthop6 | RtKey::Mtu | RtKey::Ipsec => {
-                    if self.skb.oif.is_none() && self.hook == Hook::Prerouting {
-                        Loaded::Absent
-                    } else {
-                        Loaded::Unknown
-                    }
-                }
-            },
-            Field::Socket(key) => match key {
-                SocketKey::Transparent
-                | SocketKey::Mark
-                | SocketKey::Wildcard
-                | SocketKey::Cgroupv2 => {
-                    let question = Claim::new(
-                        "a local socket",
-                        ("belongs", "does not belong"),
-                        "to the packet",
-                    );
-                    let because = "sockets are not part of a ruleset; see `ss -lntu` on the host";
-                    if self.know.ask(question, because, Source::Default, false) {
-                        Loaded::Unknown
-                    } else {
-                        Loaded::Absent
-                    }
-                }
-            },
-            Field::Opaque(_) => Loaded::Unknown,
+            Field::Rt(key) => self.rt(*key),
+            Field::Socket(key) => self.socket(field, *key),
+            Field::Opaque(what) => self.opaque(*what),
         }
     }
 
@@ -96,33 +64,212 @@ impl Env<'_, '_> {
         }
     }
 
-    fn option<O: Observer>(&mut self, of: OptionOf, presence: bool, observer: &mut O) -> Loaded {
+    /// An option or chunk (`nft_exthdr_tcp_eval`, `_ipv4_`, `_sctp_`, `_dccp_`): without it the test for its presence
+    /// gives 0, and everything else ends the rule.
+    fn option(&mut self, field: &Field, of: OptionOf, presence: bool) -> Loaded {
         let packet = &self.skb.packet;
-        let fits = match of {
-            OptionOf::Tcp => packet.proto == crate::packet::proto::TCP,
-            OptionOf::Ip => !packet.v6,
-            OptionOf::Sctp => packet.proto == crate::packet::proto::SCTP,
-            OptionOf::Dccp => packet.proto == crate::packet::proto::DCCP,
+        let (fits, source) = match of {
+            OptionOf::Tcp => (packet.proto == proto::TCP, Source::Open),
+            OptionOf::Ip => (!packet.v6, Source::Default),
+            OptionOf::Sctp => (packet.proto == proto::SCTP, Source::Open),
+            OptionOf::Dccp => (packet.proto == proto::DCCP, Source::Open),
         };
         if !fits {
+            return none(presence);
+        }
+        let name = match field {
+            Field::Option { of, kind, .. } => option_name(*of, *kind, None).0,
+            other => describe_field(other, 0),
+        };
+        let claim = Claim::new("the packet", ("has no", "has the"), name);
+        self.found(field, presence, claim, source, true)
+    }
+
+    /// A header or option that the packet may have or not. `claim` says that it is not there.
+    fn found(
+        &mut self,
+        field: &Field,
+        presence: bool,
+        claim: Claim,
+        source: Source,
+        usually_none: bool,
+    ) -> Loaded {
+        let name = describe_field(field, self.skb.packet.proto);
+        let is_said = !presence && self.know.is_assumed(&self.know.of_packet(&name));
+        let settle = "no flag says it; `--assume` does";
+        if !is_said && self.know.ask_of_packet(claim, settle, source, usually_none) {
+            return none(presence);
+        }
+        if presence {
+            return Loaded::Value(1);
+        }
+        let len = match field {
+            Field::Exthdr { len, .. } | Field::Option { len, .. } => *len,
+            _ => 128,
+        };
+        self.open_field(field, &name, "no flag says it; `--assume` does", len)
+    }
+
+    /// A property of the route that the packet has (`nft_rt_get_eval`).
+    fn rt(&mut self, key: RtKey) -> Loaded {
+        let packet = &self.skb.packet;
+        let Some(route) = self.skb.route else {
+            return Loaded::Absent;
+        };
+        match key {
+            RtKey::Nexthop4 if packet.v6 => Loaded::Absent,
+            RtKey::Nexthop6 if !packet.v6 => Loaded::Absent,
+            RtKey::Nexthop4 | RtKey::Nexthop6 => match route {
+                NextHop::Direct => self.address_value(self.skb.packet.dst()),
+                NextHop::Via(gateway) => self.address_value(Known::Value(gateway)),
+                NextHop::Unknown => Loaded::Unknown,
+            },
+            RtKey::ClassId => self.realm("rt classid"),
+            RtKey::Mtu => self.segment_size(),
+            RtKey::Ipsec => {
+                let claim = Claim::new(
+                    "the packet",
+                    ("is not", "is"),
+                    "sent through an ipsec tunnel",
+                );
+                let settle = "see `ip xfrm policy` on the host";
+                Loaded::Value(u128::from(!self.know.ask_of_packet(
+                    claim,
+                    settle,
+                    Source::Default,
+                    true,
+                )))
+            }
+        }
+    }
+
+    fn realm(&mut self, name: &str) -> Loaded {
+        let settle = "see `realm` in `ip route show` on the host";
+        let usual = (0, Source::Default);
+        self.usual(name, settle, (0, max_of(32)), usual, DataType::Realm)
+    }
+
+    /// What a TCP segment may hold on its way, whatever the packet's protocol is (`get_tcpmss`): by the device it leaves
+    /// by, and by the one that leads back.
+    fn segment_size(&mut self) -> Loaded {
+        let v6 = self.skb.packet.v6;
+        let headers = if v6 { 60 } else { 40 };
+        let host = self.world.host;
+        let out = match self.skb.oif {
+            Some(Iface::Link(at)) => host.links[at as usize].mtu,
+            _ => None,
+        };
+        let back = match self.skb.packet.src() {
+            Known::Value(src) => match host.route(&RouteQuery::to(src)) {
+                RouteAnswer::Found(route) => {
+                    let dev = route.nexthops.first().and_then(|hop| hop.dev.as_deref());
+                    dev.and_then(|dev| host.link(dev)).and_then(|link| link.mtu)
+                }
+                RouteAnswer::NoRoute => out,
+                RouteAnswer::Unknown { .. } => None,
+            },
+            Known::Fact(_) => None,
+        };
+        match (out, back) {
+            (Some(out), Some(back)) => {
+                let mtu = u128::from(out.min(back));
+                let fits = mtu > headers && mtu <= 0xffff;
+                Loaded::Value(if fits { mtu - headers } else { 536 })
+            }
+            _ => {
+                let settle = "give the links with a snapshot";
+                let usual = (1500 - headers, Source::Default);
+                self.usual("rt mtu", settle, (0, max_of(16)), usual, DataType::Integer)
+            }
+        }
+    }
+
+    fn address_value(&self, address: Known<IpAddr>) -> Loaded {
+        match address {
+            Known::Value(IpAddr::V4(ip)) => Loaded::Value(u128::from(ip.to_bits())),
+            Known::Value(IpAddr::V6(ip)) => Loaded::Value(ip.to_bits()),
+            Known::Fact(fact) => self.known_fact(fact),
+        }
+    }
+
+    /// The socket of the packet (`nft_socket_eval`): that which sent it, or that which a look-up finds.
+    fn socket(&mut self, field: &Field, key: SocketKey) -> Loaded {
+        let looked_up = matches!(self.skb.packet.proto, proto::TCP | proto::UDP);
+        let found = match self.skb.sender {
+            Sender::Program | Sender::Kernel | Sender::Receiver { sure: true } => true,
+            Sender::Outside | Sender::Receiver { sure: false } if !looked_up => false,
+            Sender::Outside | Sender::Receiver { sure: false } => {
+                let question = Claim::new(
+                    "a local socket",
+                    ("belongs", "does not belong"),
+                    "to the packet",
+                );
+                let because = "sockets are not part of a ruleset; see `ss -lntu` on the host";
+                self.know.ask(question, because, Source::Default, false)
+            }
+        };
+        if !found {
             return Loaded::Absent;
         }
-        match of {
-            OptionOf::Ip => {
-                observer.assumed(
-                    "ip options",
-                    0,
-                    DataType::Integer,
-                    "the packet is taken to have none",
-                );
-                if presence {
-                    Loaded::Value(0)
+        let name = format!("socket {}", key.name());
+        let settle = "sockets are not part of a ruleset; see `ss -ntuae` on the host";
+        match key {
+            SocketKey::Transparent => {
+                let usual = (0, Source::Default);
+                self.usual(&name, settle, (0, 1), usual, DataType::Boolean)
+            }
+            SocketKey::Mark => {
+                let usual = (0, Source::Default);
+                self.usual(&name, settle, (0, max_of(32)), usual, DataType::Mark)
+            }
+            SocketKey::Wildcard => self.open_field(field, &name, settle, 1),
+            SocketKey::Cgroupv2 => self.open_field(field, &name, settle, 64),
+        }
+    }
+
+    fn opaque(&mut self, what: OpaqueField) -> Loaded {
+        match what {
+            OpaqueField::Osf => {
+                // nft_osf_eval: only a SYN tells
+                let flags = self.skb.packet.tcp_flags();
+                if flags.is_some_and(|flags| flags & tcp::SYN != 0) {
+                    Loaded::Unknown
                 } else {
                     Loaded::Absent
                 }
             }
-            OptionOf::Tcp | OptionOf::Sctp | OptionOf::Dccp => Loaded::Unknown,
+            OpaqueField::Ipsec if self.was_in_ipsec() => Loaded::Unknown,
+            OpaqueField::Ipsec => Loaded::Absent,
+            OpaqueField::Tunnel => {
+                let claim = Claim::new(
+                    "the packet",
+                    ("does not come", "comes"),
+                    "out of a tunnel device with metadata",
+                );
+                let settle = "see `external` in `ip -d link` on the host";
+                if self
+                    .know
+                    .ask_of_packet(claim, settle, Source::Default, true)
+                {
+                    Loaded::Absent
+                } else {
+                    Loaded::Unknown
+                }
+            }
+            OpaqueField::Inner => Loaded::Unknown,
         }
+    }
+
+    fn was_in_ipsec(&mut self) -> bool {
+        let claim = Claim::new(
+            "the packet",
+            ("does not come", "comes"),
+            "out of an ipsec tunnel",
+        );
+        let settle = "see `ip xfrm state` on the host";
+        !self
+            .know
+            .ask_of_packet(claim, settle, Source::Default, true)
     }
 
     fn iface_value(&self, iface: Option<Iface>) -> Loaded {
@@ -146,7 +293,20 @@ impl Env<'_, '_> {
         }
     }
 
-    fn meta<O: Observer>(&mut self, key: MetaKey, observer: &mut O) -> Loaded {
+    /// Whether the kernel knows a socket of this host for the packet.
+    fn has_socket(&mut self) -> bool {
+        match self.skb.sender {
+            Sender::Outside => false,
+            Sender::Program | Sender::Kernel | Sender::Receiver { sure: true } => true,
+            Sender::Receiver { sure: false } => {
+                let claim = Claim::new("the receiving socket", ("is", "is not"), "connected");
+                let settle = "see `ss -nu` on the host: a connected socket has a peer address";
+                self.know.ask(claim, settle, Source::Open, false)
+            }
+        }
+    }
+
+    fn meta(&mut self, key: MetaKey) -> Loaded {
         match key {
             MetaKey::Length => {
                 let (length, assumed) = self.skb.packet.length();
@@ -154,7 +314,8 @@ impl Env<'_, '_> {
                 if assumed {
                     let domain = (length, max_of(16));
                     let settle = "say `--length BYTES`";
-                    return self.usual("packet length", settle, domain, (length, Source::Open));
+                    let usual = (length, Source::Open);
+                    return self.usual("packet length", settle, domain, usual, DataType::Integer);
                 }
                 Loaded::Value(length)
             }
@@ -172,7 +333,8 @@ impl Env<'_, '_> {
                 let Some(priority) = self.skb.priority else {
                     let settle = "no flag says it; 0 is usual";
                     let usual = (0, Source::Default);
-                    return self.usual("packet priority", settle, (0, max_of(32)), usual);
+                    let all = (0, max_of(32));
+                    return self.usual("packet priority", settle, all, usual, DataType::ClassId);
                 };
                 self.known_number(priority)
             }
@@ -187,7 +349,8 @@ impl Env<'_, '_> {
             MetaKey::Iifkind => self.with_link(self.skb.iif, kind),
             MetaKey::Oifkind => self.with_link(self.skb.oif, kind),
             MetaKey::Skuid | MetaKey::Skgid => {
-                if !self.skb.local {
+                // nft_meta_get_eval_skugid: a socket without a file ends the rule
+                if self.skb.sender == Sender::Kernel || !self.has_socket() {
                     return Loaded::Absent;
                 }
                 let given = if key == MetaKey::Skuid {
@@ -210,31 +373,37 @@ impl Env<'_, '_> {
             }
             MetaKey::Pkttype => Loaded::Value(u128::from(self.skb.pkttype)),
             MetaKey::Nftrace => Loaded::Value(0),
-            MetaKey::Secpath => {
-                observer.assumed(
-                    "ipsec",
-                    0,
-                    DataType::Boolean,
-                    "the packet is taken not to come out of an ipsec tunnel",
-                );
-                Loaded::Value(0)
-            }
+            MetaKey::Secpath => Loaded::Value(u128::from(self.was_in_ipsec())),
             MetaKey::Sdif => Loaded::Value(0),
             MetaKey::Sdifname => Loaded::Value(0),
-            MetaKey::Cpu => self.fact("processor", "a dump cannot say it", 32),
+            MetaKey::Cpu => self.meta_fact(key, 32),
             MetaKey::Random => Loaded::Unknown,
-            MetaKey::Cgroup => {
-                self.fact("cgroup of the sending socket", "a dump cannot say it", 32)
+            MetaKey::Cgroup if !self.has_socket() => Loaded::Absent,
+            MetaKey::Cgroup if self.skb.sender == Sender::Kernel => Loaded::Value(0),
+            MetaKey::Cgroup => self.meta_fact(key, 32),
+            MetaKey::Time => self.meta_fact(key, 64),
+            MetaKey::Day => self.meta_fact(key, 8),
+            MetaKey::Hour => self.meta_fact(key, 32),
+            MetaKey::Rtclassid if self.skb.route.is_none() => Loaded::Absent,
+            MetaKey::Rtclassid => self.realm("meta rtclassid"),
+            // nft_meta_bridge_get_eval: a plain bridge has none
+            MetaKey::Ibrpvid | MetaKey::Ibrvproto => {
+                if !matches!(
+                    self.bridge_name(self.skb.in_port.or(self.skb.iif)),
+                    Loaded::Value(_)
+                ) {
+                    return Loaded::Absent;
+                }
+                let claim = Claim::new("the bridge", ("does not look", "looks"), "at VLAN tags");
+                let settle = "see `vlan_filtering` in `ip -d link` on the host";
+                if self.know.ask(claim, settle, Source::Default, true) {
+                    Loaded::Absent
+                } else {
+                    self.meta_fact(key, 16)
+                }
             }
-            MetaKey::Time => self.fact("time", "a dump cannot say it", 64),
-            MetaKey::Day => self.fact("day of the week", "a dump cannot say it", 8),
-            MetaKey::Hour => self.fact("time of the day", "a dump cannot say it", 32),
-            MetaKey::Rtclassid
-            | MetaKey::Ibrpvid
-            | MetaKey::Ibrvproto
-            | MetaKey::Ibrhwaddr
-            | MetaKey::Secmark
-            | MetaKey::Broute => Loaded::Unknown,
+            MetaKey::Ibrhwaddr => self.bridge_address(),
+            MetaKey::Secmark | MetaKey::Broute => self.meta_fact(key, 32),
         }
     }
 
@@ -267,17 +436,22 @@ impl Env<'_, '_> {
             assumed.settle,
             (least, max_of(*len)),
             (value, source),
+            field_type(field, proto),
         )
     }
 
+    /// A property of the packet that nobody gave and that has a customary value.
     fn usual(
         &mut self,
         name: &str,
         settle: &str,
         domain: (u128, u128),
         (value, source): (u128, Source),
+        data_type: DataType,
     ) -> Loaded {
-        let fact = self.know.named_of_packet(name, settle, || vec![domain]);
+        let name = self.know.of_packet(name);
+        let read = |text: &str| data_type.constant(text);
+        let fact = self.know.named_as(&name, settle, domain, read);
         self.know.usually(fact, value, source);
         self.known_fact(fact)
     }
@@ -285,15 +459,49 @@ impl Env<'_, '_> {
     /// Bits of the packet that nobody knows: one fact, so that all rules agree on it.
     fn unknown_bits(&mut self, field: &Field, len: u32) -> Loaded {
         let name = describe_field(field, self.skb.packet.proto);
-        let settle = "the flow does not say it";
-        let domain = || vec![(0, max_of(len.min(128)))];
-        let fact = self.know.named_of_packet(&name, settle, domain);
+        self.open_field(field, &name, "the flow does not say it", len)
+    }
+
+    /// A property of the packet that nobody gave, without a customary value.
+    fn open_field(&mut self, field: &Field, name: &str, settle: &str, len: u32) -> Loaded {
+        let name = self.know.of_packet(name);
+        let data_type = field_type(field, self.skb.packet.proto);
+        let read = |text: &str| data_type.constant(text);
+        let domain = (0, max_of(len.min(128)));
+        let fact = self.know.named_as(&name, settle, domain, read);
+        self.known_fact(fact)
+    }
+
+    /// A `meta` key whose value a dump cannot say.
+    fn meta_fact(&mut self, key: MetaKey, width: u32) -> Loaded {
+        let name = format!("meta {}", key.name());
+        let read = |text: &str| key.data_type().constant(text);
+        let settle = "a dump cannot say it; `--assume` can";
+        let fact = self.know.named_as(&name, settle, (0, max_of(width)), read);
         self.known_fact(fact)
     }
 
     fn fact(&mut self, name: &str, settle: &str, width: u32) -> Loaded {
-        let fact = self.know.named(name, settle, || vec![(0, max_of(width))]);
+        let read = |text: &str| DataType::Integer.constant(text);
+        let fact = self.know.named_as(name, settle, (0, max_of(width)), read);
         self.known_fact(fact)
+    }
+
+    /// The Ethernet address of the bridge that a frame came in by.
+    fn bridge_address(&mut self) -> Loaded {
+        let host = self.world.host;
+        let port = match self.skb.in_port.or(self.skb.iif) {
+            None => return Loaded::Absent,
+            Some(Iface::Fact(_)) => return self.meta_fact(MetaKey::Ibrhwaddr, 48),
+            Some(Iface::Link(at)) => &host.links[at as usize].name,
+        };
+        let Some(bridge) = host.bridge_of(port) else {
+            return Loaded::Absent;
+        };
+        match host.link(bridge).and_then(|link| link.mac) {
+            Some(mac) => Loaded::Value(mac.iter().fold(0, |v, byte| v << 8 | u128::from(*byte))),
+            None => self.meta_fact(MetaKey::Ibrhwaddr, 48),
+        }
     }
 
     fn bridge_name(&self, port: Option<Iface>) -> Loaded {
@@ -334,6 +542,7 @@ impl Env<'_, '_> {
         } else {
             &entry.original
         };
+        let unconfirmed = entry.status & status::CONFIRMED == 0;
         match key {
             CtKey::State => Loaded::Absent,
             CtKey::Direction => Loaded::Value(u128::from(info.is_reply())),
@@ -354,14 +563,29 @@ impl Env<'_, '_> {
                 Some(name) => ifname_value(name).map_or(Loaded::Unknown, Loaded::Value),
                 None => Loaded::Absent,
             },
-            CtKey::Expiration
-            | CtKey::Bytes
-            | CtKey::Packets
-            | CtKey::Avgpkt
-            | CtKey::Event
-            | CtKey::Id
-            | CtKey::Secmark => Loaded::Unknown,
+            // nf_ct_expires: its time does not run yet
+            CtKey::Expiration if unconfirmed => Loaded::Value(0),
+            CtKey::Id => self.ct_fact(key, dir, (1, max_of(32))),
+            CtKey::Expiration => self.ct_fact(key, dir, (1, max_of(64))),
+            CtKey::Bytes | CtKey::Packets | CtKey::Avgpkt => {
+                self.ct_fact(key, dir, (0, max_of(64)))
+            }
+            CtKey::Event | CtKey::Secmark => self.ct_fact(key, dir, (0, max_of(32))),
         }
+    }
+
+    /// A property of the entry that only the running kernel knows.
+    fn ct_fact(&mut self, key: CtKey, dir: Option<CtDir>, domain: (u128, u128)) -> Loaded {
+        let field = Field::Ct { key, dir };
+        let mut name = describe_field(&field, 0);
+        // what counts goes on counting
+        if key != CtKey::Id {
+            name = self.know.of_packet(&name);
+        }
+        let read = |text: &str| field_type(&field, 0).constant(text);
+        let settle = "see `conntrack -L` on the host; `--assume` says it";
+        let fact = self.know.named_as(&name, settle, domain, read);
+        self.known_fact(fact)
     }
 
     fn ct_address(&self, address: Known<IpAddr>, v6: bool) -> Loaded {
@@ -530,6 +754,10 @@ impl Env<'_, '_> {
                     return Err(Actual::Absent);
                 }
             }
+            // nft_exthdr_tcp_set_eval: what is no TCP ends the rule
+            Field::Option {
+                of: OptionOf::Tcp, ..
+            } if self.skb.packet.proto != proto::TCP => return Err(Actual::Absent),
             Field::Exthdr { .. } | Field::Option { .. } => {}
             Field::Fib { .. } | Field::Rt(_) | Field::Socket(_) | Field::Opaque(_) => {}
         }
@@ -629,6 +857,15 @@ pub(crate) fn mark_for_routing(host: &Host, know: &mut Knowledge, mark: Known<u3
         .domain
         .first()
         .map_or(0, |(lo, _)| *lo as u32)
+}
+
+/// What a header or option that is not there gives.
+fn none(presence: bool) -> Loaded {
+    if presence {
+        Loaded::Value(0)
+    } else {
+        Loaded::Absent
+    }
 }
 
 fn narrowed(value: Known<u128>) -> Known<u32> {

@@ -220,7 +220,10 @@ pub fn of_model(ruleset: &Ruleset, host: &Host, path: &Path) -> Way {
     };
     let end = match &path.disposition {
         Disposition::Local => End::Local { ends },
-        Disposition::Forwarded | Disposition::Bridged | Disposition::Transmitted => End::Left {
+        Disposition::Forwarded
+        | Disposition::Bridged
+        | Disposition::Transmitted
+        | Disposition::Relayed => End::Left {
             device: out.out_port.or(out.oif).and_then(name),
             ends,
         },

@@ -808,6 +808,9 @@ impl Lab {
             ("net.ipv4.conf.all.rp_filter", "0"),
             ("net.ipv4.conf.default.rp_filter", "0"),
             ("net.ipv6.conf.all.forwarding", "1"),
+            // every packet that is refused is answered
+            ("net.ipv4.icmp_ratelimit", "0"),
+            ("net.ipv6.icmp.ratelimit", "0"),
         ];
         let bridged = std::path::Path::new("/proc/sys/net/bridge").is_dir();
         if bridged {
@@ -1339,9 +1342,11 @@ fn is_modelled(key: &str) -> bool {
         "rp_filter",
         "src_valid_mark",
     ];
-    const OTHER: [&str; 6] = [
+    const OTHER: [&str; 8] = [
         "net.ipv4.ip_forward",
         "net.ipv4.ip_early_demux",
+        "net.ipv4.tcp_early_demux",
+        "net.ipv4.udp_early_demux",
         "net.ipv4.fwmark_reflect",
         "net.ipv6.fwmark_reflect",
         "net.netfilter.nf_conntrack_tcp_be_liberal",

@@ -11,6 +11,9 @@ use super::{Agreement, Pair, Verified};
 pub fn text(verified: &Verified, width: usize) -> String {
     let mut out = format!("{}\n", safe::terminal(&verified.sent));
     table(&mut out, "request", &verified.request, width);
+    if let Some(answer) = &verified.answer {
+        table(&mut out, "answer", answer, width);
+    }
     if let Some(reply) = &verified.reply {
         table(&mut out, "reply", reply, width);
     }
@@ -37,11 +40,15 @@ pub fn last_line(verified: &Verified) -> String {
             ),
         },
         Agreement::No => {
-            let (which, row) = match (verified.request.difference, &verified.reply) {
-                (Some(row), _) => ("request", row),
-                (None, Some(reply)) => ("reply", reply.difference.unwrap_or(0)),
-                (None, None) => ("reply", 0),
-            };
+            let of = |pair: &Option<Pair>| pair.as_ref().and_then(|pair| pair.difference);
+            let places = [
+                ("request", verified.request.difference),
+                ("answer", of(&verified.answer)),
+                ("reply", of(&verified.reply)),
+            ];
+            let mut places = places.into_iter();
+            let place = places.find_map(|(which, row)| row.map(|row| (which, row)));
+            let (which, row) = place.unwrap_or(("reply", 0));
             format!(
                 "model and kernel differ: first in step {} of the {which}",
                 row + 1
@@ -171,6 +178,7 @@ mod tests {
             sent: "udp:10.0.0.1:40000->10.0.0.2:53, in by eth0".into(),
             request: Pair::new(way("accept"), way("drop")),
             reply: None,
+            answer: None,
             agreement: Agreement::No,
             notes: Vec::new(),
             trace: Vec::new(),

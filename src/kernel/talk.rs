@@ -63,6 +63,8 @@ pub struct Conversation {
     pub request: Seen,
     /// `None` when the receiver sent nothing back.
     pub reply: Option<Seen>,
+    /// The reset or ICMP error that the host sent for the request.
+    pub answer: Option<Seen>,
     /// Everything nft printed.
     pub lines: Vec<String>,
     /// The host took the request and refused it with a reset.
@@ -74,7 +76,9 @@ pub struct Conversation {
 enum Part {
     Request,
     Reply,
-    /// An error, a reset, the end of a handshake.
+    /// An error or a reset, for the request.
+    Answer,
+    /// An error or a reset for the reply, the end of a handshake.
     Other,
 }
 
@@ -91,6 +95,17 @@ impl Sorter<'_> {
         by_time: Part,
     ) -> Option<Part> {
         let opening = self.0;
+        let is_error = match (proto?, icmp) {
+            (proto::ICMP, Some(3 | 11)) => opening.icmp.is_none_or(|(kind, _)| kind == 8),
+            (proto::ICMPV6, Some(1 | 3)) => opening.icmp.is_none_or(|(kind, _)| kind == 128),
+            (proto::TCP, _) if opening.proto == proto::TCP => {
+                flags? & tcp::RST != 0 && opening.tcp_flags & tcp::RST == 0
+            }
+            _ => false,
+        };
+        if is_error && by_time == Part::Request {
+            return Some(Part::Answer);
+        }
         if proto? != opening.proto {
             return Some(Part::Other);
         }
@@ -288,16 +303,21 @@ fn attempt(
     }
     lab.settle(&listeners)?;
     let reply_end = end(lab, Part::Reply);
+    let answer_end = end(lab, Part::Answer);
     let (first, rest) = lab.lines().split_at(first_lines);
     let (mut lines, rest) = (trace::join(first), trace::join(rest));
     let mut parts = HashMap::new();
-    let mut sorted = (Vec::new(), Vec::new());
+    let mut sorted = Sorted::default();
     sort(&sorter, &lines, Part::Request, &mut parts, &mut sorted);
     sort(&sorter, &rest, Part::Reply, &mut parts, &mut sorted);
     lines.extend(rest);
-    let reply = (replied || !sorted.1.is_empty()).then_some(Seen {
-        events: sorted.1,
+    let reply = (replied || !sorted.reply.is_empty()).then_some(Seen {
+        events: sorted.reply,
         end: reply_end,
+    });
+    let answer = (answer_end != Ending::Gone || !sorted.answer.is_empty()).then_some(Seen {
+        events: sorted.answer,
+        end: answer_end,
     });
     let reset =
         |headers: &Headers| headers.proto == proto::TCP && headers.tcp_flags & tcp::RST != 0;
@@ -315,14 +335,23 @@ fn attempt(
     drop((sender, services));
     let conversation = Conversation {
         request: Seen {
-            events: sorted.0,
+            events: sorted.request,
             end: request,
         },
         reply,
+        answer,
         lines,
         refused,
     };
     Ok((conversation, missed))
+}
+
+/// Rules and policies by packet.
+#[derive(Default)]
+struct Sorted {
+    request: Vec<Event>,
+    reply: Vec<Event>,
+    answer: Vec<Event>,
 }
 
 /// Puts each rule and policy to its packet. Every base chain a packet enters begins with a packet line of the same
@@ -332,7 +361,7 @@ fn sort(
     lines: &[String],
     by_time: Part,
     parts: &mut HashMap<String, Part>,
-    sorted: &mut (Vec<Event>, Vec<Event>),
+    sorted: &mut Sorted,
 ) {
     for event in lines.iter().filter_map(|line| trace::parse(line)) {
         match &event.kind {
@@ -347,8 +376,9 @@ fn sort(
                     continue;
                 }
                 match parts.get(&event.id).copied().unwrap_or(by_time) {
-                    Part::Request => sorted.0.push(event),
-                    Part::Reply => sorted.1.push(event),
+                    Part::Request => sorted.request.push(event),
+                    Part::Reply => sorted.reply.push(event),
+                    Part::Answer => sorted.answer.push(event),
                     Part::Other => {}
                 }
             }
@@ -484,12 +514,12 @@ mod tests {
         assert_eq!(tcp(0x02), Some(Part::Request));
         assert_eq!(tcp(0x12), Some(Part::Reply));
         assert_eq!(tcp(0x10), Some(Part::Other));
-        assert_eq!(tcp(0x14), Some(Part::Other));
+        assert_eq!(tcp(0x14), Some(Part::Answer));
         let ping = opening(proto::ICMP);
         let icmp = |kind| Sorter(&ping).part(Some(1), None, Some(kind), Part::Request);
         assert_eq!(icmp(8), Some(Part::Request));
         assert_eq!(icmp(0), Some(Part::Reply));
-        assert_eq!(icmp(3), Some(Part::Other));
+        assert_eq!(icmp(3), Some(Part::Answer));
         let udp = opening(proto::UDP);
         let sorter = Sorter(&udp);
         assert_eq!(
@@ -503,7 +533,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_to_a_rejected_packet_is_left_out() {
+    fn the_answer_to_a_rejected_packet_is_kept_apart() {
         let udp = opening(proto::UDP);
         let lines: Vec<String> = [
             "trace id a ip nfpath-trace p packet: iif \"eth0\" ip saddr 10.0.0.1 ip daddr 10.0.0.2 ip protocol 17 udp sport 40000 udp dport 80",
@@ -515,7 +545,7 @@ mod tests {
         ]
         .map(String::from)
         .into();
-        let mut sorted = (Vec::new(), Vec::new());
+        let mut sorted = Sorted::default();
         let mut parts = HashMap::new();
         sort(
             &Sorter(&udp),
@@ -524,7 +554,8 @@ mod tests {
             &mut parts,
             &mut sorted,
         );
-        assert_eq!(sorted.0.len(), 1);
-        assert_eq!(sorted.1, []);
+        assert_eq!(sorted.request.len(), 1);
+        assert_eq!(sorted.answer.len(), 1);
+        assert_eq!(sorted.reply, []);
     }
 }

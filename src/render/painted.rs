@@ -209,7 +209,10 @@ impl Trail {
         };
         match &path.disposition {
             Disposition::Local => self.end.at = TrailEndAt::Spot(pf, Spot::Local),
-            Disposition::Forwarded | Disposition::Bridged | Disposition::Transmitted => {
+            Disposition::Forwarded
+            | Disposition::Bridged
+            | Disposition::Transmitted
+            | Disposition::Relayed => {
                 self.end.at = TrailEndAt::Spot(pf, Spot::Leaves);
             }
             Disposition::Host(_) => {

@@ -228,6 +228,7 @@ pub fn disposition_name(disposition: &Disposition) -> &'static str {
         Disposition::Forwarded => "forwarded",
         Disposition::Bridged => "bridged",
         Disposition::Transmitted => "transmitted",
+        Disposition::Relayed => "relayed",
         Disposition::Dropped => "dropped",
         Disposition::Rejected => "rejected",
         Disposition::Queued => "queued",
@@ -391,6 +392,10 @@ impl Resolver<'_> {
             output: self.packet(&path.output),
             steps,
             deciding,
+            answer: path
+                .answer
+                .as_ref()
+                .map(|answer| Box::new(self.path(answer))),
         }
     }
 
@@ -678,11 +683,22 @@ impl Resolver<'_> {
                 fact: choice.claim.said(true),
                 value: if choice.holds { "yes" } else { "no" }.into(),
                 because: match choice.source {
+                    Source::Flag => "said by `--assume`".into(),
                     Source::Open => "nobody said it; where it matters the other answer stands under the other endings".into(),
                     _ => "it is the usual case".into(),
                 },
                 source,
                 confirm: choice.because.clone(),
+            });
+        }
+        for (fact, value) in &walked.said {
+            found.push(Assumption {
+                words: format!("{fact} is {value}"),
+                fact: fact.clone(),
+                value: value.clone(),
+                because: "said by `--assume`".into(),
+                source: "flag",
+                confirm: String::new(),
             });
         }
         for assumed in &walked.assumed {
@@ -776,6 +792,13 @@ impl Depth {
 /// accepted, translated or rejected by its own verdict.
 fn deciding(steps: &[step::Step], disposition: &Disposition) -> Vec<usize> {
     let ends = |kind: &step::StepKind| match kind {
+        // a rule that hands the packet on comes after the chain that drops it there
+        step::StepKind::Rule(rule)
+            if *disposition == Disposition::Dropped
+                && rule.outcome == RuleOutcome::Matched(Taken::Stolen) =>
+        {
+            false
+        }
         step::StepKind::Rule(rule) => matches!(
             rule.outcome,
             RuleOutcome::Matched(

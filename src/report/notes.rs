@@ -1,6 +1,6 @@
 //! Remarks that answer the questions people ask when they see a path.
 
-use crate::ruleset::Hook;
+use crate::ruleset::{Hook, Stmt};
 
 use super::build::{Sources, is_bridge};
 use super::{ChainStep, Field, FlowReport, Note, PathReport, RuleRef, Step, StepKind, Verdict};
@@ -37,6 +37,19 @@ pub(super) fn notes(report: &FlowReport, sources: Sources<'_>) -> Vec<Note> {
         }
     }
     let paths = std::iter::once(request).chain(&report.reply);
+    for (at, flowtable, devices) in paths.clone().flat_map(|path| offloads(path, sources)) {
+        let devices = match devices.as_slice() {
+            [] => "the flowtable's devices, which the listing does not say".to_string(),
+            devices => devices.join(", "),
+        };
+        notes.push(note(
+            "flow-offload",
+            format!(
+                "from here on flowtable {flowtable} forwards the packets of this connection that come in by {devices}, in both directions: they pass no chain but ingress until the connection ends, is torn down, or sends a packet with options, a FIN or a RST"
+            ),
+            Some(at),
+        ));
+    }
     for (first, second) in paths.flat_map(ties) {
         let message = format!(
             "{first} and {second} have the same priority: the kernel runs the one that was made last first, taken to be the one that the listing has last"
@@ -88,6 +101,32 @@ fn ties(path: &PathReport) -> Vec<(String, String)> {
             found.push((chain_words(other), chain_words(chain)));
         }
         last = Some((step, chain));
+    }
+    found
+}
+
+/// The rules of a path that give its connection to a flowtable, with its name and devices.
+fn offloads(path: &PathReport, sources: Sources<'_>) -> Vec<(RuleRef, String, Vec<String>)> {
+    let ruleset = sources.ruleset;
+    let mut found = Vec::new();
+    for step in &path.steps {
+        let StepKind::Rule(rule) = &step.kind else {
+            continue;
+        };
+        let at = &rule.at;
+        let chain = ruleset.find_chain(at.family, &at.table, &at.chain);
+        let id = chain.and_then(|id| ruleset.chain(id).rules.get(at.index as usize));
+        let (Some(id), true) = (id, rule.matched) else {
+            continue;
+        };
+        for statement in &ruleset.rule(*id).statements {
+            if let Stmt::FlowOffload { flowtable } = &statement.kind {
+                let table = ruleset.chain(ruleset.rule(*id).chain).table;
+                let devices = ruleset.flowtables.get(&(table, flowtable.clone()));
+                let devices = devices.into_iter().flatten().map(ToString::to_string);
+                found.push((at.clone(), flowtable.to_string(), devices.collect()));
+            }
+        }
     }
     found
 }

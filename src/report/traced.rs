@@ -435,6 +435,7 @@ impl Teller<'_> {
             output: (*self.packet).clone(),
             steps: self.steps,
             deciding,
+            answer: None,
         }
     }
 }

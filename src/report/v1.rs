@@ -131,6 +131,9 @@ pub struct Path {
     /// Positions in `steps` of what decided.
     pub deciding: Vec<usize>,
     pub steps: Vec<Step>,
+    /// The way of the reset or ICMP error that this host sends to the packet's sender.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Box<Path>>,
 }
 
 /// A packet's fields. A value that nobody knows is null, and named in `unknown`.
@@ -455,6 +458,10 @@ fn path(path: &model::PathReport, matched_only: bool) -> Path {
             .filter_map(|at| kept.iter().position(|k| k == at))
             .collect(),
         steps: kept.iter().map(|&at| step(&path.steps[at])).collect(),
+        answer: path
+            .answer
+            .as_ref()
+            .map(|answer| Box::new(self::path(answer, matched_only))),
     }
 }
 

@@ -238,6 +238,14 @@ impl MetaKey {
         ("broute", MetaKey::Broute, DataType::Integer, 8),
     ];
 
+    /// The type of its values.
+    pub fn data_type(self) -> DataType {
+        MetaKey::ALL
+            .iter()
+            .find(|(_, key, _, _)| *key == self)
+            .map_or(DataType::Integer, |(_, _, data_type, _)| *data_type)
+    }
+
     /// nft's name of the key.
     pub fn name(self) -> &'static str {
         MetaKey::ALL
@@ -318,4 +326,29 @@ pub enum SocketKey {
     Mark,
     Wildcard,
     Cgroupv2,
+}
+
+impl RtKey {
+    /// nft's name of the key.
+    pub fn name(self) -> &'static str {
+        match self {
+            RtKey::ClassId => "classid",
+            RtKey::Nexthop4 => "ip nexthop",
+            RtKey::Nexthop6 => "ip6 nexthop",
+            RtKey::Mtu => "mtu",
+            RtKey::Ipsec => "ipsec",
+        }
+    }
+}
+
+impl SocketKey {
+    /// nft's name of the key.
+    pub fn name(self) -> &'static str {
+        match self {
+            SocketKey::Transparent => "transparent",
+            SocketKey::Mark => "mark",
+            SocketKey::Wildcard => "wildcard",
+            SocketKey::Cgroupv2 => "cgroupv2",
+        }
+    }
 }

@@ -13,8 +13,8 @@ pub use implied::{
     implied_for_tcp_option, implied_for_tunnel,
 };
 pub use option::{
-    OptionField, exthdr_field, exthdr_kind, ip_option_field, ip_option_kind, sctp_chunk_field,
-    sctp_chunk_kind, tcp_option_field, tcp_option_kind,
+    OptionField, exthdr_field, exthdr_kind, exthdr_name, ip_option_field, ip_option_kind,
+    option_name, sctp_chunk_field, sctp_chunk_kind, tcp_option_field, tcp_option_kind,
 };
 
 use super::datatype::DataType;
@@ -322,16 +322,16 @@ pub fn payload_field(protocol: &str, field: &str) -> Option<PayloadField> {
     })
 }
 
-/// nft's name of bits of a packet (`udp length`), or `@base,offset,length`. `proto` is the packet's transport protocol, 0
+/// nft's name of bits of a packet (`udp length`), or `@base,offset,length`, and the type of their values. `proto` is the packet's transport protocol, 0
 /// when it is not known: transport headers share places.
-pub fn payload_name(base: Base, offset: u32, len: u32, proto: u8) -> String {
+pub fn payload_name(base: Base, offset: u32, len: u32, proto: u8) -> (String, DataType) {
     let fits = |name: &str| transport_number(name).is_none_or(|number| number == proto);
     let named = HEADERS.iter().find_map(|(name, at, fields)| {
         let here = *at == base && fits(name);
         let field = fields
             .iter()
             .find(|f| here && f.1 == offset && f.2 == len)?;
-        Some(format!("{name} {}", field.0))
+        Some((format!("{name} {}", field.0), field.3))
     });
     named.unwrap_or_else(|| {
         let base = match base {
@@ -340,7 +340,7 @@ pub fn payload_name(base: Base, offset: u32, len: u32, proto: u8) -> String {
             Base::Th => "th",
             Base::Ih => "ih",
         };
-        format!("@{base},{offset},{len}")
+        (format!("@{base},{offset},{len}"), DataType::Integer)
     })
 }
 

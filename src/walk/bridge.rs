@@ -2,26 +2,39 @@
 
 use std::net::IpAddr;
 
-use crate::eval::{Iface, Pf, Skb};
+use crate::eval::{Iface, NextHop, Pf, Skb};
 use crate::hooks::{Slot, Work};
-use crate::host::{IpFamily, RouteAnswer, RouteQuery, RouteType};
+use crate::host::{IpFamily, Mac, RouteAnswer, RouteQuery, RouteType};
 use crate::logic::{Claim, Known, Source};
 use crate::packet::Bits;
 use crate::ruleset::Hook;
 use crate::ruleset::protocol::Base;
 
+use super::ip::Decision;
 use super::step::{BridgeStep, Disposition, HostDrop, StepKind};
 use super::{Ended, Record, Walker};
 
 /// Where br_netfilter sits among the chains of the bridge family (`NF_BR_PRI_BRNF`).
 const BRNF: i32 = 0;
 
+/// `PACKET_HOST`
+const HOST: u8 = 0;
+
 /// `PACKET_OTHERHOST`
 const OTHERHOST: u8 = 3;
 
 /// The packet type that br_netfilter shows to the IP hooks.
 fn seen_by_ip(pkttype: u8) -> u8 {
-    if pkttype == OTHERHOST { 0 } else { pkttype }
+    if pkttype == OTHERHOST { HOST } else { pkttype }
+}
+
+/// How a frame comes out of bridge prerouting.
+struct Passed {
+    onward: Onward,
+    /// br_netfilter handed it to the IP hooks.
+    called: bool,
+    /// The route that it got there, because it was translated.
+    route: Option<Decision>,
 }
 
 /// Where a frame goes on.
@@ -50,16 +63,24 @@ impl<R: Record> Walker<'_, R> {
         );
         match self.bridge_prerouting(skb, bridge, port) {
             Err(ended) => ended,
-            Ok((Onward::Up { gateway }, called)) => {
+            Ok(Passed {
+                onward: Onward::Up { gateway },
+                called,
+                route,
+            }) => {
                 self.step(
                     skb,
                     Pf::Bridge,
                     Hook::Prerouting,
                     StepKind::Bridge(BridgeStep::Up { gateway }),
                 );
-                self.bridge_up(skb, bridge, called)
+                self.bridge_up(skb, bridge, called, route)
             }
-            Ok((Onward::Across, called)) => self.bridge_across(skb, bridge, port, called),
+            Ok(Passed {
+                onward: Onward::Across,
+                called,
+                ..
+            }) => self.bridge_across(skb, bridge, port, called),
         }
     }
 
@@ -83,13 +104,13 @@ impl<R: Record> Walker<'_, R> {
         }
     }
 
-    /// Bridge prerouting, with IP prerouting in its middle when br_netfilter is on. Tells whether it was.
+    /// Bridge prerouting, with IP prerouting in its middle when br_netfilter is on.
     fn bridge_prerouting(
         &mut self,
         skb: &mut Skb,
         bridge: Iface,
         port: Iface,
-    ) -> Result<(Onward, bool), Ended> {
+    ) -> Result<Passed, Ended> {
         let mut onward = self.onward(skb, bridge);
         // br_handle_frame: what is addressed to the bridge is for this host, all else for somebody else
         if onward == Onward::Across {
@@ -98,8 +119,10 @@ impl<R: Record> Walker<'_, R> {
         let called = self.calls_ip(skb, bridge);
         let split = self.split(Hook::Prerouting, called);
         self.run(skb, Pf::Bridge, Hook::Prerouting, i32::MIN, split - 1)?;
-        let pkttype = skb.pkttype;
+        let mut pkttype = skb.pkttype;
+        let mut route = None;
         if called {
+            skb.nf_bridge = true;
             skb.pkttype = seen_by_ip(pkttype);
             let pf = Self::pf(skb);
             let dst = skb.packet.dst();
@@ -112,41 +135,58 @@ impl<R: Record> Walker<'_, R> {
             );
             self.run_all(skb, pf, Hook::Prerouting)?;
             if skb.packet.dst() != dst {
-                onward = self.redirected(skb, bridge)?;
+                let decision = self.redirected(skb)?;
+                skb.oif = None;
+                onward = match decision {
+                    Decision::Forward { oif, .. } if oif == bridge => Onward::Across,
+                    Decision::Forward { .. } | Decision::Refused(_) => Onward::Up { gateway: true },
+                    Decision::Input => Onward::Up { gateway: false },
+                };
+                let mac = match onward {
+                    Onward::Across => self.ethernet_of(bridge, skb.packet.dst().value()),
+                    Onward::Up { .. } => {
+                        pkttype = HOST;
+                        route = Some(decision);
+                        self.mac(bridge)
+                    }
+                };
+                skb.packet.set_ether_dst(mac);
             }
             skb.iif = Some(port);
             skb.pkttype = pkttype;
         }
         self.run(skb, Pf::Bridge, Hook::Prerouting, split, i32::MAX)?;
-        Ok((onward, called))
+        Ok(Passed {
+            onward,
+            called,
+            route,
+        })
     }
 
-    /// After a translation inside the bridge the route of the new destination decides (`br_nf_pre_routing_finish`).
-    fn redirected(&mut self, skb: &mut Skb, bridge: Iface) -> Result<Onward, Ended> {
-        let Known::Value(dst) = skb.packet.dst() else {
-            return Ok(Onward::Up { gateway: true });
-        };
-        let dev = self.name(Some(bridge));
-        let query = RouteQuery {
-            src: skb.packet.src().value(),
-            iif: dev,
-            mark: self.route_mark(skb),
-            ..RouteQuery::to(dst)
-        };
-        match self.host().route(&query) {
-            RouteAnswer::Found(route) if route.kind == RouteType::Unicast => {
-                self.record.origin(route.origin);
-                let same =
-                    dev.is_some() && route.nexthops.iter().any(|hop| hop.dev.as_deref() == dev);
-                Ok(if same {
-                    Onward::Across
-                } else {
-                    Onward::Up { gateway: true }
-                })
+    /// After a translation inside the bridge the route of the new destination decides (`br_nf_pre_routing_finish`,
+    /// `br_nf_pre_routing_finish_ipv6`): IPv4 goes on with a route that drops it, IPv6 does not. That a packet without
+    /// forwarding may stay on the bridge, as the comment there says, is not so in 6.18 (docs/semantics/bridges.md).
+    fn redirected(&mut self, skb: &mut Skb) -> Result<Decision, Ended> {
+        match self.route_input(skb)? {
+            Decision::Refused(why) if skb.packet.v6 => {
+                Err(self.host_drop(skb, Pf::Ip6, Hook::Prerouting, why))
             }
-            RouteAnswer::Found(_) => Ok(Onward::Up { gateway: false }),
-            RouteAnswer::NoRoute | RouteAnswer::Unknown { .. } => Ok(Onward::Up { gateway: true }),
+            decision => Ok(decision),
         }
+    }
+
+    /// The Ethernet address of an interface.
+    fn mac(&self, iface: Iface) -> Option<Mac> {
+        self.host().link(self.name(Some(iface))?)?.mac
+    }
+
+    /// The Ethernet address behind an IP address on a link.
+    fn ethernet_of(&self, link: Iface, ip: Option<IpAddr>) -> Option<Mac> {
+        let dev = self.name(Some(link))?;
+        let mut neighbours = self.host().neighbours.iter();
+        neighbours
+            .find(|n| n.dev == dev && Some(n.ip) == ip)
+            .and_then(|n| n.mac)
     }
 
     /// Whose Ethernet address the sender wrote on the frame: it sends to hosts of the bridge's subnet directly, to all
@@ -155,10 +195,7 @@ impl<R: Record> Walker<'_, R> {
         let Known::Value(dst) = skb.packet.dst() else {
             return Onward::Up { gateway: true };
         };
-        let own = self
-            .name(Some(bridge))
-            .and_then(|name| self.host().link(name))
-            .and_then(|link| link.mac);
+        let own = self.mac(bridge);
         if let (Bits::Value(mac), Some(own)) = (skb.packet.load(Base::Ll, 0, 48), own) {
             let own = own
                 .iter()
@@ -252,7 +289,13 @@ impl<R: Record> Walker<'_, R> {
     }
 
     /// `br_pass_frame_up`: the frame becomes a packet of the bridge device.
-    fn bridge_up(&mut self, skb: &mut Skb, bridge: Iface, called: bool) -> Ended {
+    fn bridge_up(
+        &mut self,
+        skb: &mut Skb,
+        bridge: Iface,
+        called: bool,
+        route: Option<Decision>,
+    ) -> Ended {
         if let Err(ended) = self.run_all(skb, Pf::Bridge, Hook::Input) {
             return ended;
         }
@@ -268,7 +311,11 @@ impl<R: Record> Walker<'_, R> {
                 Hook::Prerouting,
                 StepKind::Bridge(BridgeStep::PreroutingDone),
             );
-            return self.ip_routed(skb);
+            // a translated packet has its route already (skb_valid_dst)
+            return match route {
+                Some(decision) => self.ip_routed(skb, decision),
+                None => self.ip_received(skb),
+            };
         }
         self.ip_receive(skb)
     }
@@ -310,6 +357,8 @@ impl<R: Record> Walker<'_, R> {
         self.run(skb, Pf::Bridge, Hook::Forward, i32::MIN, split - 1)?;
         if called {
             (skb.iif, skb.oif) = (Some(bridge), Some(bridge));
+            // bridge_parent_rtable: a route that only stands for the bridge
+            skb.route = Some(NextHop::Direct);
             let pkttype = skb.pkttype;
             skb.pkttype = seen_by_ip(pkttype);
             self.run_all(skb, pf, Hook::Forward)?;

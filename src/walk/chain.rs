@@ -93,6 +93,7 @@ impl<R: Record> Walker<'_, R> {
                 }));
             }
             self.budget -= 1;
+            let mut queue = (true, false);
             let taken = match end {
                 RuleEnd::NoMatch { statement, actual } => {
                     let after = self.know.choices.len();
@@ -113,8 +114,20 @@ impl<R: Record> Walker<'_, R> {
                 RuleEnd::Return => Taken::Return,
                 RuleEnd::Jump(target) => Taken::Jump(target),
                 RuleEnd::Goto(target) => Taken::Goto(target),
-                RuleEnd::Reject(_) => Taken::Reject,
-                RuleEnd::Queue { .. } => Taken::Queue,
+                RuleEnd::Reject(reject) => {
+                    self.reject(skb, pf, hook, reject);
+                    Taken::Reject
+                }
+                RuleEnd::Queue { listens, bypass } => {
+                    queue = (listens, bypass);
+                    Taken::Queue
+                }
+                RuleEnd::Fwd(device) => {
+                    // the packet is on its way before the rule has its verdict
+                    let ended = self.relay(skb, hook, &device);
+                    self.note(skb, pf, hook, rule, before, Taken::Stolen);
+                    return Some(Err(ended));
+                }
                 RuleEnd::Stolen { .. } => Taken::Stolen,
                 RuleEnd::Unknown(unknown) => Taken::Unknown(unknown),
                 RuleEnd::Missing { .. } => Taken::Missing,
@@ -154,7 +167,14 @@ impl<R: Record> Walker<'_, R> {
                 Taken::Accept | Taken::Nat(_) => return Some(Ok(())),
                 Taken::Drop => return Some(Err(Disposition::Dropped)),
                 Taken::Reject => return Some(Err(Disposition::Rejected)),
-                Taken::Queue => return Some(Err(Disposition::Queued)),
+                // nf_queue: without a program the packet is lost, or goes on behind the chain
+                Taken::Queue => {
+                    return Some(match queue {
+                        (true, _) => Err(Disposition::Queued),
+                        (false, true) => Ok(()),
+                        (false, false) => Err(Disposition::Dropped),
+                    });
+                }
                 Taken::Stolen => return Some(Err(Disposition::Stolen)),
                 Taken::Return => {
                     if frames.len() == base {
@@ -195,6 +215,25 @@ impl<R: Record> Walker<'_, R> {
                 Taken::Loop => return Some(Err(circle(&ruleset.chain(chain).name))),
             }
         }
+    }
+
+    /// Out by another device, past everything else (`nf_fwd_netdev_egress`).
+    fn relay(&mut self, skb: &mut Skb, hook: Hook, device: &str) -> Ended {
+        let device = self.iface(device);
+        (skb.oif, skb.out_port) = (Some(device), None);
+        // what egress chains hand to each other in a circle is not followed
+        if hook == Hook::Ingress
+            && let Err(ended) = self.device_hook(skb, Hook::Egress, device)
+        {
+            return ended;
+        }
+        if self.is_bridge(Some(device))
+            && let Err(ended) = self.bridge_out(skb, device)
+        {
+            return ended;
+        }
+        self.step(skb, Pf::Netdev, hook, StepKind::Leaves);
+        Disposition::Relayed
     }
 
     fn note(&mut self, skb: &Skb, pf: Pf, hook: Hook, rule: RuleId, before: usize, taken: Taken) {

@@ -4,21 +4,25 @@
 use std::net::IpAddr;
 
 use crate::conntrack::{CtRef, status};
-use crate::eval::{Iface, Pf, Skb, own_address_claim};
+use crate::eval::{Iface, NextHop, Pf, Sender, Skb, own_address_claim};
 use crate::host::{FoundRoute, IpFamily, RouteAnswer, RouteQuery, RouteType};
 use crate::logic::{Claim, FactId, Known, Source};
+use crate::packet::proto;
 use crate::ruleset::Hook;
 
 use super::step::{BridgeStep, Disposition, HostDrop, RoutingDecision, RoutingStep, StepKind};
 use super::{Ended, Record, Walker};
 
 /// What the routing decision of a received packet is.
-enum Decision {
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Decision {
     Input,
     Forward {
         oif: Iface,
         next_hop: Option<IpAddr>,
     },
+    /// The packet has a route that drops it (`ip_error`, `ip6_pkt_drop`): it goes on until the IP stack hands it there.
+    Refused(HostDrop),
 }
 
 impl<R: Record> Walker<'_, R> {
@@ -28,15 +32,46 @@ impl<R: Record> Walker<'_, R> {
         if let Err(ended) = self.run_all(skb, pf, Hook::Prerouting) {
             return ended;
         }
-        self.ip_routed(skb)
+        self.ip_received(skb)
     }
 
-    /// A packet that has passed prerouting.
-    pub(super) fn ip_routed(&mut self, skb: &mut Skb) -> Ended {
-        match self.route_input(skb) {
-            Err(ended) => ended,
-            Ok(Decision::Input) => self.deliver(skb),
-            Ok(Decision::Forward { oif, next_hop }) => self.forward(skb, oif, next_hop),
+    /// A packet that has passed prerouting (`ip_rcv_finish`).
+    pub(super) fn ip_received(&mut self, skb: &mut Skb) -> Ended {
+        let decision = match self.route_input(skb) {
+            Err(ended) => return ended,
+            Ok(decision) => decision,
+        };
+        if matches!(decision, Decision::Input) && !self.is_loopback(skb.iif) {
+            self.early_demux(skb);
+        }
+        self.ip_routed(skb, decision)
+    }
+
+    /// The socket that an answer is for is looked up with its route (`tcp_v4_early_demux`, `udp_v4_early_demux`).
+    fn early_demux(&self, skb: &mut Skb) {
+        let off = |key: &str| self.host().sysctl(key) == Some(0);
+        let Some((uid, gid)) = self.opened.filter(|_| !off("net.ipv4.ip_early_demux")) else {
+            return;
+        };
+        let sure = match skb.packet.proto {
+            proto::TCP if !off("net.ipv4.tcp_early_demux") => true,
+            proto::UDP if !off("net.ipv4.udp_early_demux") => false,
+            _ => return,
+        };
+        skb.sender = Sender::Receiver { sure };
+        (skb.uid, skb.gid) = (uid, gid);
+    }
+
+    /// A packet that has passed prerouting and has its route (`dst_input`).
+    pub(super) fn ip_routed(&mut self, skb: &mut Skb, decision: Decision) -> Ended {
+        match decision {
+            Decision::Input => self.deliver(skb),
+            Decision::Forward { oif, next_hop } => self.forward(skb, oif, next_hop),
+            Decision::Refused(why) => {
+                let pf = Self::pf(skb);
+                self.complain(skb, why);
+                self.host_drop(skb, pf, Hook::Prerouting, why)
+            }
         }
     }
 
@@ -53,7 +88,7 @@ impl<R: Record> Walker<'_, R> {
     }
 
     /// `ip_route_input_slow`, `ip6_route_input`
-    fn route_input(&mut self, skb: &mut Skb) -> Result<Decision, Ended> {
+    pub(super) fn route_input(&mut self, skb: &mut Skb) -> Result<Decision, Ended> {
         let pf = Self::pf(skb);
         let dst = match skb.packet.dst() {
             Known::Value(dst) => dst,
@@ -101,6 +136,12 @@ impl<R: Record> Walker<'_, R> {
             self.routed(skb, RoutingDecision::Broadcast, None, false);
             return Ok(Decision::Input);
         }
+        if src.is_some_and(|src| src.is_ipv4() && src.is_unspecified()) && !dst.is_multicast() {
+            return Err(self.host_drop(skb, pf, Hook::Prerouting, HostDrop::MartianSource));
+        }
+        if dst.is_ipv4() && dst.is_unspecified() {
+            return Err(self.host_drop(skb, pf, Hook::Prerouting, HostDrop::MartianDestination));
+        }
         if dst.is_ipv4() && dst.is_multicast() && dev.is_none() {
             // ip_route_input_rcu: whatever interface it is, and whatever routes there are
             return self.multicast_in(skb, dst, None);
@@ -118,13 +159,12 @@ impl<R: Record> Walker<'_, R> {
         let route = match self.host().route(&query) {
             RouteAnswer::Found(route) => route,
             RouteAnswer::NoRoute => {
-                let forwarding = self.forwarding(skb);
-                let why = if forwarding {
+                let why = if skb.packet.v6 || self.forwarding(skb) {
                     HostDrop::NoRoute
                 } else {
                     HostDrop::ForwardingOff
                 };
-                return Err(self.host_drop(skb, pf, Hook::Prerouting, why));
+                return Ok(Decision::Refused(why));
             }
             RouteAnswer::Unknown { .. } => return self.route_unknown(skb, dst),
         };
@@ -149,23 +189,18 @@ impl<R: Record> Walker<'_, R> {
                 return Ok(Decision::Input);
             }
             RouteType::Multicast => return self.multicast_in(skb, dst, words),
-            RouteType::Blackhole => {
-                return Err(self.host_drop(skb, pf, Hook::Prerouting, HostDrop::Blackhole));
-            }
-            RouteType::Unreachable => {
-                return Err(self.host_drop(skb, pf, Hook::Prerouting, HostDrop::Unreachable));
-            }
-            RouteType::Prohibit => {
-                return Err(self.host_drop(skb, pf, Hook::Prerouting, HostDrop::Prohibit));
-            }
+            RouteType::Blackhole => return Ok(Decision::Refused(HostDrop::Blackhole)),
+            RouteType::Unreachable => return Ok(Decision::Refused(HostDrop::Unreachable)),
+            RouteType::Prohibit => return Ok(Decision::Refused(HostDrop::Prohibit)),
             RouteType::Unicast | RouteType::Throw | RouteType::Nat | RouteType::Other => {}
         }
-        if !self.forwarding(skb) {
-            return Err(self.host_drop(skb, pf, Hook::Prerouting, HostDrop::ForwardingOff));
+        if !skb.packet.v6 && !self.forwarding(skb) {
+            return Ok(Decision::Refused(HostDrop::ForwardingOff));
         }
         self.validate_source(skb, src, Some(dst))?;
         let (oif, next_hop) = self.out_of(&route, dst);
         skb.oif = Some(oif);
+        skb.route = Some(next_hop.map_or(NextHop::Direct, NextHop::Via));
         self.routed(skb, RoutingDecision::Forward, words, false);
         Ok(Decision::Forward { oif, next_hop })
     }
@@ -228,9 +263,8 @@ impl<R: Record> Walker<'_, R> {
             self.routed(skb, RoutingDecision::Local, None, false);
             return Ok(Decision::Input);
         }
-        if !self.forwarding(skb) {
-            let pf = Self::pf(skb);
-            return Err(self.host_drop(skb, pf, Hook::Prerouting, HostDrop::ForwardingOff));
+        if !skb.packet.v6 && !self.forwarding(skb) {
+            return Ok(Decision::Refused(HostDrop::ForwardingOff));
         }
         self.validate_source(skb, src, Some(dst))?;
         let (oif, words) = match peer {
@@ -241,6 +275,7 @@ impl<R: Record> Walker<'_, R> {
             None => (self.unknown_out(dst), None),
         };
         skb.oif = Some(oif);
+        skb.route = Some(NextHop::Unknown);
         self.routed(skb, RoutingDecision::Forward, words, false);
         Ok(Decision::Forward {
             oif,
@@ -288,7 +323,7 @@ impl<R: Record> Walker<'_, R> {
         }
     }
 
-    fn forwarding(&mut self, skb: &Skb) -> bool {
+    pub(super) fn forwarding(&mut self, skb: &Skb) -> bool {
         let family = if skb.packet.v6 {
             IpFamily::V6
         } else {
@@ -448,7 +483,7 @@ impl<R: Record> Walker<'_, R> {
             self.to_many = true;
         }
         let pf = Self::pf(skb);
-        let hook = if skb.local {
+        let hook = if matches!(skb.sender, Sender::Program | Sender::Kernel) {
             Hook::Output
         } else {
             Hook::Prerouting
@@ -469,6 +504,7 @@ impl<R: Record> Walker<'_, R> {
     fn deliver(&mut self, skb: &mut Skb) -> Ended {
         let pf = Self::pf(skb);
         skb.oif = None;
+        skb.route = Some(NextHop::Direct);
         if let Err(ended) = self.run_all(skb, pf, Hook::Input) {
             return ended;
         }
@@ -476,16 +512,21 @@ impl<R: Record> Walker<'_, R> {
         Disposition::Local
     }
 
-    /// `ip_forward`
+    /// `ip_forward`, `ip6_forward`. IPv6 asks only here whether this host forwards at all.
     fn forward(&mut self, skb: &mut Skb, oif: Iface, next_hop: Option<IpAddr>) -> Ended {
         let pf = Self::pf(skb);
+        if skb.packet.v6 && !self.forwarding(skb) {
+            return self.host_drop(skb, pf, Hook::Prerouting, HostDrop::ForwardingOff);
+        }
         let before = skb.packet.ttl();
         if before <= 1 {
+            self.complain(skb, HostDrop::TtlExceeded);
             return self.host_drop(skb, pf, Hook::Forward, HostDrop::TtlExceeded);
         }
         if let Known::Value(IpAddr::V6(src)) = skb.packet.src()
             && src.is_unicast_link_local()
         {
+            self.complain(skb, HostDrop::LinkLocalSource);
             return self.host_drop(skb, pf, Hook::Forward, HostDrop::LinkLocalSource);
         }
         skb.packet.decrease_ttl();
@@ -545,6 +586,7 @@ impl<R: Record> Walker<'_, R> {
     /// `ip_route_output_flow`, and `ip_route_me_harder` when `again`.
     fn route_output(&mut self, skb: &mut Skb, again: bool) -> Result<(), Ended> {
         let pf = Self::pf(skb);
+        skb.route = Some(NextHop::Unknown);
         let dst = match skb.packet.dst() {
             Known::Value(dst) => dst,
             Known::Fact(fact) if self.know.fact(fact).own_address => {
@@ -666,6 +708,7 @@ impl<R: Record> Walker<'_, R> {
                         }
                     }
                 }
+                skb.route = Some(self.next_hop.map_or(NextHop::Direct, NextHop::Via));
                 if src.is_none() && !again {
                     self.choose_source(skb, &route, dst);
                 }
@@ -767,7 +810,7 @@ impl<R: Record> Walker<'_, R> {
             self.step(skb, pf, Hook::Postrouting, StepKind::Loopback);
             skb.iif = Some(oif);
             skb.oif = None;
-            skb.local = false;
+            skb.sender = Sender::Outside;
             if let Err(ended) = self.ingress(skb, oif) {
                 return ended;
             }

@@ -30,7 +30,10 @@ impl<R: Record> Walker<'_, R> {
         };
         let manip = manip_of(hook);
         let at = skb.entry;
-        let fresh = matches!(info, CtInfo::New | CtInfo::Related | CtInfo::RelatedReply);
+        // nf_nat_ipv4_fn: an error goes the way of its connection, and no chain sees it
+        let error = matches!(skb.packet.proto, proto::ICMP | proto::ICMPV6)
+            && matches!(info, CtInfo::Related | CtInfo::RelatedReply);
+        let fresh = !error && matches!(info, CtInfo::New | CtInfo::Related | CtInfo::RelatedReply);
         if fresh && !self.entries.get(at).is_none_or(|entry| entry.bound(manip)) {
             for &chain in chains {
                 self.base_chain(skb, pf, hook, chain)?;

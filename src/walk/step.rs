@@ -229,7 +229,9 @@ pub enum Disposition {
     Dropped,
     Rejected,
     Queued,
-    /// Taken over by a rule (`fwd`, `synproxy`).
+    /// A netdev rule handed it to another device (`fwd`).
+    Relayed,
+    /// Taken over by a rule (`synproxy`).
     Stolen,
     Host(HostDrop),
     Unknown {
@@ -254,7 +256,8 @@ impl Disposition {
             Disposition::Local
             | Disposition::Forwarded
             | Disposition::Bridged
-            | Disposition::Transmitted => Outcome::Accept,
+            | Disposition::Transmitted
+            | Disposition::Relayed => Outcome::Accept,
             Disposition::Dropped | Disposition::Host(_) => Outcome::Drop,
             Disposition::Rejected => Outcome::Reject,
             Disposition::Queued | Disposition::Stolen | Disposition::Unknown { .. } => {
@@ -282,6 +285,8 @@ pub struct Path {
     pub disposition: Disposition,
     /// Choices made on this path, as positions in [`Walked::choices`].
     pub choices: (usize, usize),
+    /// What this host sends back, because it refuses the packet.
+    pub answer: Option<Box<Path>>,
 }
 
 /// A request and its reply, walked under one set of choices.
@@ -290,6 +295,8 @@ pub struct Walked {
     pub request: Path,
     pub reply: Option<Path>,
     pub choices: Vec<Choice>,
+    /// Facts that had the value which the user gave: name and value.
+    pub said: Vec<(String, String)>,
     pub assumed: Vec<AssumedField>,
     /// Inferred facts about the host that were used, by position in the host's list.
     pub inferred: Vec<u32>,

@@ -19,6 +19,9 @@ impl<R: Record> Walker<'_, R> {
             GivenState::Established => {
                 let mut entry = Entry::new(tuple_of(&skb.packet), 0);
                 entry.status = seen;
+                if skb.packet.proto == proto::TCP {
+                    entry.status |= status::ASSURED;
+                }
                 self.entries.push(entry);
             }
             GivenState::Untracked => skb.ct = CtRef::Untracked,
@@ -102,7 +105,11 @@ impl<R: Record> Walker<'_, R> {
 
     /// The entry becomes visible to the packets of the other direction.
     pub(super) fn confirm(&mut self, skb: &mut Skb, pf: Pf, hook: Hook) {
-        if !matches!(skb.ct, CtRef::Tracked(_)) {
+        // __nf_conntrack_confirm: not by a packet of the other direction
+        let CtRef::Tracked(info) = skb.ct else {
+            return;
+        };
+        if info.is_reply() {
             return;
         }
         let Some(entry) = self.entries.get_mut(skb.entry) else {

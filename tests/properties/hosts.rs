@@ -1,6 +1,6 @@
 //! A router with two networks and a bridge, told in full or with facts withheld, and the packets it may see.
 
-use nfpath::explain::{Assume, Question};
+use nfpath::explain::Question;
 use nfpath::flow;
 use nfpath::host::Host;
 use nfpath::load::bundle::{HostPart, assemble};
@@ -376,11 +376,10 @@ impl Packet {
                 .map(str::to_string),
             mark: self.mark,
             uid: self.uid.filter(|_| !withheld.uid),
-            assume: Assume {
-                limit_over: over,
-                quota_over: over,
-                count_over: over,
-            },
+            assume: over
+                .then(|| ("the rate limit is exceeded".into(), "yes".into()))
+                .into_iter()
+                .collect(),
             ..Question::new(flow)
         }
     }

@@ -197,7 +197,12 @@ impl Lowering {
                 }
             }
             SyntaxStmt::Dup(_) => Stmt::Dup,
-            SyntaxStmt::Fwd(_) => Stmt::Fwd,
+            SyntaxStmt::Fwd(fwd) => Stmt::Fwd {
+                device: match &fwd.dev {
+                    Some(ast::Expr::String(name)) => Some(name.as_str().into()),
+                    _ => None,
+                },
+            },
             SyntaxStmt::Queue(queue) => Stmt::Queue {
                 bypass: queue
                     .flags

@@ -255,6 +255,46 @@ fn ending(page: &mut Page, path: &PathReport, options: &Options) {
     let mut text = Text::plain("by ");
     text.append(ended_by(path, Detail::Name, options));
     page.labelled(2, COLUMN, label, style, text);
+    if let Some(answer) = &path.answer {
+        page.labelled(2, COLUMN, "answer", Style::Label, told(answer, options));
+    }
+}
+
+/// What the sender of a refused packet is told, and whether that gets out.
+fn told(answer: &PathReport, options: &Options) -> Text {
+    let what = match answer.input.icmp {
+        Some((kind, code)) => words::icmp_error(answer.input.proto, kind, code),
+        None => "tcp reset".into(),
+    };
+    let mut text = Text::plain(format!("{what} {}", words::ends(&answer.output)));
+    match answer.verdict {
+        Verdict::Accept if answer.disposition == "local" => {
+            text.push(" reaches its sender on this host", Style::Plain);
+        }
+        Verdict::Accept => {
+            let by = answer
+                .output
+                .out_port
+                .as_ref()
+                .or(answer.output.oif.as_ref());
+            let by = by.map_or("its device", Field::text);
+            text.push(format!(" leaves by {by}"), Style::Plain);
+        }
+        Verdict::Drop | Verdict::Reject => {
+            text.push(" is ", Style::Plain);
+            text.push("dropped", words::style(answer.verdict));
+            text.push(" by ", Style::Plain);
+            text.append(ended_by(answer, Detail::Name, options));
+        }
+        Verdict::Unknown => {
+            let why = answer.unknown.as_ref().map_or("", |(why, _)| why);
+            text.push(
+                format!(": it is not known whether it leaves: {why}"),
+                Style::Doubt,
+            );
+        }
+    }
+    text
 }
 
 impl Stage<'_> {

@@ -237,6 +237,7 @@ impl Way {
             output: self.now,
             steps: self.steps,
             deciding: self.deciding,
+            answer: None,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::page::Style;
 use crate::report::{Field, FlowInfo, FlowReport, Packet, PathReport, RuleRef, StepKind, Verdict};
+use crate::ruleset::datatype::DataType;
 use crate::ruleset::{Family, Hook};
 
 /// `ip filter DOCKER #10`, which is not broken over lines.
@@ -46,6 +47,22 @@ pub(super) fn ends(packet: &Packet) -> String {
         end(&packet.src, packet.sport.as_ref()),
         end(&packet.dst, packet.dport.as_ref())
     )
+}
+
+/// An ICMP or ICMPv6 error by nft's name of its code.
+pub(super) fn icmp_error(protocol: u8, kind: u8, code: u8) -> String {
+    const ICMPV6: u8 = 58;
+    let (family, unreachable, exceeded, codes) = match protocol {
+        ICMPV6 => ("icmpv6", 1, 3, DataType::Icmpv6Code),
+        _ => ("icmp", 3, 11, DataType::IcmpCode),
+    };
+    match kind {
+        kind if kind == unreachable => {
+            format!("{family} {}", codes.display(u128::from(code)))
+        }
+        kind if kind == exceeded => format!("{family} time-exceeded"),
+        kind => format!("{family} type {kind} code {code}"),
+    }
 }
 
 /// True when both have the same addresses and ports.

@@ -6,6 +6,7 @@
 //! protocol: a packet that is no TCP has no TCP option (`nft_exthdr_tcp_eval`).
 
 use super::DataType;
+use crate::ruleset::expr::OptionOf;
 
 /// Bits of an extension header, option or chunk.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -276,4 +277,88 @@ pub fn sctp_chunk_field(name: &str, field: &str) -> Option<OptionField> {
         _ => &[],
     };
     find(kind, &[COMMON, own], field)
+}
+
+/// nft's name of an IPv6 extension header.
+pub fn exthdr_name(kind: u8) -> String {
+    let names = ["hbh", "rt", "frag", "dst", "mh"];
+    let name = names.iter().find(|name| exthdr_kind(name) == Some(kind));
+    name.map_or_else(|| format!("exthdr {kind}"), ToString::to_string)
+}
+
+/// nft's name of an option or chunk (`tcp option maxseg`), or of its field at an offset and of a length in bits, and the
+/// type of the field's values.
+pub fn option_name(of: OptionOf, kind: u8, field: Option<(u32, u32)>) -> (String, DataType) {
+    type Kind = fn(&str) -> Option<u8>;
+    type Find = fn(&str, &str) -> Option<OptionField>;
+    let none: Find = |_, _| None;
+    let (of, names, kind_of, field_of): (&str, &[&str], Kind, Find) = match of {
+        OptionOf::Tcp => (
+            "tcp option",
+            &[
+                "eol",
+                "nop",
+                "maxseg",
+                "window",
+                "sack-perm",
+                "sack",
+                "timestamp",
+                "md5sig",
+                "mptcp",
+                "fastopen",
+            ],
+            tcp_option_kind,
+            tcp_option_field,
+        ),
+        OptionOf::Ip => (
+            "ip option",
+            &["rr", "lsrr", "ssrr", "ra"],
+            ip_option_kind,
+            ip_option_field,
+        ),
+        OptionOf::Sctp => (
+            "sctp chunk",
+            &[
+                "data",
+                "init",
+                "init-ack",
+                "sack",
+                "heartbeat",
+                "heartbeat-ack",
+                "abort",
+                "shutdown",
+                "shutdown-ack",
+                "error",
+                "cookie-echo",
+                "cookie-ack",
+                "ecne",
+                "cwr",
+                "shutdown-complete",
+                "asconf-ack",
+                "forward-tsn",
+                "asconf",
+            ],
+            sctp_chunk_kind,
+            sctp_chunk_field,
+        ),
+        OptionOf::Dccp => ("dccp option", &[], |_| None, none),
+    };
+    const FIELDS: [&str; 16] = [
+        "kind", "type", "length", "size", "count", "left", "right", "tsval", "tsecr", "subtype",
+        "ptr", "addr", "value", "flags", "chunk", "option",
+    ];
+    let name = names.iter().find(|name| kind_of(name) == Some(kind));
+    let named = name.map_or_else(|| kind.to_string(), ToString::to_string);
+    let whole = format!("{of} {named}");
+    let Some((offset, len)) = field else {
+        return (whole, DataType::Boolean);
+    };
+    let found = FIELDS.iter().find_map(|field| {
+        let place = field_of(name?, field)?;
+        (place.offset == offset && place.len == len).then_some((*field, place.data_type))
+    });
+    match found {
+        Some((field, data_type)) => (format!("{whole} {field}"), data_type),
+        None => (format!("{whole} @{offset},{len}"), DataType::Integer),
+    }
 }
