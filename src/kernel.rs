@@ -13,7 +13,6 @@ pub mod random;
 pub mod side_by_side;
 pub mod sys;
 pub mod talk;
-pub mod trace;
 mod tracing;
 
 use std::collections::HashMap;
