@@ -4,6 +4,8 @@
 //! same. Nothing here looks into what the commands print, beyond whether it is JSON.
 
 mod machine;
+mod redact;
+mod script;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,6 +16,8 @@ use serde_json::value::RawValue;
 use crate::load::bundle::{SCHEMA, SCHEMA_VERSION};
 
 pub use machine::ThisMachine;
+pub use redact::redact;
+pub use script::script;
 
 /// What a command left behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +58,7 @@ struct Recipe {
     version: &'static [&'static str],
 }
 
-const RECIPES: [Recipe; 15] = [
+const RECIPES: [Recipe; 17] = [
     json(
         "ruleset",
         &[&["nft", "-j", "list", "ruleset"]],
@@ -106,6 +110,12 @@ const RECIPES: [Recipe; 15] = [
         &[&["ip6tables-legacy-save", "-c"]],
         &["ip6tables-legacy", "-V"],
     ),
+    text(
+        "ebtables-save",
+        &[&["ebtables-nft-save"], &["ebtables-save"]],
+        &["ebtables", "-V"],
+    ),
+    text("ipset", &[&["ipset", "save"]], &["ipset", "-v"]),
 ];
 
 const fn json(
@@ -176,6 +186,35 @@ impl WirePart {
             text: None,
         }
     }
+}
+
+/// The process of a container by its name or id, as Docker or Podman know it.
+///
+/// # Errors
+/// What each of them said.
+pub fn container_process(runner: &dyn Run, name: &str) -> Result<u32, String> {
+    let mut said = Vec::new();
+    for program in ["docker", "podman"] {
+        match runner.run(
+            program,
+            &["inspect", "--format", "{{.State.Pid}}", "--", name],
+        ) {
+            Ok(ran) if ran.success => match ran.stdout.trim().parse() {
+                Ok(0) => said.push(format!("{program}: the container `{name}` does not run")),
+                Ok(pid) => return Ok(pid),
+                Err(_) => said.push(format!("{program}: it printed no process id")),
+            },
+            Ok(ran) => {
+                let cause = first_line(&ran.stderr).unwrap_or("it failed and did not say why");
+                said.push(format!("{program}: {cause}"));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                said.push(format!("{program}: not installed"));
+            }
+            Err(error) => said.push(format!("{program}: {error}")),
+        }
+    }
+    Err(said.join("; "))
 }
 
 /// Asks the machine for everything that a trace can need; the text is a snapshot bundle. Never fails as a whole: a part that could
@@ -317,9 +356,11 @@ fn take_sysctls(runner: &dyn Run) -> WirePart {
     }
 }
 
-/// Keys that hold a secret; a snapshot is made to be passed on.
+/// Words of sysctls that hold a secret; a snapshot is made to be passed on.
+const SECRETS: [&str; 2] = ["stable_secret", "tcp_fastopen_key"];
+
 fn is_secret(key: &str) -> bool {
-    key.contains("stable_secret") || key.contains("tcp_fastopen_key")
+    SECRETS.iter().any(|secret| key.contains(secret))
 }
 
 /// How deep the sysctl trees of the network are.

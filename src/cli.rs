@@ -1,7 +1,9 @@
 //! The command line: one file per command, and the exit status of each (docs/formats/report.md).
 
+mod batch;
 mod completions;
 mod explain;
+mod explain_trace;
 mod graph;
 mod input;
 mod man;
@@ -35,6 +37,10 @@ Exit status: 0 yes (the flow is accepted both ways); 1 no; 2 usage; 3 the input 
 enum Command {
     /// Explain what happens to a flow and to its reply.
     Explain(Box<explain::Explain>),
+    /// Tell what a kernel traced as a report.
+    ExplainTrace(Box<explain_trace::ExplainTrace>),
+    /// Answer many flows, a line each.
+    Batch(Box<batch::Batch>),
     /// Print a ruleset as nft syntax and say what of it is not modelled.
     Show(Box<show::Show>),
     /// Draw the hooks, chains and jumps of a ruleset.
@@ -166,9 +172,13 @@ enum CtState {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "The packet")]
 struct Packet {
-    /// The flow: `udp:10.0.0.2->10.0.0.1:53`. A comma in place of `->` needs no quotes.
+    /// The flow: `udp:10.0.0.2->10.0.0.1:53`. A comma in place of `->` needs no quotes. A log line of the kernel, or a line of
+    /// `conntrack -L`, does as well.
     #[arg(long, value_name = "PROTO:SRC[:PORT]->DST[:PORT]")]
     flow: Vec<String>,
+    /// Flows of a file or `-`: one a line, kernel log lines, `conntrack -L`, `ss -n`, `tcpdump -n`, pcap, CSV, JSON lines.
+    #[arg(long, value_name = "FILE")]
+    flows: Vec<String>,
     /// Interface the packet enters by. Default: by the route back to its source.
     #[arg(long, value_name = "IF")]
     iif: Option<String>,
@@ -178,9 +188,9 @@ struct Packet {
     /// Bridge port the packet enters by.
     #[arg(long, value_name = "PORT")]
     in_port: Option<String>,
-    /// Packet mark as it enters.
-    #[arg(long, value_name = "MARK", default_value = "0")]
-    mark: String,
+    /// Packet mark as it enters. Default: 0.
+    #[arg(long, value_name = "MARK")]
+    mark: Option<String>,
     /// What conntrack makes of the request.
     #[arg(long, value_name = "STATE")]
     ct_state: Option<CtState>,
@@ -221,6 +231,8 @@ pub fn main() -> ExitCode {
     output::set_color(cli.color);
     let answer = match &cli.command {
         Command::Explain(command) => command.run(),
+        Command::ExplainTrace(command) => command.run(),
+        Command::Batch(command) => command.run(),
         Command::Show(command) => command.run(),
         Command::Graph(command) => command.run(),
         Command::Snapshot(command) => command.run(),

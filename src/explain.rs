@@ -22,6 +22,8 @@ use crate::walk::{Entrance, GivenState, Probe, link_values};
 #[derive(Debug, Clone)]
 pub struct Question {
     pub flow: Flow,
+    /// True when this host is known to send the packet, whatever is known of its addresses.
+    pub sent_here: bool,
     pub iif: Option<String>,
     pub oif: Option<String>,
     pub in_port: Option<String>,
@@ -44,6 +46,7 @@ impl Question {
     pub fn new(flow: Flow) -> Question {
         Question {
             flow,
+            sent_here: false,
             iif: None,
             oif: None,
             in_port: None,
@@ -327,7 +330,7 @@ fn entrance(
     if let Some(iface) = question.iif.as_deref().and_then(|name| link(host, name)) {
         return Entrance::Iface(iface);
     }
-    let Some(src) = question.flow.src else {
+    let Some(src) = question.flow.src.filter(|_| !question.sent_here) else {
         return Entrance::Local;
     };
     if let TypeAnswer::Known(AddressType::Local, _) = host.address_type(src, None) {

@@ -14,7 +14,6 @@ pub mod random;
 pub mod side_by_side;
 pub mod sys;
 pub mod talk;
-pub mod trace;
 mod tracing;
 pub mod v1;
 

@@ -101,7 +101,7 @@ pub struct SaveText {
 }
 
 /// A ruleset with everything that was said of it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Loaded {
     pub document: Document,
     pub ruleset: Ruleset,

@@ -4,5 +4,6 @@ pub mod dot;
 pub mod json;
 pub mod mermaid;
 pub mod painted;
+pub mod rows;
 pub mod safe;
 pub mod text;

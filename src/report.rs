@@ -5,12 +5,15 @@
 
 pub mod build;
 pub mod notes;
+pub mod row;
+pub mod traced;
 pub mod v1;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::diagnostic::Diagnostic;
+use crate::owner::Owner;
 use crate::ruleset::{Family, Handle, Hook};
 
 /// The answer to one command.
@@ -242,11 +245,17 @@ pub struct ChainStep {
     pub chain_type: String,
     /// True when the policy is accept.
     pub policy_accept: bool,
+    /// The software that made it.
+    pub owner: Option<Owner>,
 }
 
 #[derive(Debug, Clone)]
 pub struct RuleStep {
     pub at: RuleRef,
+    /// The software that wrote it.
+    pub owner: Option<Owner>,
+    /// For a jump or goto: the software that made the chain it leads to.
+    pub leads_to: Option<Owner>,
     /// The rule as nft prints it, without counters' numbers and comment.
     pub text: String,
     pub comment: Option<String>,

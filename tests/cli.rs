@@ -358,6 +358,362 @@ fn what_one_file_settles_is_told_once() {
 }
 
 #[test]
+fn the_answer_names_the_software_that_wrote_the_rule() {
+    let host = |file: &str| format!("testdata/c2/appended/{file}");
+    let output = run(&[
+        "explain",
+        &host("ruleset.json"),
+        "--iptables-save",
+        &host("iptables-save.txt"),
+        "--addr",
+        &host("host/addr.json"),
+        "--link",
+        &host("host/link.json"),
+        "--routes",
+        &host("host/route.json"),
+        "--flow",
+        "icmp:172.18.0.2->172.19.0.2",
+    ]);
+    let text = out(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let words = "written by Docker: isolation between bridge networks, stage 2";
+    assert!(text.contains(words), "{text}");
+}
+
+/// Answers flows of a file, with the facts of the headline's host.
+fn batch(flows: &str, more: &[&str]) -> Output {
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(flows.as_bytes()).expect("written");
+    let name = file.path().to_str().expect("a plain name");
+    let mut args = vec!["batch", "testdata/c1/ruleset.json", name];
+    args.extend(C1_HOST);
+    args.extend(more);
+    run(&args)
+}
+
+#[test]
+fn flows_from_where_people_have_them() {
+    let flows = "\
+udp:10.254.10.105->10.254.10.252:1812
+kernel: IN=ens192 OUT= SRC=10.254.10.105 DST=10.254.10.252 LEN=60 PROTO=TCP SPT=51000 DPT=23 SYN
+tcp 6 100 SYN_SENT src=10.254.10.105 dst=10.254.10.252 sport=1 dport=23 [UNREPLIED] src=1.1.1.1 dst=2.2.2.2
+rubbish
+tcp:10.254.10.105->172.20.0.4:80
+";
+    let output = batch(flows, &["--format", "csv"]);
+    assert_eq!(output.status.code(), Some(1));
+    let mut rows = csv::Reader::from_reader(out(&output).as_bytes());
+    let rows: Vec<csv::StringRecord> = rows.records().map(|row| row.expect("CSV")).collect();
+    let columns: Vec<(&str, &str, &str)> =
+        rows.iter().map(|row| (&row[0], &row[2], &row[5])).collect();
+    // the answers of `explain` for the same flows, which are compared with a kernel's elsewhere
+    assert_eq!(
+        columns,
+        [
+            ("line 1", "accept", "inet firewalld filter_FORWARD #55"),
+            ("line 2", "reject", "inet firewalld filter_INPUT #52"),
+            ("line 3", "reject", "inet firewalld filter_INPUT #52"),
+            ("line 5", "drop", "policy drop of ip filter FORWARD"),
+        ]
+    );
+    let said = err(&output);
+    assert!(said.contains("line 4: `rubbish`"), "{said}");
+    assert!(
+        said.contains("4 flows: 1 accepted, 1 dropped, 2 rejected"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_batch_is_the_same_in_every_form_and_every_time() {
+    let flows: String = (1..200)
+        .map(|port| format!("tcp:10.254.10.105:{}->10.254.10.252:{port}\n", 1024 + port))
+        .collect();
+    let first = batch(&flows, &["--format", "ndjson"]);
+    assert_eq!(first.stdout, batch(&flows, &["--format", "ndjson"]).stdout);
+    let rows: Vec<Value> = out(&first)
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(rows.len(), 199);
+    assert!(
+        rows.iter()
+            .enumerate()
+            .all(|(at, row)| row["at"] == format!("line {}", at + 1))
+    );
+    let text = batch(&flows, &[]);
+    for (line, row) in out(&text).lines().zip(&rows) {
+        let verdict = row["verdict"].as_str().expect("a verdict").to_uppercase();
+        assert!(line.starts_with(&verdict), "{line}");
+    }
+}
+
+#[test]
+fn a_log_line_is_a_flow() {
+    let line = "IN=ens192 OUT= SRC=10.254.10.105 DST=10.254.10.252 LEN=60 PROTO=UDP SPT=51000 DPT=1812 LEN=40";
+    let mut args = vec!["explain", "testdata/c1/ruleset.json", "--flow", line];
+    args.extend(C1_HOST);
+    assert!(succeeds(&args).contains("ACCEPTED, both ways"));
+    args[3] = "IN=ens192 OUT= SRC=10.254.10.105 LEN=60 PROTO=UDP SPT=51000 DPT=1812";
+    refused(&run(&args), 2, &["`--flow`", "without `DST=`"]);
+}
+
+/// The codes of the notes of all flows.
+fn notes(output: &Output) -> Vec<String> {
+    let report: Value = serde_json::from_str(out(output)).expect("JSON");
+    let flows = report["flows"].as_array().expect("flows").clone();
+    let notes = flows
+        .iter()
+        .flat_map(|flow| flow["notes"].as_array().cloned().unwrap_or_default());
+    notes
+        .filter_map(|note| note["code"].as_str().map(str::to_string))
+        .collect()
+}
+
+#[test]
+fn what_a_kernel_traced_is_told_with_what_the_trace_leaves_out() {
+    for file in fs::read_dir(testdata("c1/traces"))
+        .expect("traces")
+        .flatten()
+    {
+        let path = file.path();
+        let trace = path.to_str().expect("a plain name");
+        let mut args = vec![
+            "explain-trace",
+            trace,
+            "testdata/c1/ruleset.json",
+            "--format",
+            "json",
+        ];
+        args.extend(C1_HOST);
+        if trace.contains(".nf0.") {
+            args.extend(["--sysctl", "net.bridge.bridge-nf-call-iptables=0"]);
+        }
+        let codes = notes(&run(&args));
+        assert!(
+            codes.contains(&"trace-agrees".to_string()),
+            "{trace}: {codes:?}"
+        );
+        assert!(
+            !codes.contains(&"trace-differs".to_string()),
+            "{trace}: {codes:?}"
+        );
+    }
+}
+
+#[test]
+fn a_trace_without_its_ruleset_is_told_as_far_as_it_goes() {
+    let output = run(&["explain-trace", "testdata/c1/traces/client-closed.txt"]);
+    let text = out(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("the request is REJECTED by a rule"), "{text}");
+    assert!(
+        text.contains("inet firewalld filter_INPUT #52: reject"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_trace_of_another_host_is_shown_as_the_kernel_had_it() {
+    let mut args = vec![
+        "explain-trace",
+        "testdata/c1/traces/client-radius.nf0.txt",
+        "testdata/c1/ruleset.json",
+    ];
+    args.extend(C1_HOST);
+    let output = run(&args);
+    let text = out(&output);
+    assert!(
+        text.contains("this is the kernel's way; the model"),
+        "{text}"
+    );
+    let output = run(&["explain-trace", "testdata/c1/ruleset.json"]);
+    refused(&output, 3, &["no line of a trace"]);
+}
+
+#[test]
+fn the_shell_script_takes_the_same_snapshot() {
+    if !kernel_or_skip("the_shell_script_takes_the_same_snapshot") {
+        return;
+    }
+    let script = succeeds(&["snapshot", "--script"]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    fs::write(file("script"), script).expect("written");
+    // what a JSON string has to escape, in a comment of iptables
+    let commands = format!(
+        "ip link set lo up && ip link add eth0 type veth peer name eth1 && ip addr add 10.9.0.1/24 dev eth0 && ip link set eth0 up
+        nft add table inet t && iptables-nft -A INPUT -m comment --comment 'tab\t\"quote\" back\\slash' -j ACCEPT
+        sh {} > {} && {} snapshot -o {}",
+        file("script"),
+        file("by-shell"),
+        env!("CARGO_BIN_EXE_nfpath"),
+        file("by-program"),
+    );
+    let output = Command::new("unshare")
+        .args(["-n", "sh", "-ec", &commands])
+        .output()
+        .expect("unshare runs");
+    assert!(output.status.success(), "{}", err(&output));
+    let read = |name: &str| -> Value {
+        let text = fs::read_to_string(file(name)).expect("a snapshot");
+        serde_json::from_str(&text).expect("JSON")
+    };
+    let (shell, program) = (read("by-shell"), read("by-program"));
+    assert_eq!(shell["schema"], program["schema"]);
+    assert_eq!(shell["hostname"], program["hostname"]);
+    let parts = program["parts"].as_object().expect("parts");
+    assert_eq!(
+        shell["parts"].as_object().expect("parts").len(),
+        parts.len()
+    );
+    for (name, part) in parts {
+        let other = &shell["parts"][name];
+        assert_eq!(other["status"], part["status"], "{name}: {other}");
+        assert_eq!(other["command"], part["command"], "{name}");
+        let text = other["text"].as_str().unwrap_or_default();
+        match (name.as_str(), part["json"].is_null()) {
+            // counters and times of a moment
+            ("links" | "addresses" | "sysctls" | "iptables-save" | "ip6tables-save", _) => {}
+            (_, false) => {
+                let json: Value = serde_json::from_str(text).expect("JSON as text");
+                assert_eq!(json, part["json"], "{name}");
+            }
+            (_, true) => {
+                assert_eq!(
+                    text.trim_end(),
+                    part["text"].as_str().unwrap_or_default().trim_end(),
+                    "{name}"
+                );
+            }
+        }
+    }
+    let saved = shell["parts"]["iptables-save"]["text"]
+        .as_str()
+        .expect("text");
+    assert!(
+        saved.contains("tab\t\\\"quote\\\" back\\\\slash"),
+        "{saved}"
+    );
+    let flow = ["--flow", "tcp:10.9.0.2->10.9.0.1:22"];
+    let answer = |name: &str| {
+        out(&run(&["explain", &file(name), flow[0], flow[1]]))
+            .lines()
+            .take(4)
+            .collect::<String>()
+    };
+    assert_eq!(answer("by-shell"), answer("by-program"));
+}
+
+#[test]
+fn a_snapshot_of_another_namespace() {
+    if !kernel_or_skip("a_snapshot_of_another_namespace") {
+        return;
+    }
+    let mut inside = Command::new("unshare")
+        .args([
+            "-n",
+            "sh",
+            "-c",
+            "ip link add blue0 type veth peer name blue1 && echo ready && read line",
+        ])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("unshare runs");
+    let mut ready = String::new();
+    std::io::BufRead::read_line(
+        &mut std::io::BufReader::new(inside.stdout.take().expect("a pipe")),
+        &mut ready,
+    )
+    .expect("a line");
+    let pid = inside.id().to_string();
+    let by_pid = succeeds(&["snapshot", "--pid", &pid]);
+    let by_path = succeeds(&["snapshot", "--netns", &format!("/proc/{pid}/ns/net")]);
+    drop(inside.stdin.take());
+    let _ = inside.wait();
+    assert!(by_pid.contains("\"blue0\"") && by_path.contains("\"blue0\""));
+    assert!(!succeeds(&["snapshot"]).contains("\"blue0\""));
+    refused(
+        &run(&["snapshot", "--netns", "no-such-name"]),
+        3,
+        &["/run/netns/no-such-name"],
+    );
+    refused(
+        &run(&["snapshot", "--container", "no-such-container"]),
+        3,
+        &["`--container no-such-container`"],
+    );
+}
+
+#[test]
+fn a_redacted_snapshot_gives_the_same_answer_and_tells_no_address() {
+    let captured = "testdata/c1-captured/snapshot.json";
+    let redacted = succeeds(&["snapshot", "--from", captured, "--redact=a key"]);
+    assert_eq!(
+        redacted,
+        succeeds(&["snapshot", "--from", captured, "--redact=a key"])
+    );
+    assert_ne!(
+        redacted,
+        succeeds(&["snapshot", "--from", captured, "--redact"])
+    );
+    for own in ["10.254.10.", "172.20.0.", "172.17.", "00:50:56:", "02:42:"] {
+        let original = fs::read_to_string(captured).expect("the snapshot");
+        assert!(original.contains(own), "{own} is not there to be hidden");
+        assert!(!redacted.contains(own), "{own}");
+    }
+    let bundle: Value = serde_json::from_str(&redacted).expect("JSON");
+    let own = bundle["parts"]["addresses"]["json"]
+        .as_array()
+        .expect("addresses")
+        .iter()
+        .filter(|link| link["ifname"] == "ens192")
+        .flat_map(|link| link["addr_info"].as_array().cloned().unwrap_or_default())
+        .find(|address| address["family"] == "inet")
+        .and_then(|address| address["local"].as_str().map(str::to_owned))
+        .expect("an address");
+    let (network, _) = own.rsplit_once('.').expect("an IPv4 address");
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(file.path(), &redacted).expect("written");
+    let name = file.path().to_str().expect("a plain name");
+    for port in [1812, 9999, 22] {
+        let rules = |snapshot: &str, flow: &str| -> Vec<String> {
+            let output = run(&[
+                "explain",
+                snapshot,
+                "--flow",
+                flow,
+                "--format",
+                "json",
+                "--matched-only",
+            ]);
+            let report: Value = serde_json::from_str(out(&output)).expect("JSON");
+            let flow = &report["flows"][0];
+            let steps = ["request", "reply"]
+                .map(|way| flow[way]["steps"].as_array().cloned().unwrap_or_default());
+            steps
+                .iter()
+                .flatten()
+                .map(|step| {
+                    format!(
+                        "{} {} {} {}",
+                        step["kind"], step["chain"], step["handle"], step["verdict"]
+                    )
+                })
+                .collect()
+        };
+        assert_eq!(
+            rules(name, &format!("udp:{network}.105->{own}:{port}")),
+            rules(
+                captured,
+                &format!("udp:10.254.10.105->10.254.10.252:{port}")
+            ),
+        );
+    }
+}
+
+#[test]
 fn truncated_json() {
     let whole = fs::read(testdata("c1/ruleset.json")).expect("reads");
     let output = explain_text(&whole[..20_000], &[]);

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["logic", "diagnostic", "nft"],
     &["ruleset", "iptables", "host"],
-    &["packet", "load"],
+    &["packet", "load", "owner"],
     &["conntrack", "flow"],
-    &["eval", "infer"],
-    &["hooks"],
+    &["eval", "infer", "seen"],
+    &["hooks", "trace"],
     &["walk", "graph"],
     &["report"],
     &["explain", "render"],

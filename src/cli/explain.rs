@@ -6,9 +6,10 @@ use crate::explain::explain;
 use crate::hooks::Hooks;
 use crate::render;
 use crate::render::text;
-use crate::report::{ContextInfo, Report, RulesetInfo, Verdict, build};
+use crate::report::{ContextInfo, FlowReport, Report, RulesetInfo, Verdict, build};
 
-use super::{Answer, Exit, Facts, Failure, Packet, input, output};
+use super::input::{self, Input};
+use super::{Answer, Exit, Facts, Failure, Packet, output};
 
 /// Explain what happens to a flow and to its reply.
 ///
@@ -19,15 +20,8 @@ pub(super) struct Explain {
     /// A file or `-`: nft JSON, a snapshot, iptables-save, or nft syntax.
     #[arg(value_name = "RULESET", required_unless_present = "live")]
     ruleset: Option<String>,
-    /// Show also the rules that did not match, each with the reason.
-    #[arg(short, long)]
-    verbose: bool,
-    /// How to write the answer.
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    format: Format,
-    /// JSON: leave out rules that did not match.
-    #[arg(long)]
-    matched_only: bool,
+    #[command(flatten)]
+    shown: Shown,
     #[command(flatten)]
     packet: Packet,
     #[command(flatten)]
@@ -42,7 +36,7 @@ enum Format {
 
 impl Explain {
     pub(super) fn run(&self) -> Answer {
-        if self.packet.flow.is_empty() {
+        if self.packet.flow.is_empty() && self.packet.flows.is_empty() {
             let example = "give one with `--flow 'udp:10.0.0.2->10.0.0.1:53'`";
             return Err(Failure::usage(anyhow::anyhow!(
                 "no flow to explain; {example}"
@@ -52,17 +46,37 @@ impl Explain {
         let input = input::read(self.ruleset.as_deref(), &self.facts)?;
         let hooks = Hooks::new(&input.loaded.ruleset);
         let mut answers = Vec::new();
-        for question in &questions {
-            answers.push(
-                explain(&input.loaded, &hooks, &input.host, question).map_err(Failure::usage)?,
-            );
+        for asked in &questions {
+            let answer = explain(&input.loaded, &hooks, &input.host, &asked.question);
+            answers.push(answer.map_err(Failure::usage)?);
         }
         input::refuse_unused(&self.packet, &answers)?;
-        let flows: Vec<_> = answers.into_iter().map(|answer| answer.report).collect();
+        let flows = answers.into_iter().map(|answer| answer.report).collect();
+        self.shown.write(&input, flows)
+    }
+}
+
+/// How a report is written.
+#[derive(Debug, Args)]
+pub(super) struct Shown {
+    /// Show also the rules that did not match, each with the reason.
+    #[arg(short, long)]
+    verbose: bool,
+    /// How to write the answer.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    format: Format,
+    /// JSON: leave out rules that did not match.
+    #[arg(long)]
+    matched_only: bool,
+}
+
+impl Shown {
+    /// Writes the report of these flows; the exit status is that of the worst of them.
+    pub(super) fn write(&self, input: &Input, flows: Vec<FlowReport>) -> Answer {
         let ruleset = &input.loaded.ruleset;
         let report = Report {
             ruleset: RulesetInfo {
-                source: input.source,
+                source: input.source.clone(),
                 nft_version: ruleset.nft_version.as_ref().map(ToString::to_string),
                 tables: ruleset.tables.len(),
                 chains: ruleset.chains.len(),
@@ -71,13 +85,13 @@ impl Explain {
                 unknown: build::unknown_parts(ruleset),
             },
             context: ContextInfo {
-                sources: input.sources,
+                sources: input.sources.clone(),
                 hostname: input.loaded.hostname.clone(),
                 kernel: input.loaded.kernel.clone(),
                 taken: input.loaded.taken.clone(),
             },
             flows,
-            diagnostics: input.loaded.diagnostics,
+            diagnostics: input.loaded.diagnostics.clone(),
         };
         match self.format {
             Format::Json => output::result(&render::json::report(&report, self.matched_only))?,

@@ -45,7 +45,7 @@ impl Graph {
         let questions = input::questions(&self.packet)?;
         let question = match questions.as_slice() {
             [] => None,
-            [question] => Some(question),
+            [asked] => Some(&asked.question),
             _ => {
                 let error = anyhow::anyhow!("a drawing shows one flow: give `--flow` once");
                 return Err(Failure::usage(error));

@@ -4,8 +4,10 @@ use std::fs::File;
 use std::io::{self, Read};
 
 use anyhow::{Context, anyhow};
+use indexmap::IndexMap;
 
 use crate::capture::{self, ThisMachine};
+use crate::diagnostic::Diagnostic;
 use crate::explain::{self, Question};
 use crate::flow;
 use crate::host::Host;
@@ -13,9 +15,10 @@ use crate::iptables::Family;
 use crate::load::bundle::{self, HostPart};
 use crate::load::{self, Kind, Loaded, SaveText};
 use crate::packet::proto;
+use crate::seen::{self, Seen};
 use crate::walk::GivenState;
 
-use super::{CtState, Facts, Failure, Packet};
+use super::{CtState, Facts, Failure, Packet, output};
 
 /// The largest input that is read: the longest rulesets known are some hundred megabytes.
 const LARGEST: u64 = 1 << 30;
@@ -84,6 +87,20 @@ pub(super) struct Input {
     pub own_words: Option<String>,
     /// iptables-save text of the same host.
     pub saves: Vec<SaveText>,
+}
+
+impl Input {
+    /// Neither a ruleset nor facts.
+    pub(super) fn nothing() -> Input {
+        Input {
+            source: "none".into(),
+            loaded: Loaded::default(),
+            host: Host::default(),
+            sources: Vec::new(),
+            own_words: None,
+            saves: Vec::new(),
+        }
+    }
 }
 
 /// Reads the ruleset and all facts.
@@ -208,22 +225,86 @@ fn add_facts(
     Ok(())
 }
 
-/// The questions that the command line asks.
-pub(super) fn questions(packet: &Packet) -> Result<Vec<Question>, Failure> {
-    packet
-        .flow
+/// A question and where it came from.
+pub(super) struct Asked {
+    /// Empty for a flow of the command line, else its place in the file.
+    pub at: String,
+    pub question: Question,
+}
+
+/// The questions that the command line asks, those of files behind the others.
+pub(super) fn questions(packet: &Packet) -> Result<Vec<Asked>, Failure> {
+    let mut asked = Vec::new();
+    for text in &packet.flow {
+        let seen =
+            seen::read_one(text).map_err(|error| Failure::usage(anyhow!("`--flow`: {error}")))?;
+        for remark in &seen.remarks {
+            output::note(&format!("`--flow`: {remark}"));
+        }
+        asked.push(Asked {
+            at: String::new(),
+            question: question(&seen, packet)?,
+        });
+    }
+    for file in &packet.flows {
+        asked.extend(asked_in(file, packet)?);
+    }
+    Ok(asked)
+}
+
+/// The questions that a file asks.
+pub(super) fn asked_in(file: &str, packet: &Packet) -> Result<Vec<Asked>, Failure> {
+    let content = bytes(file).map_err(Failure::unreadable)?;
+    let (found, mut remarks) = seen::read(file, &content).map_err(Failure::unreadable)?;
+    // one line for each kind of remark
+    let mut told: IndexMap<&str, Vec<&str>> = IndexMap::new();
+    for seen in &found {
+        for remark in &seen.remarks {
+            told.entry(remark).or_default().push(&seen.at);
+        }
+    }
+    for (remark, places) in told {
+        let more = match places.len() {
+            1 => String::new(),
+            count => format!(" (and {} more)", count - 1),
+        };
+        remarks.push(Diagnostic::note(
+            format!("{file}: {}{more}", places[0]),
+            remark,
+        ));
+    }
+    output::diagnostics(&remarks);
+    found
         .iter()
-        .map(|text| question(text, packet))
+        .map(|seen| {
+            let question = question(seen, packet)?;
+            let at = seen.at.clone();
+            Ok(Asked { at, question })
+        })
         .collect()
 }
 
-fn question(text: &str, packet: &Packet) -> Result<Question, Failure> {
-    let flow = flow::parse(text).map_err(|error| Failure::usage(anyhow!("`--flow`: {error}")))?;
-    let mut question = Question::new(flow);
+/// A question as it was seen, with what the command line says instead.
+fn question(seen: &Seen, packet: &Packet) -> Result<Question, Failure> {
+    let flow = seen.flow;
+    let mut question = Question {
+        sent_here: seen.sent_here,
+        iif: packet.iif.clone().or_else(|| seen.iif.clone()),
+        oif: packet.oif.clone().or_else(|| seen.oif.clone()),
+        in_port: packet.in_port.clone().or_else(|| seen.in_port.clone()),
+        mark: seen.mark,
+        tcp_flags: seen.tcp_flags,
+        icmp: seen.icmp,
+        length: seen.length,
+        uid: seen.uid,
+        ether_src: seen.ether_src,
+        ether_dst: seen.ether_dst,
+        ..Question::new(flow)
+    };
     let names = [
-        ("--iif", &packet.iif),
-        ("--oif", &packet.oif),
-        ("--in-port", &packet.in_port),
+        ("--iif", &question.iif),
+        ("--oif", &question.oif),
+        ("--in-port", &question.in_port),
     ];
     for (flag, name) in names {
         if let Some(name) = name
@@ -233,11 +314,10 @@ fn question(text: &str, packet: &Packet) -> Result<Question, Failure> {
             return Err(Failure::usage(anyhow!("`{flag} {name}`: {error}")));
         }
     }
-    question.iif.clone_from(&packet.iif);
-    question.oif.clone_from(&packet.oif);
-    question.in_port.clone_from(&packet.in_port);
-    question.mark = flow::parse_mark(&packet.mark)
-        .map_err(|error| Failure::usage(anyhow!("`--mark`: {error}")))?;
+    if let Some(mark) = &packet.mark {
+        question.mark =
+            flow::parse_mark(mark).map_err(|error| Failure::usage(anyhow!("`--mark`: {error}")))?;
+    }
     question.state = match packet.ct_state {
         None | Some(CtState::New) => GivenState::New,
         Some(CtState::Established) => GivenState::Established,
@@ -274,8 +354,8 @@ fn question(text: &str, packet: &Packet) -> Result<Question, Failure> {
             return Err(Failure::usage(anyhow!(error)));
         }
     }
-    question.length = packet.length;
-    question.uid = packet.uid;
+    question.length = packet.length.or(question.length);
+    question.uid = packet.uid.or(question.uid);
     if let Some(ether) = &packet.ether {
         let mut parts = ether.split(',');
         question.ether_src = parts

@@ -59,7 +59,7 @@ impl Verify {
         if let Some(flows) = self.random {
             return self.random(flows);
         }
-        if self.packet.flow.is_empty() {
+        if self.packet.flow.is_empty() && self.packet.flows.is_empty() {
             let example = "give one with `--flow 'udp:10.0.0.2->10.0.0.1:53'`";
             return Err(Failure::usage(anyhow::anyhow!(
                 "no flow to verify; {example}"
@@ -73,11 +73,12 @@ impl Verify {
         kernel::prepare().map_err(Failure::undetermined)?;
         let mut exit = Exit::Yes;
         let mut all = Vec::new();
-        for (at, question) in questions.iter().enumerate() {
-            let verified =
-                kernel::in_a_lab(|| kernel::verify(&input.loaded, &words, &input.host, question))
-                    .and_then(|verified| verified)
-                    .map_err(Failure::undetermined)?;
+        for (at, asked) in questions.iter().enumerate() {
+            let verified = kernel::in_a_lab(|| {
+                kernel::verify(&input.loaded, &words, &input.host, &asked.question)
+            })
+            .and_then(|verified| verified)
+            .map_err(Failure::undetermined)?;
             let mut text = side_by_side::text(&verified, output::width());
             if at > 0 {
                 text.insert(0, '\n');

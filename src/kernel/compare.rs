@@ -12,7 +12,7 @@ use crate::ruleset::{Handle, Ruleset};
 use crate::walk::step::{Disposition, Path, RuleOutcome, StepKind};
 
 use super::talk::{Ending, Seen};
-use super::trace::EventKind;
+use crate::trace::EventKind;
 
 /// A rule that matched, or the end of a base chain, by the kernel's own keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -257,7 +257,9 @@ pub fn of_kernel(seen: &Seen, place_of: impl Fn(&str, &str, &str, u64) -> Place)
         .filter_map(|event| {
             let (rule, verdict) = match &event.kind {
                 EventKind::Packet(_) => return None,
-                EventKind::Rule { handle, verdict } => {
+                EventKind::Rule {
+                    handle, verdict, ..
+                } => {
                     let own = place_of(&event.family, &event.table, &event.chain, *handle);
                     (Some(own), verdict)
                 }

@@ -26,8 +26,8 @@ use super::{Part, Words};
 
 use super::frame::{self, Content, Frame, Headers};
 use super::sys::{self, PacketSocket};
-use super::trace::{self, Event, EventKind};
 use super::tracing::{self, MARK_DEVICE, MARK_TABLE, TRACE_TABLE};
+use crate::trace::{self, Event, EventKind};
 
 /// Why the lab cannot do what it should. One line, lower case, no final period.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -36,7 +36,7 @@ pub(super) fn new_network_namespace() -> io::Result<()> {
 }
 
 /// Moves the calling thread into the network namespace of an open file.
-pub(super) fn enter_network_namespace(namespace: &impl AsRawFd) -> io::Result<()> {
+pub(crate) fn enter_network_namespace(namespace: &impl AsRawFd) -> io::Result<()> {
     // SAFETY: the descriptor is open for the time of the call.
     check(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) }).map(drop)
 }

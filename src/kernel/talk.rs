@@ -16,7 +16,7 @@ use crate::packet::{proto, tcp};
 use super::frame::{Content, Headers};
 use super::lab::{Lab, LabError, Listener, fail, is_ours};
 use super::sys::{self, Kind as SocketKind, Socket};
-use super::trace::{self, Event, EventKind};
+use crate::trace::{self, Event, EventKind};
 
 /// The first packet, and where it comes from.
 #[derive(Debug, Clone)]

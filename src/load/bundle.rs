@@ -196,10 +196,11 @@ pub fn read(source: &str, text: &str) -> Result<Bundle, HostError> {
                 .push(Diagnostic::warning(error.source_name, error.message)),
         }
     }
-    bundle.ruleset_json = parts
-        .get("ruleset")
-        .and_then(|part| part.json)
-        .map(ToOwned::to_owned);
+    // a snapshot taken by a shell has JSON as text
+    bundle.ruleset_json = parts.get_mut("ruleset").and_then(|part| match part.json {
+        Some(json) => Some(json.to_owned()),
+        None => RawValue::from_string(part.text.take()?).ok(),
+    });
     let mut text_of = |name: &str| {
         parts
             .get_mut(name)

@@ -11,6 +11,7 @@ use crate::load::Origins;
 use crate::logic::{Choice, Knowledge, Known, Source};
 use crate::nft::ast::{Document, Object, Stmt as Syntax};
 use crate::nft::print;
+use crate::owner::Owners;
 use crate::packet::proto;
 use crate::ruleset::datatype::ifname_text;
 use crate::ruleset::{ChainId, ChainType, Operand, Policy, RuleId, Ruleset, Stmt};
@@ -42,8 +43,10 @@ pub fn flow(
     explored: &Explored,
     given: &[Assumption],
 ) -> FlowReport {
+    let owners = Owners::of(sources.ruleset);
     let primary = Resolver {
         sources,
+        owners: &owners,
         know: &explored.knowledge,
         choices: &explored.primary.choices,
     };
@@ -61,6 +64,7 @@ pub fn flow(
         .map(|alternative| {
             let resolver = Resolver {
                 sources,
+                owners: &owners,
                 know: &alternative.knowledge,
                 choices: &alternative.walked.choices,
             };
@@ -303,6 +307,7 @@ const NOT_CHOSEN: &str = "this host";
 
 struct Resolver<'a> {
     sources: Sources<'a>,
+    owners: &'a Owners<'a>,
     know: &'a Knowledge,
     choices: &'a [Choice],
 }
@@ -509,6 +514,7 @@ impl Resolver<'_> {
             priority_words: print::priority_words(table.family.name(), hook, i64::from(priority)),
             chain_type: kind,
             policy_accept: accept,
+            owner: self.owners.chain(id),
         })
     }
 
@@ -522,8 +528,14 @@ impl Resolver<'_> {
             ),
             RuleOutcome::Matched(taken) => (true, taken.words(ruleset), Vec::new()),
         };
+        let leads_to = match &rule.outcome {
+            RuleOutcome::Matched(Taken::Jump(id) | Taken::Goto(id)) => self.owners.chain(*id),
+            RuleOutcome::Matched(_) | RuleOutcome::NoMatch { .. } => None,
+        };
         RuleStep {
             at: rule_ref(ruleset, rule.rule),
+            owner: self.owners.rule(rule.rule),
+            leads_to,
             text: rule_text(self.sources, rule.rule),
             comment: ruleset
                 .rule(rule.rule)

@@ -200,6 +200,8 @@ pub enum StepKind {
         #[serde(rename = "type")]
         chain_type: String,
         policy: &'static str,
+        /// The software that made it, told by names; null when none is known.
+        owner: Option<Owner>,
         packet: Packet,
     },
     Rule {
@@ -210,6 +212,8 @@ pub enum StepKind {
         index: u32,
         text: String,
         comment: Option<String>,
+        /// The software that wrote it, told by names; null when none is known.
+        owner: Option<Owner>,
         matched: bool,
         /// In the kernel's words: `continue`, `accept`, `drop`, `return`, `jump X`, `goto X`, `queue`, `stolen`, `unknown`.
         verdict: String,
@@ -266,6 +270,15 @@ pub enum StepKind {
         disposition: &'static str,
         text: String,
     },
+}
+
+/// The software that wrote a part of the ruleset.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Owner {
+    /// `Docker`, `firewalld`, …
+    pub software: &'static str,
+    /// What the part is for, in that software's words; may be empty.
+    pub role: String,
 }
 
 /// A fact that was used without being given.
@@ -500,6 +513,13 @@ fn packet(packet: &model::Packet) -> Packet {
     }
 }
 
+fn owner(owner: &crate::owner::Owner) -> Owner {
+    Owner {
+        software: owner.software,
+        role: owner.role.clone(),
+    }
+}
+
 fn step(step: &model::Step) -> Step {
     let kind = match &step.kind {
         model::StepKind::Chain(chain) => StepKind::Chain {
@@ -513,6 +533,7 @@ fn step(step: &model::Step) -> Step {
             } else {
                 "drop"
             },
+            owner: chain.owner.as_ref().map(owner),
             packet: packet(&step.packet),
         },
         model::StepKind::Rule(rule) => StepKind::Rule {
@@ -523,6 +544,7 @@ fn step(step: &model::Step) -> Step {
             index: rule.at.index,
             text: rule.text.clone(),
             comment: rule.comment.clone(),
+            owner: rule.owner.as_ref().map(owner),
             matched: rule.matched,
             verdict: rule.verdict.clone(),
             why: rule.why.clone(),

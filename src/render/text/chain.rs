@@ -7,6 +7,7 @@ use super::head::{comment_text, some};
 use super::page::{Page, Style, Text};
 use super::rule;
 use super::words;
+use crate::owner::Owner;
 use crate::report::{ChainStep, PathReport, RuleStep, StepKind};
 
 /// Rules that missed and are shown all the same, when they are the reason why a packet was not accepted.
@@ -102,7 +103,7 @@ impl<'r> Block<'r> {
             6,
             Text::new(name, Style::Strong),
             Text::new(setting(self.chain), Style::Dim),
-            Text::default(),
+            owner_text(base_owner(self.chain)),
         );
         let column = self.number_width(&self.nodes).max(3) + 2;
         if let Some(left_out) = self.left_out() {
@@ -185,13 +186,10 @@ impl<'r> Block<'r> {
         let gap = indent - handle.len().min(indent);
         let mut text = Text::new(handle, Style::Dim);
         text.push("\u{a0}".repeat(gap.max(1)), Style::Plain);
-        let comment = match &node.rule.comment {
-            Some(comment) => comment_text(comment),
-            None => Text::default(),
-        };
         if !node.rule.matched {
             text.push(rule::full(&node.rule.text, options.verbose), Style::Dim);
-            page.row(6, 6 + indent, text, missed(node.rule), comment);
+            let remark = remark(node.rule, None);
+            page.row(6, 6 + indent, text, missed(node.rule), remark);
             return;
         }
         let mut end = node;
@@ -204,7 +202,8 @@ impl<'r> Block<'r> {
                 text.push(next.rule.verdict.replace(' ', "\u{a0}"), Style::Plain);
                 end = next;
             }
-            page.row(6, 6 + indent, text, assumed(node.rule), comment);
+            let remark = remark(node.rule, Some(end.rule));
+            page.row(6, 6 + indent, text, assumed(node.rule), remark);
         } else {
             if split.condition.is_empty() {
                 text.push("every packet", Style::Dim);
@@ -213,7 +212,8 @@ impl<'r> Block<'r> {
             }
             let mut verdict = Text::new(&split.verdict, verdict_style(node.rule, &split.verdict));
             verdict.append(assumed(node.rule));
-            page.row(6, 6 + indent, text, verdict, comment);
+            let remark = remark(node.rule, Some(node.rule));
+            page.row(6, 6 + indent, text, verdict, remark);
         }
         for child in &end.children {
             self.write_node(page, child, depth + 1, column, options);
@@ -331,8 +331,40 @@ fn keep(
     keeps
 }
 
+/// A rule's comment, and the software behind the chain that the last of its calls leads to.
+fn remark(rule: &RuleStep, last: Option<&RuleStep>) -> Text {
+    let mut text = match &rule.comment {
+        Some(comment) => comment_text(comment),
+        None => Text::default(),
+    };
+    let owner = owner_text(last.and_then(|rule| rule.leads_to.as_ref()));
+    if !text.is_empty() && !owner.is_empty() {
+        text.push(" ", Style::Dim);
+    }
+    text.append(owner);
+    text
+}
+
+/// The software that made a base chain, unless the chain's name says it.
+fn base_owner(chain: &ChainStep) -> Option<&Owner> {
+    let name = format!("{} {}", chain.table, chain.chain).to_lowercase();
+    let owner = chain.owner.as_ref()?;
+    (!name.contains(&owner.software.to_lowercase())).then_some(owner)
+}
+
+fn owner_text(owner: Option<&Owner>) -> Text {
+    match owner {
+        Some(owner) => Text::new(format!("({})", owner.words()), Style::Dim),
+        None => Text::default(),
+    }
+}
+
 /// `dstnat -100, policy accept`; a name with an offset stands without its number.
 fn setting(chain: &ChainStep) -> String {
+    if chain.chain_type.is_empty() {
+        // a chain that is known by its name alone
+        return String::new();
+    }
     let number = chain.priority.to_string();
     let priority = match chain.priority_words.as_str() {
         "" => number,

@@ -4,6 +4,7 @@ use super::Options;
 use super::page::{Page, Style, Text};
 use super::rule;
 use super::words;
+use crate::owner::Owner;
 use crate::report::{
     ChainStep, Field, FlowReport, NatStep, PathReport, RuleStep, Step, StepKind, Verdict,
 };
@@ -303,12 +304,34 @@ fn decided(page: &mut Page, flow: &FlowReport, options: &Options) {
         text.push(": no rule of it accepts the packet", Style::Plain);
     }
     row(page, "decided", text);
+    if let Some(owner) = path.deciding.last().and_then(|&at| owner_of(path, at)) {
+        let text = format!("written by {}", owner.words());
+        row(page, "", Text::new(text, Style::Dim));
+    }
     if let Some(StepKind::Rule(RuleStep {
         comment: Some(comment),
         ..
     })) = last.map(|step| &step.kind)
     {
         row(page, "", comment_text(comment));
+    }
+}
+
+/// The software behind what a step did.
+fn owner_of(path: &PathReport, at: usize) -> Option<&Owner> {
+    match &path.steps.get(at)?.kind {
+        StepKind::Rule(rule) => rule.owner.as_ref(),
+        StepKind::Policy { .. } => base_of(&path.steps, at)?.owner.as_ref(),
+        StepKind::Chain(_)
+        | StepKind::Conntrack(_)
+        | StepKind::Nat(_)
+        | StepKind::Routing(_)
+        | StepKind::Bridge { .. }
+        | StepKind::Ttl { .. }
+        | StepKind::Local
+        | StepKind::Leaves
+        | StepKind::Loopback
+        | StepKind::Drop { .. } => None,
     }
 }
 

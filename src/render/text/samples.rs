@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::owner::Owner;
 use crate::report::{
     Alternative, Assumption, BridgeWhat, ChainStep, ConntrackStep, ContextInfo, Field, FlowInfo,
     FlowReport, NatStep, Note, Packet, PathReport, Report, RoutingStep, RuleRef, RuleStep,
@@ -92,6 +93,7 @@ impl Way {
             priority_words: setting.next().unwrap_or_default().to_string(),
             chain_type,
             policy_accept,
+            owner: Owner::by_name(words[1], words[2]),
         }))
     }
 
@@ -103,7 +105,12 @@ impl Way {
             handle: Handle(handle),
             index: 0,
         };
+        let target = ["jump ", "goto "]
+            .iter()
+            .find_map(|call| verdict.strip_prefix(call));
         self.step(StepKind::Rule(RuleStep {
+            owner: Owner::by_name(&at.table, chain),
+            leads_to: target.and_then(|target| Owner::by_name(&at.table, target)),
             at,
             text: text.to_string(),
             comment: None,

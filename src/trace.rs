@@ -1,4 +1,4 @@
-//! Reads what `nft -a -n monitor trace` prints.
+//! Reads what `nft -a -n monitor trace` and `xtables-monitor --trace` print.
 //!
 //! A line is `trace id ID FAMILY TABLE CHAIN` and one of `packet: …`, `rule … # handle N (verdict V)`,
 //! `unknown rule handle N (verdict V)` (nft does not know the rule yet), `policy V`. What else nft prints
@@ -6,9 +6,12 @@
 
 use std::net::IpAddr;
 
-use crate::packet::{proto, tcp};
+mod xtables;
 
-use super::frame::Headers;
+use etherparse::{LaxNetSlice, LaxSlicedPacket};
+use indexmap::IndexMap;
+
+use crate::packet::{proto, tcp};
 
 /// One thing that the kernel told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +29,12 @@ pub enum EventKind {
     /// The packet as it enters a base chain.
     Packet(Glimpse),
     /// A rule whose matches all held, or that ended the chain.
-    Rule { handle: u64, verdict: String },
+    Rule {
+        handle: u64,
+        verdict: String,
+        /// The rule as the monitor prints it; empty when it does not know the rule.
+        text: String,
+    },
     /// The end of a base chain.
     Policy { verdict: String },
 }
@@ -34,6 +42,8 @@ pub enum EventKind {
 /// What a packet line shows of a packet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Glimpse {
+    pub iif: Option<String>,
+    pub oif: Option<String>,
     pub src: Option<IpAddr>,
     pub dst: Option<IpAddr>,
     pub proto: Option<u8>,
@@ -56,11 +66,12 @@ pub fn parse(line: &str) -> Option<Event> {
             verdict: policy.split_whitespace().next()?.to_string(),
         }
     } else if let Some(unknown) = rest.strip_prefix("unknown rule handle ") {
-        rule_end(unknown)?
+        rule_end(unknown, "")?
     } else if rest.starts_with("rule ") {
         // a comment of the rule may have the same words; the handle is the last
         let at = rest.rfind("# handle ")?;
-        rule_end(&rest[at + "# handle ".len()..])?
+        let text = rest["rule ".len()..at.max("rule ".len())].trim_end();
+        rule_end(&rest[at + "# handle ".len()..], text)?
     } else {
         return None;
     };
@@ -74,11 +85,12 @@ pub fn parse(line: &str) -> Option<Event> {
 }
 
 /// `4 (verdict jump known)`
-fn rule_end(text: &str) -> Option<EventKind> {
-    let (handle, verdict) = text.split_once(" (verdict ")?;
+fn rule_end(end: &str, text: &str) -> Option<EventKind> {
+    let (handle, verdict) = end.split_once(" (verdict ")?;
     Some(EventKind::Rule {
         handle: handle.trim().parse().ok()?,
         verdict: verdict.trim_end().strip_suffix(')')?.to_string(),
+        text: text.to_string(),
     })
 }
 
@@ -87,7 +99,11 @@ pub fn join(lines: &[String]) -> Vec<String> {
     let mut joined: Vec<String> = Vec::new();
     for line in lines {
         match joined.last_mut() {
-            Some(last) if !line.starts_with("trace id ") && last.contains(" rule ") => {
+            Some(last)
+                if !line.starts_with("trace id ")
+                    && last.contains(" rule ")
+                    && !(last.contains(" (verdict ") && last.trim_end().ends_with(')')) =>
+            {
                 last.push(' ');
                 last.push_str(line.trim());
             }
@@ -95,6 +111,93 @@ pub fn join(lines: &[String]) -> Vec<String> {
         }
     }
     joined
+}
+
+/// One packet, as far as it was traced.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Traced {
+    pub events: Vec<Event>,
+}
+
+impl Traced {
+    /// The packet as it was first and last seen.
+    pub fn glimpses(&self) -> Option<(&Glimpse, &Glimpse)> {
+        let mut all = self.events.iter().filter_map(|event| match &event.kind {
+            EventKind::Packet(glimpse) => Some(glimpse),
+            EventKind::Rule { .. } | EventKind::Policy { .. } => None,
+        });
+        let first = all.next()?;
+        Some((first, all.next_back().unwrap_or(first)))
+    }
+}
+
+/// Reads a whole trace: its packets in the order of their first lines. Lines that are no events are left out.
+///
+/// A packet gets another number where the kernel copies it (loopback, bridges); its parts are put together.
+pub fn packets(text: &str) -> Vec<Traced> {
+    let lines: Vec<String> = text.lines().map(str::to_string).collect();
+    let mut found: IndexMap<String, Traced> = IndexMap::new();
+    let mut entered: Option<(String, Glimpse)> = None;
+    for line in join(&lines) {
+        let event = match (parse(&line), xtables::parse(&line)) {
+            (Some(event), _) => event,
+            (None, Some(xtables::Line::Packet(id, glimpse))) => {
+                entered = Some((id, glimpse));
+                continue;
+            }
+            (None, Some(xtables::Line::Event(event))) => event,
+            (None, None) => continue,
+        };
+        let traced = found.entry(event.id.clone()).or_default();
+        if let Some((_, glimpse)) = entered.take().filter(|(id, _)| *id == event.id) {
+            traced.events.push(Event {
+                kind: EventKind::Packet(glimpse),
+                ..event.clone()
+            });
+        }
+        traced.events.push(event);
+    }
+    let mut packets: Vec<Traced> = Vec::new();
+    for (_, traced) in found {
+        let back = packets.iter_mut().find(|before| continues(before, &traced));
+        match back {
+            Some(before) => before.events.extend(traced.events),
+            None => packets.push(traced),
+        }
+    }
+    packets
+}
+
+/// Whether a packet is an earlier one under another number: it has the same source, the earlier one was not dropped, and
+/// it begins in another chain than the earlier one did, which the next packet of the connection does not.
+fn continues(before: &Traced, after: &Traced) -> bool {
+    let (Some((_, last)), Some((first, _))) = (before.glimpses(), after.glimpses()) else {
+        return false;
+    };
+    // the destination may have been translated where nothing was traced
+    let ends = |glimpse: &Glimpse| (glimpse.src, glimpse.sport, glimpse.proto, glimpse.icmp);
+    let chain = |event: Option<&Event>| {
+        event.map(|event| {
+            let Event {
+                family,
+                table,
+                chain,
+                ..
+            } = event;
+            (family.clone(), table.clone(), chain.clone())
+        })
+    };
+    let ended = before.events.last().is_some_and(|event| match &event.kind {
+        EventKind::Packet(_) => false,
+        EventKind::Rule { verdict, .. } | EventKind::Policy { verdict } => {
+            ["drop", "stolen"].contains(&verdict.as_str()) || verdict.starts_with("queue")
+        }
+    });
+    let begins_anew = before
+        .events
+        .iter()
+        .any(|event| chain(Some(event)) == chain(after.events.first()));
+    !ended && ends(last) == ends(first) && !begins_anew
 }
 
 fn glimpse(text: &str) -> Glimpse {
@@ -110,6 +213,8 @@ fn glimpse(text: &str) -> Glimpse {
             other => other.copied(),
         };
         match (*word, *key) {
+            ("iif" | "iifname", name) => seen.iif = interface(name),
+            ("oif" | "oifname", name) => seen.oif = interface(name),
             ("ip" | "ip6", "saddr") => seen.src = value().and_then(|v| v.parse().ok()),
             ("ip" | "ip6", "daddr") => seen.dst = value().and_then(|v| v.parse().ok()),
             ("ip", "protocol") | ("ip6", "nexthdr") => seen.proto = value().and_then(protocol),
@@ -151,15 +256,26 @@ fn glimpse(text: &str) -> Glimpse {
     seen
 }
 
+/// `"eth0"`; an interface that is gone shows as a number
+fn interface(name: &str) -> Option<String> {
+    Some(name.trim_matches('"').to_string()).filter(|name| !name.is_empty())
+}
+
 /// Headers that nft prints as numbers, as it does for netdev chains.
 fn read_raw(seen: &mut Glimpse, network: bool, bytes: &[u8]) {
     if network {
-        let mut padded = bytes.to_vec();
-        padded.resize(padded.len() + 24, 0);
-        if let Some(headers) = Headers::decode(&padded) {
-            seen.src = Some(headers.src);
-            seen.dst = Some(headers.dst);
-            seen.proto = Some(headers.proto);
+        match LaxSlicedPacket::from_ip(bytes).ok().and_then(|ip| ip.net) {
+            Some(LaxNetSlice::Ipv4(ip)) => {
+                seen.src = Some(ip.header().source_addr().into());
+                seen.dst = Some(ip.header().destination_addr().into());
+                seen.proto = Some(ip.header().protocol().0);
+            }
+            Some(LaxNetSlice::Ipv6(ip)) => {
+                seen.src = Some(ip.header().source_addr().into());
+                seen.dst = Some(ip.header().destination_addr().into());
+                seen.proto = Some(ip.payload().ip_number.0);
+            }
+            Some(LaxNetSlice::Arp(_)) | None => {}
         }
         return;
     }
@@ -248,7 +364,9 @@ mod tests {
 
     fn rule(line: &str) -> (u64, String) {
         match event(line).kind {
-            EventKind::Rule { handle, verdict } => (handle, verdict),
+            EventKind::Rule {
+                handle, verdict, ..
+            } => (handle, verdict),
             other => panic!("no rule: {other:?}"),
         }
     }
@@ -356,5 +474,63 @@ mod tests {
         let joined = join(&lines);
         assert_eq!(joined.len(), 2);
         assert_eq!(rule(&joined[0]), (4, "accept".into()));
+    }
+
+    #[test]
+    fn a_remark_behind_a_rule_is_not_part_of_it() {
+        let text = "trace id 1 ip t c rule accept # handle 4 (verdict accept)\n# the reply\n";
+        let found = packets(text);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].events.len(), 1);
+    }
+
+    /// What `xtables-monitor` 1.8.9 printed for a ping to 127.0.0.9 with a dnat in OUTPUT.
+    const XTABLES: &str = "\
+PACKET: 2 06c03b60 OUT=lo SRC=127.0.0.1 DST=127.0.0.9 LEN=84 TOS=0x0 TTL=64 ID=28960 DF 
+ TRACE: 2 06c03b60 raw:OUTPUT:rule:0x4:CONTINUE  -4 -t raw -A OUTPUT -p icmp -j TRACE
+ TRACE: 2 06c03b60 raw:OUTPUT:policy:ACCEPT 
+PACKET: 2 06c03b60 OUT=lo SRC=127.0.0.1 DST=127.0.0.9 LEN=84 TOS=0x0 TTL=64 ID=28960 DF 
+ TRACE: 2 06c03b60 nat:OUTPUT:rule:0x2:ACCEPT  -4 -t nat -A OUTPUT -d 127.0.0.9/32 -p icmp -j DNAT --to-destination 127.0.0.1
+PACKET: 2 cbba201f IN=lo LOOPBACK SRC=127.0.0.1 DST=127.0.0.1 LEN=84 TOS=0x0 TTL=64 ID=28960 DF 
+ TRACE: 2 cbba201f raw:PREROUTING:rule:0x2:CONTINUE  -4 -t raw -A PREROUTING -p icmp -j TRACE
+ TRACE: 2 cbba201f raw:PREROUTING:policy:ACCEPT 
+PACKET: 2 cbba201f IN=lo LOOPBACK SRC=127.0.0.1 DST=127.0.0.1 LEN=84 TOS=0x0 TTL=64 ID=28960 DF 
+ TRACE: 2 cbba201f filter:INPUT:rule:0x4:JUMP:mine  -4 -t filter -A INPUT -p icmp -m comment --comment \"x y\" -j mine
+ TRACE: 2 cbba201f filter:INPUT:rule:0x5:ACCEPT  -4 -t filter -A INPUT -p icmp -j ACCEPT
+";
+
+    #[test]
+    fn what_xtables_monitor_prints() {
+        let found = packets(XTABLES);
+        assert_eq!(found.len(), 1, "out and in by loopback is one packet");
+        let (first, last) = found[0].glimpses().expect("a packet");
+        assert_eq!(
+            (first.oif.as_deref(), first.dst),
+            (Some("lo"), "127.0.0.9".parse().ok())
+        );
+        assert_eq!(
+            (last.iif.as_deref(), last.dst),
+            (Some("lo"), "127.0.0.1".parse().ok())
+        );
+        let rules: Vec<(&str, u64, &str)> = found[0]
+            .events
+            .iter()
+            .filter_map(|event| match &event.kind {
+                EventKind::Rule {
+                    handle, verdict, ..
+                } => Some((event.table.as_str(), *handle, verdict.as_str())),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(
+            rules,
+            [
+                ("raw", 4, "continue"),
+                ("nat", 2, "accept"),
+                ("raw", 2, "continue"),
+                ("filter", 4, "jump mine"),
+                ("filter", 5, "accept"),
+            ]
+        );
     }
 }

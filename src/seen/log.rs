@@ -1,0 +1,108 @@
+//! Lines that the kernel writes for `log` and `-j LOG` (`nf_log_dump_packet`, net/netfilter/nf_log_syslog.c).
+
+use std::net::IpAddr;
+
+use crate::flow::parse_protocol;
+use crate::packet::{proto, tcp};
+
+use super::{Line, Seen, flow_of, mac};
+
+/// Flags as the line names them.
+const FLAGS: [(&str, u8); 8] = [
+    ("CWR", tcp::CWR),
+    ("ECE", tcp::ECE),
+    ("URG", tcp::URG),
+    ("ACK", tcp::ACK),
+    ("PSH", tcp::PSH),
+    ("RST", tcp::RST),
+    ("SYN", tcp::SYN),
+    ("FIN", tcp::FIN),
+];
+
+/// `IN=eth0 OUT= MAC=… SRC=… DST=… LEN=60 … PROTO=TCP SPT=1 DPT=2 … SYN`
+pub(super) fn line(text: &str) -> Line {
+    let begin =
+        |(at, _): (usize, &str)| at == 0 || !text.as_bytes()[at - 1].is_ascii_alphanumeric();
+    let Some(at) = text
+        .match_indices("IN=")
+        .find(|found| begin(*found) && text[found.0..].contains(" OUT="))
+        .map(|(at, _)| at)
+    else {
+        return Line::Other;
+    };
+    // an ICMP error repeats the headers of the packet it is about in brackets
+    let own = text[at..].split(" [SRC=").next().unwrap_or_default();
+    match read(own) {
+        Ok(seen) => Line::Flow(Box::new(seen)),
+        Err(why) => Line::Bad(why),
+    }
+}
+
+fn read(text: &str) -> Result<Seen, String> {
+    let value = |key: &str| {
+        text.split_whitespace()
+            .filter_map(|word| word.split_once('='))
+            .find(|(name, _)| *name == key)
+            .map(|(_, value)| value)
+            .filter(|value| !value.is_empty())
+    };
+    let need = |key: &str| value(key).ok_or_else(|| format!("a log line without `{key}=`"));
+    let address = |key: &str| -> Result<IpAddr, String> {
+        let text = need(key)?;
+        let bad = || format!("a log line with `{key}={text}`, which is no address");
+        text.parse().map_err(|_| bad())
+    };
+    let number = |key: &str| -> Result<Option<u32>, String> {
+        let bad = |text: &str| format!("a log line with `{key}={text}`, which is no number");
+        let parse = |text: &str| match text.strip_prefix("0x") {
+            Some(hex) => u32::from_str_radix(hex, 16).map_err(|_| bad(text)),
+            None => text.parse().map_err(|_| bad(text)),
+        };
+        value(key).map(parse).transpose()
+    };
+    let short = |key: &str| -> Result<Option<u16>, String> {
+        let fits = |n: u32| u16::try_from(n).map_err(|_| format!("`{key}={n}` is too large"));
+        number(key)?.map(fits).transpose()
+    };
+    let named = need("PROTO")?;
+    let proto = match named {
+        "ICMPv6" => proto::ICMPV6,
+        name => parse_protocol(name).map_err(|error| error.to_string())?,
+    };
+    let (src, dst) = (address("SRC")?, address("DST")?);
+    let flow = flow_of(proto, Some(src), short("SPT")?, dst, short("DPT")?)?;
+    let mut seen = Seen::new(flow);
+    let (came, goes) = (value("IN"), value("OUT"));
+    seen.sent_here = came.is_none() && goes.is_some();
+    seen.iif = came.map(str::to_string);
+    seen.oif = goes.filter(|_| seen.sent_here).map(str::to_string);
+    seen.in_port = value("PHYSIN").map(str::to_string);
+    if came.is_some() && goes.is_some() {
+        seen.remarks.push("written in forward or postrouting: DST and DPT are those after a dnat, if there was one; ask with the address that was sent to first".into());
+    }
+    if let Some(ether) = value("MAC") {
+        let at = |from: usize| ether.get(from..from + 17).and_then(mac);
+        (seen.ether_dst, seen.ether_src) = (at(0), at(18));
+    }
+    seen.mark = number("MARK")?.unwrap_or(0);
+    seen.uid = number("UID")?.filter(|_| seen.sent_here);
+    seen.length = match short("LEN")? {
+        // of IPv6 too, LEN counts the header
+        Some(length) if length >= 20 => Some(length),
+        _ => None,
+    };
+    if matches!(proto, proto::ICMP | proto::ICMPV6)
+        && let (Some(kind), code) = (short("TYPE")?, short("CODE")?)
+    {
+        let byte = |n: u16| u8::try_from(n).map_err(|_| format!("ICMP type {n} is too large"));
+        seen.icmp = Some((byte(kind)?, byte(code.unwrap_or(0))?));
+    }
+    if proto == proto::TCP {
+        let flags = text
+            .split_whitespace()
+            .filter_map(|word| FLAGS.iter().find(|(name, _)| *name == word))
+            .fold(0, |flags, (_, bit)| flags | bit);
+        seen.flags(flags);
+    }
+    Ok(seen)
+}
