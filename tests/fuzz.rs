@@ -21,13 +21,12 @@ use nfpath::flow;
 use nfpath::graph::HookGraph;
 use nfpath::hooks::Hooks;
 use nfpath::host::{Host, Link, LinkKind, Origin};
-use nfpath::kernel::trace;
 use nfpath::load::bundle::{self, HostPart};
 use nfpath::load::{Loaded, SaveText, load, load_with_text};
 use nfpath::nft::print;
 use nfpath::render::{dot, json, text};
 use nfpath::report::{ContextInfo, Report, RulesetInfo, build};
-use nfpath::{iptables, load::sysctl};
+use nfpath::{iptables, load::sysctl, trace};
 
 use mutate::Numbers;
 use support::testdata;
@@ -369,6 +368,7 @@ fn trace_lines() {
         |numbers| mutate::text(seeds[numbers.below(seeds.len())], numbers),
         |input| {
             let lines: Vec<String> = input.lines().map(String::from).collect();
+            trace::packets(input);
             for line in trace::join(&lines) {
                 trace::parse(&line);
             }
