@@ -1,7 +1,7 @@
 //! The lab: the host of a context in network namespaces, the real nft, a real packet, and what the kernel did with it
 //! beside what the model says.
 //!
-//! [`lab`] builds the host and moves frames, [`talk`] has a conversation in it, [`trace`] reads nft's trace, and [`mod@compare`]
+//! [`lab`] builds the host and moves frames, [`talk`] has a conversation in it, [`crate::trace`] reads nft's trace, and [`mod@compare`]
 //! puts both ways into the same terms. The running host is not touched: everything happens in namespaces without a
 //! name, which end with the program.
 
