@@ -186,8 +186,15 @@ impl<R: Record> Walker<'_, R> {
             Manip::Src => (new.src, new.sport) = (addr, port),
             Manip::Dst => (new.dst, new.dport) = (addr, port),
         }
+        // of ICMP a random translation draws the identifier, which is no part of the tuples here
+        let draws = nat.random
+            && manip == Manip::Src
+            && matches!(skb.packet.proto, proto::ICMP | proto::ICMPV6);
         if let Some(entry) = self.entries.get_mut(skb.entry) {
             entry.bind(manip, invert(&new));
+            if draws {
+                entry.status |= status::SRC_NAT;
+            }
         }
         self.binders.push((manip, rule));
         Ok(Some(nat.kind))
@@ -379,20 +386,19 @@ impl<R: Record> Walker<'_, R> {
         old: Known<u16>,
     ) -> Result<Known<u16>, Option<Ended>> {
         if !proto::has_ports(skb.packet.proto) {
-            // of ICMP it is the identifier that is drawn
-            let draws = nat.random
-                && matches!(nat.kind, NatKind::Snat | NatKind::Masquerade)
-                && matches!(skb.packet.proto, proto::ICMP | proto::ICMPV6);
-            return Ok(if draws {
-                self.port_among(rule, 0, 65535)
-            } else {
-                old
-            });
+            return Ok(old);
         }
         let (lo, hi) = match &nat.port {
             NatRange::None | NatRange::InAddress => {
                 if nat.random && matches!(nat.kind, NatKind::Snat | NatKind::Masquerade) {
-                    return Ok(self.port_among(rule, 1024, 65535));
+                    // nf_nat_l4proto_unique_tuple: a privileged port becomes one
+                    let (lo, hi) = match old {
+                        Known::Value(..=511) => (1, 511),
+                        Known::Value(..=1023) => (600, 1023),
+                        Known::Value(_) => (1024, 65535),
+                        Known::Fact(_) => (1024, 65535),
+                    };
+                    return Ok(self.port_among(rule, lo, hi));
                 }
                 return Ok(old);
             }
