@@ -15,9 +15,12 @@ mod targets;
 use serde_json::json;
 
 use super::Family;
-use super::save::{Match, Opt, Rule, UNREADABLE};
+use super::ipset::Sets;
+use super::save::{Match, Opt, Rule, Save, UNREADABLE};
 use crate::nft::ast::{Stmt, Verdict};
 
+pub use build::parse_number;
+pub use matches::icmp_name;
 pub use targets::is_target;
 
 /// A rule in nft's statements.
@@ -87,6 +90,7 @@ struct Context<'a> {
     table: &'a str,
     chain: &'a str,
     rule: &'a Rule,
+    sets: &'a Sets,
 }
 
 impl Context<'_> {
@@ -112,12 +116,13 @@ impl Context<'_> {
 }
 
 /// Translates a rule. The chain's name tells the hook where a target depends on it.
-pub fn rule(rule: &Rule, family: Family, table: &str, chain: &str) -> Translated {
+pub fn rule(rule: &Rule, save: &Save, table: &str, chain: &str) -> Translated {
     let context = Context {
-        family,
+        family: save.family,
         table,
         chain,
         rule,
+        sets: &save.sets,
     };
     let (basic, extensions): (Vec<&Match>, Vec<&Match>) =
         rule.matches.iter().partition(|m| m.is_basic());

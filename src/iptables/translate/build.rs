@@ -26,6 +26,11 @@ pub fn equal(invert: bool, left: Expr, right: Expr) -> Stmt {
     matching(if invert { MatchOp::Ne } else { MatchOp::Eq }, left, right)
 }
 
+/// A test that no packet passes.
+pub fn never() -> Stmt {
+    equal(true, meta("l4proto"), numbers(0, 255))
+}
+
 pub fn set_to(key: Expr, value: Expr) -> Stmt {
     Stmt::Mangle(Box::new(Mangle {
         key,

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::build::*;
 use super::{Context, Untranslatable, Why};
 use crate::iptables::Family;
+use crate::iptables::ipset::{Lookup, Part};
 use crate::iptables::save::{Match, Opt};
 use crate::nft::ast::{Expr, Extra, Fields, HeaderOption, MatchOp, Numgen, Rt, Stmt, Str};
 
@@ -73,9 +74,7 @@ pub fn translate(context: &Context<'_>, m: &Match) -> Why<Vec<Stmt>> {
         "physdev" => Err(Untranslatable::because(
             "the bridge port is not visible to nft in this family",
         )),
-        "set" => Err(Untranslatable::because(
-            "the contents of an ipset are not visible to nft",
-        )),
+        "set" => ipset(context, options),
         "time" => Err(Untranslatable::because("depends on the clock")),
         "hashlimit" => Err(Untranslatable::because(
             "depends on the rate seen so far, for each key",
@@ -111,7 +110,7 @@ fn basic(family: Family, opt: &Opt) -> Why<Vec<Stmt>> {
                 "oifname"
             };
             let name = match one(opt)? {
-                "+" if opt.invert => return Err(Untranslatable::because("never matches")),
+                "+" if opt.invert => return Ok(vec![never()]),
                 "+" => return Ok(Vec::new()),
                 name => match name.strip_suffix('+') {
                     Some(stem) => format!("{stem}*"),
@@ -122,7 +121,7 @@ fn basic(family: Family, opt: &Opt) -> Why<Vec<Stmt>> {
         }
         "-p" => match one(opt)? {
             "all" | "ip" | "0" if !opt.invert => Ok(Vec::new()),
-            "all" | "ip" | "0" => Err(Untranslatable::because("never matches")),
+            "all" | "ip" | "0" => Ok(vec![never()]),
             name => {
                 let protocol = protocol(name).ok_or_else(|| Untranslatable::unread(opt))?;
                 Ok(vec![equal(opt.invert, meta("l4proto"), protocol)])
@@ -406,6 +405,18 @@ const ICMPV6_NAMES: [IcmpName; 29] = [
     ("address-mask-reply", 18, None),
 ];
 
+/// Type and code that a name of ICMP or ICMPv6 stands for; code 0 where it names none.
+pub fn icmp_name(v4: bool, text: &str) -> Option<(u8, u8)> {
+    let names: &[IcmpName] = if v4 { &ICMP_NAMES } else { &ICMPV6_NAMES };
+    let (_, kind, code) = names
+        .iter()
+        .find(|(name, ..)| name.eq_ignore_ascii_case(text))?;
+    Some((
+        u8::try_from(*kind).ok()?,
+        u8::try_from(code.unwrap_or(0)).ok()?,
+    ))
+}
+
 /// `icmp_match` and `icmp6_match`: later fragments never match; type 255 of ICMP stands for any.
 fn icmp(options: &[Opt], protocol: &str, option: &str) -> Why<Vec<Stmt>> {
     let names: &[IcmpName] = if protocol == "icmp" {
@@ -440,7 +451,7 @@ fn icmp(options: &[Opt], protocol: &str, option: &str) -> Why<Vec<Stmt>> {
     };
     if kind == 255 && protocol == "icmp" && code.is_none() {
         if opt.invert {
-            return Err(Untranslatable::because("never matches"));
+            return Ok(vec![never()]);
         }
         return Ok(vec![any]);
     }
@@ -868,7 +879,11 @@ fn length(family: Family, options: &[Opt]) -> Why<Vec<Stmt>> {
             payload("ip", "length"),
             numbers(low, high),
         )]),
-        Family::Ip6 if high < 40 => Err(Untranslatable::because("shorter than the header of IPv6")),
+        Family::Ip6 if high < 40 => Ok(if opt.invert {
+            Vec::new()
+        } else {
+            vec![never()]
+        }),
         Family::Ip6 => {
             // A payload of 65,496 bytes and more makes a packet longer than the option can say.
             Ok(vec![equal(
@@ -878,6 +893,95 @@ fn length(family: Family, options: &[Opt]) -> Why<Vec<Stmt>> {
             )])
         }
     }
+}
+
+/// What a part of a set's key is of a packet, by the direction that the rule gives.
+fn set_field(context: &Context<'_>, part: Part, source: bool) -> Vec<Expr> {
+    let either = |src: &'static str, dst: &'static str| if source { src } else { dst };
+    let address = either("saddr", "daddr");
+    let port = || payload("th", either("sport", "dport"));
+    match part {
+        Part::Address => vec![payload(family_header(context.family), address)],
+        Part::Ether => vec![payload("ether", address)],
+        Part::ProtocolPort => vec![meta("l4proto"), port()],
+        Part::Port => vec![port()],
+        Part::Interface => vec![meta(either("iifname", "oifname"))],
+        Part::Mark => vec![meta("mark")],
+    }
+}
+
+/// The key that a rule looks up in a set; `None` where it never fits (`ip_set_test`: too few directions, another family).
+pub fn set_key(context: &Context<'_>, opt: &Opt) -> Why<Option<(String, Expr, Lookup)>> {
+    let [name, directions] = opt.values.as_slice() else {
+        return Err(Untranslatable::unread(opt));
+    };
+    let lookup = context.sets.lookup(name).map_err(Untranslatable)?;
+    let mut sources = Vec::new();
+    for direction in directions.split(',') {
+        sources.push(match direction {
+            "src" => true,
+            "dst" => false,
+            _ => return Err(Untranslatable::unread(opt)),
+        });
+    }
+    let other_family = lookup.family.is_some_and(|of| of != context.family);
+    if sources.len() < lookup.parts.len() || other_family {
+        return Ok(None);
+    }
+    let mut key = Vec::new();
+    for (part, source) in lookup.parts.iter().zip(&sources) {
+        if *part == Part::ProtocolPort && lookup.icmp && !source {
+            return Err(Untranslatable::because(
+                "the set holds types of ICMP, which are no destination port to nft",
+            ));
+        }
+        key.extend(set_field(context, *part, *source));
+    }
+    let key = match key.len() {
+        1 => key.remove(0),
+        _ => Expr::Concat(key),
+    };
+    Ok(Some((format!("@{name}"), key, lookup)))
+}
+
+/// `xt_set.c`, revisions 0 to 4.
+fn ipset(context: &Context<'_>, options: &[Opt]) -> Why<Vec<Stmt>> {
+    let mut found = None;
+    for opt in options {
+        match opt.name.as_str() {
+            "--match-set" | "--set" if found.is_none() => found = Some(opt),
+            // they touch the counters of the set, not the answer
+            "--update-counters" | "--update-subcounters" => {}
+            _ => {
+                return Err(Untranslatable::because(
+                    "depends on the counters of the ipset's elements, or asks for its `nomatch` elements",
+                ));
+            }
+        }
+    }
+    let Some(opt) = found else {
+        return Err(Untranslatable::because("not understood"));
+    };
+    let Some((name, key, lookup)) = set_key(context, opt)? else {
+        return Ok(if opt.invert {
+            Vec::new()
+        } else {
+            vec![never()]
+        });
+    };
+    let mut stmts = Vec::new();
+    if lookup.parts.contains(&Part::Port) {
+        // ip_set_get_ip_port: no other protocol has a port
+        if opt.invert {
+            return Err(Untranslatable::because(
+                "also matches a packet without a port, which nft's test does not",
+            ));
+        }
+        let protocols = set(vec![string("tcp"), string("udp")]);
+        stmts.push(equal(false, meta("l4proto"), protocols));
+    }
+    stmts.push(equal(opt.invert, key, string(&name)));
+    Ok(stmts)
 }
 
 fn hops(field: Expr, options: &[Opt]) -> Why<Vec<Stmt>> {
@@ -953,7 +1057,7 @@ fn tos(family: Family, options: &[Opt]) -> Why<Vec<Stmt>> {
         )]);
     }
     Ok(match (dscp, ecn) {
-        (0, 0) if opt.invert => return Err(Untranslatable::because("never matches")),
+        (0, 0) if opt.invert => return Ok(vec![never()]),
         (0, 0) => Vec::new(),
         (_, 0) => vec![part("dscp", value >> 2, dscp, 0x3f)],
         (0, _) => vec![part("ecn", value & 3, ecn, 3)],

@@ -243,7 +243,7 @@ fn translated(head: &str) -> String {
         .iter()
         .find(|chain| !chain.rules.is_empty())
         .expect("a rule");
-    let translated = rule(&chain.rules[0], family, table, &chain.name);
+    let translated = rule(&chain.rules[0], &save, table, &chain.name);
     translated
         .stmts()
         .map(|(stmt, _)| text(stmt))
@@ -280,15 +280,10 @@ fn what_cannot_be_told_keeps_its_words_and_says_why() {
         "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m recent ! --rcheck --name \"a b\" -j TPROXY --on-port 1\nCOMMIT\n",
         Family::Ip,
     );
-    let stmts: Vec<Stmt> = rule(
-        &save.tables[0].chains[0].rules[0],
-        Family::Ip,
-        "filter",
-        "INPUT",
-    )
-    .stmts()
-    .map(|(stmt, _)| stmt.clone())
-    .collect();
+    let stmts: Vec<Stmt> = rule(&save.tables[0].chains[0].rules[0], &save, "filter", "INPUT")
+        .stmts()
+        .map(|(stmt, _)| stmt.clone())
+        .collect();
     let values: Vec<serde_json::Value> = stmts
         .into_iter()
         .map(|stmt| match stmt {
