@@ -169,6 +169,24 @@ const CASES: &[Case] = &[
             "-m connlimit --connlimit-above 100 --connlimit-mask 0",
             "-m quota --quota 100000",
             "-m limit --limit 1000/sec --limit-burst 100",
+            "-m hashlimit --hashlimit-upto 1000/sec --hashlimit-mode srcip --hashlimit-name a",
+            "-m hashlimit --hashlimit-above 1000/sec --hashlimit-mode srcip --hashlimit-name b",
+            "-m connlimit --connlimit-above 100 --connlimit-mask 32",
+            "-m connlimit --connlimit-upto 100 --connlimit-mask 32",
+            "-m recent --name r --set",
+            "-m recent --name r --update --seconds 60 --hitcount 20",
+            "-m time --timestart 00:00 --timestop 23:59:59",
+            "-m time --weekdays Mon,Tue,Wed,Thu,Fri,Sat,Sun",
+            "-m physdev --physdev-in eth0",
+            "-m physdev ! --physdev-in eth0",
+            "-m physdev --physdev-is-bridged",
+            "-m physdev ! --physdev-is-bridged",
+            "-m physdev ! --physdev-is-in",
+            "-p tcp -m tcpmss --mss 536:1460",
+            "-p tcp -m tcpmss ! --mss 536:1460",
+            "-m mac --mac-source 02:00:00:00:00:99",
+            "-m realm --realm 0",
+            "-m ecn --ecn-ip-ect 0",
         ],
         ipset: "",
         flows: &[TCP, UDP, PING],
@@ -200,6 +218,16 @@ const CASES: &[Case] = &[
             "-m conntrack ! --ctstatus SEEN_REPLY",
             "-m conntrack --ctstatus CONFIRMED",
             "-m conntrack --ctstate NEW --ctdir ORIGINAL",
+            "-m conntrack --ctstate RELATED,ESTABLISHED,DNAT",
+            "-m conntrack --ctstate NEW,SNAT",
+            "-m conntrack ! --ctstate NEW,DNAT",
+            "-m conntrack ! --ctstate RELATED,DNAT",
+            "-m conntrack ! --ctstate DNAT",
+            "-m conntrack --ctstate INVALID,NEW --ctproto 6",
+            "-m conntrack --ctstatus NONE",
+            "-m conntrack ! --ctstatus NONE",
+            "-m helper --helper ftp",
+            "-m helper ! --helper ftp",
         ],
         ipset: "",
         flows: &[TCP, UDP, PING],
@@ -240,6 +268,114 @@ const CASES: &[Case] = &[
         flows: &[TCP, UDP, PING],
     },
 ];
+
+/// What stands in other chains: rules of a table, and the flows.
+const TABLES: &[(&str, &str, &[&str], &[&str], &[&[&str]])] = &[
+    (
+        "raw",
+        "raw",
+        &["PREROUTING", "OUTPUT"],
+        &[
+            "-A PREROUTING -p udp -j CT --notrack",
+            "-A PREROUTING -m rpfilter",
+            "-A PREROUTING -m rpfilter --invert",
+            "-A PREROUTING -m rpfilter --loose --validmark",
+            "-A PREROUTING -m ttl --ttl-eq 64",
+            "-A PREROUTING -m addrtype --dst-type LOCAL --limit-iface-in",
+            "-A PREROUTING -m addrtype --dst-type UNICAST",
+        ],
+        &[TCP, UDP, PING, HERE],
+    ),
+    (
+        "mangle",
+        "mangle",
+        &["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"],
+        &[
+            "-A PREROUTING -j MARK --set-xmark 0x15/0xffffffff",
+            "-A PREROUTING -m mark --mark 0x15",
+            "-A PREROUTING -j MARK --and-mark 0x11",
+            "-A PREROUTING -m mark --mark 0x11",
+            "-A PREROUTING -j MARK --or-mark 0x4",
+            "-A PREROUTING -m mark --mark 0x15/0xff",
+            "-A PREROUTING -j MARK --xor-mark 0x1",
+            "-A PREROUTING -m mark --mark 0x14",
+            "-A PREROUTING -j CONNMARK --save-mark --nfmask 0xffffffff --ctmask 0xf",
+            "-A PREROUTING -m connmark --mark 0x4",
+            "-A PREROUTING -m connmark --mark 0x14",
+            "-A PREROUTING -j CONNMARK --set-xmark 0x70/0xf0",
+            "-A PREROUTING -m connmark --mark 0x74",
+            "-A PREROUTING -j CONNMARK --restore-mark --nfmask 0xf0 --ctmask 0xf0",
+            "-A PREROUTING -m mark --mark 0x74",
+            "-A PREROUTING -j DSCP --set-dscp 0x0a",
+            "-A PREROUTING -m dscp --dscp 0x0a",
+            "-A PREROUTING -j TOS --set-tos 0x10/0xff",
+            "-A PREROUTING -m tos --tos 0x10/0xff",
+            "-A FORWARD -j TTL --ttl-set 33",
+            "-A FORWARD -m ttl --ttl-eq 33",
+            "-A FORWARD -p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss 1000",
+            "-A FORWARD -j CHECKSUM --checksum-fill",
+            "-A POSTROUTING -m mark --mark 0x74",
+            "-A POSTROUTING -o eth1",
+        ],
+        &[TCP, UDP, PING],
+    ),
+    (
+        "seen",
+        "filter",
+        FILTER,
+        &[
+            "-A FORWARD -j SET --add-set seen src",
+            "-A FORWARD -m set --match-set seen src",
+            "-A FORWARD -j SET --del-set seen src",
+            "-A FORWARD -m set --match-set seen src",
+        ],
+        &[TCP, UDP],
+    ),
+    (
+        "owner",
+        "filter",
+        FILTER,
+        &[
+            "-A OUTPUT -m owner --uid-owner 0",
+            "-A OUTPUT -m owner ! --uid-owner 0",
+            "-A OUTPUT -m owner ! --uid-owner 7",
+            "-A OUTPUT -m owner --socket-exists",
+            "-A OUTPUT -m owner ! --socket-exists",
+        ],
+        &[OUT, HERE, REFUSED],
+    ),
+    (
+        "nat",
+        "nat",
+        &["PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"],
+        &[
+            "-A PREROUTING -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.1.0.2:8080",
+            "-A PREROUTING -p udp -m udp --dport 53 -j REDIRECT --to-ports 5353",
+            "-A PREROUTING -p icmp -j NETMAP --to 10.1.0.0/24",
+            "-A POSTROUTING -p tcp -j SNAT --to-source 10.1.0.1",
+            "-A POSTROUTING -p icmp -j MASQUERADE",
+        ],
+        &[TCP, UDP, PING],
+    ),
+];
+
+const HERE: &[&str] = &["--flow", "udp:10.0.0.2:1024->10.0.0.1:53"];
+const OUT: &[&str] = &["--flow", "udp:10.0.0.1:1024->10.0.0.2:53", "--uid", "0"];
+const REFUSED: &[&str] = &["--flow", "icmp:10.0.0.2->10.0.0.1"];
+
+#[test]
+fn targets_do_what_the_kernel_does() {
+    if !kernel_or_skip("targets_do_what_the_kernel_does") {
+        return;
+    }
+    let seen = "create seen hash:ip family inet hashsize 1024 maxelem 65536\n";
+    let mut wrong = Vec::new();
+    for (name, table, chains, rules, flows) in TABLES {
+        let ipset = if *name == "seen" { seen } else { "" };
+        wrong.extend(run(name, &save(table, chains, rules), ipset, flows));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
 
 #[test]
 fn matches_hold_for_the_packets_that_the_kernel_says() {

@@ -17,7 +17,7 @@ use serde_json::json;
 use super::Family;
 use super::ipset::Sets;
 use super::save::{Match, Opt, Rule, Save, UNREADABLE};
-use crate::nft::ast::{Stmt, Verdict};
+use crate::nft::ast::{MatchOp, Stmt, Verdict};
 
 pub use build::parse_number;
 pub use matches::icmp_name;
@@ -112,6 +112,25 @@ impl Context<'_> {
             "136" => "udplite".to_owned(),
             other => other.to_owned(),
         })
+    }
+}
+
+/// Ends the operator of a test that holds also where the left side has no value.
+const OR_ABSENT: &str = " or absent";
+
+/// A test's operator, and whether it holds also where the left side has no value.
+pub fn without_or_absent(op: &MatchOp) -> (MatchOp, bool) {
+    let MatchOp::Other(text) = op else {
+        return (op.clone(), false);
+    };
+    let known = [MatchOp::Eq, MatchOp::Ne, MatchOp::In, MatchOp::Not];
+    let plain = text.strip_suffix(OR_ABSENT);
+    let found = known
+        .into_iter()
+        .find(|op| plain.is_some_and(|plain| build::spelled(op) == Some(plain)));
+    match found {
+        Some(op) => (op, true),
+        None => (op.clone(), false),
     }
 }
 

@@ -16,7 +16,7 @@ fn text(stmt: &Stmt) -> String {
                 MatchOp::Le => "<= ",
                 MatchOp::Ge => ">= ",
                 MatchOp::Not => "! ",
-                MatchOp::Other(other) => return format!("?{other}"),
+                MatchOp::Other(other) => &format!("{other} "),
             };
             let op = if op.is_empty() && matches!(m.left, Expr::Binary(..)) {
                 "== "
@@ -40,7 +40,12 @@ fn text(stmt: &Stmt) -> String {
         },
         Stmt::Mangle(m) => format!("{} set {}", expr(&m.key), expr(&m.value)),
         Stmt::Limit(ObjectRef::Inline(f)) => format!(
-            "limit rate {}/{} burst {} packets",
+            "limit rate {}{}/{} burst {} packets",
+            if f.get("inv") == Some(&json!(true)) {
+                "over "
+            } else {
+                ""
+            },
             field(f, "rate"),
             field(f, "per"),
             field(f, "burst")
