@@ -165,7 +165,8 @@ impl Set {
                 let text = values.next().ok_or_else(unread)?;
                 match part {
                     Part::Address => {
-                        let (low, high) = addresses(text, netmask).ok_or_else(unread)?;
+                        let (low, high) =
+                            addresses(text, self.family, netmask).ok_or_else(unread)?;
                         row.push(Value::Addresses(low, high));
                     }
                     Part::Ether => row.push(Value::Is(vec![word(text.to_ascii_lowercase())])),
@@ -282,7 +283,7 @@ fn disjoint(mut ranges: Vec<(u128, u128, bool)>) -> Vec<(u128, u128)> {
         }
         match found.last_mut() {
             Some(last) if last.1 >= low => last.1 = last.1.max(high),
-            Some(last) if last.1 + 1 == low => last.1 = high,
+            Some(last) if last.1.checked_add(1) == Some(low) => last.1 = high,
             _ => found.push((low, high)),
         }
     };
@@ -343,10 +344,11 @@ fn word(text: impl AsRef<str>) -> Expr {
 }
 
 /// `A`, `A-B` or `A/LEN` as the first and last address.
-fn addresses(text: &str, netmask: Option<u32>) -> Option<(u128, u128)> {
-    let bits = |text: &str| match text.parse::<IpAddr>().ok()? {
-        IpAddr::V4(v4) => Some((u128::from(v4.to_bits()), 32u32)),
-        IpAddr::V6(v6) => Some((v6.to_bits(), 128)),
+fn addresses(text: &str, family: Option<Family>, netmask: Option<u32>) -> Option<(u128, u128)> {
+    let bits = |text: &str| match (text.parse::<IpAddr>().ok()?, family) {
+        (IpAddr::V4(v4), Some(Family::Ip)) => Some((u128::from(v4.to_bits()), 32u32)),
+        (IpAddr::V6(v6), Some(Family::Ip6)) => Some((v6.to_bits(), 128)),
+        _ => None,
     };
     if let Some((low, high)) = text.split_once('-') {
         return Some((bits(low)?.0, bits(high)?.0)).filter(|(low, high)| low <= high);
