@@ -11,6 +11,8 @@ use std::process::Command;
 
 use support::{kernel_or_skip, testdata};
 
+type Words = &'static [&'static str];
+
 /// Rules and flows that they are tried with.
 struct Case {
     name: &'static str,
@@ -270,7 +272,7 @@ const CASES: &[Case] = &[
 ];
 
 /// What stands in other chains: rules of a table, and the flows.
-const TABLES: &[(&str, &str, &[&str], &[&str], &[&[&str]])] = &[
+const TABLES: &[(&str, &str, Words, Words, &[Words])] = &[
     (
         "raw",
         "raw",

@@ -1272,7 +1272,7 @@ fn date(opt: &Opt) -> Why<u64> {
     if !(1970..=2038).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
         return Err(Untranslatable::unread(opt));
     }
-    let leap = |year: u64| year % 4 == 0;
+    let leap = |year: u64| year.is_multiple_of(4);
     let lengths = [
         31,
         if leap(year) { 29 } else { 28 },
