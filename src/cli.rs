@@ -157,6 +157,15 @@ struct Facts {
     /// Output of `ip6tables-save` of the same host.
     #[arg(long, value_name = "FILE")]
     ip6tables_save: Option<String>,
+    /// Output of `iptables-legacy-save`: tables that stand beside those of nft, which does not list them.
+    #[arg(long, value_name = "FILE")]
+    iptables_legacy_save: Option<String>,
+    /// Output of `ip6tables-legacy-save`.
+    #[arg(long, value_name = "FILE")]
+    ip6tables_legacy_save: Option<String>,
+    /// Output of `ipset save`: the sets that `-m set` asks for.
+    #[arg(long, value_name = "FILE")]
+    ipset: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -202,6 +202,7 @@ impl<'w> Env<'_, 'w> {
             let end = match &statement.kind {
                 Stmt::Match(test) => match self.test(test, observer) {
                     Ok(()) => continue,
+                    Err(Actual::Absent) if test.or_absent => continue,
                     Err(actual) => RuleEnd::NoMatch {
                         statement: position,
                         actual,
@@ -375,7 +376,7 @@ impl<'w> Env<'_, 'w> {
         let question = Claim::new(
             unknown.what.clone(),
             ("holds", "does not hold"),
-            format!("in chain {chain} rule {}", rule.handle),
+            format!("in chain {chain} {}", named(rule)),
         );
         Some(
             self.know
@@ -431,7 +432,7 @@ impl<'w> Env<'_, 'w> {
         let question = Claim::new(
             what,
             ("is not", "is"),
-            format!("{how} (chain {chain} rule {})", rule.handle),
+            format!("{how} (chain {chain} {})", named(rule)),
         );
         let because = "it depends on earlier traffic; say `--assume limit=over`, `quota=over` or `count=over` for the other case";
         let within = self
@@ -909,7 +910,10 @@ impl<'w> Env<'_, 'w> {
         let table = self.world.ruleset.table(chain.table);
         format!(
             "{} {} {} {}",
-            table.family, table.name, chain.name, rule.handle
+            table.family,
+            table.name,
+            chain.name,
+            named(rule).trim_start_matches("rule ")
         )
     }
 
@@ -1203,5 +1207,13 @@ fn as_listed(ruleset: &Ruleset, id: SetId, key: &[u128], listed: bool) -> (Claim
             Claim::new(name, ("does not contain", "contains"), key),
             "packets or programs add to it; the listing is a moment's picture",
         )
+    }
+}
+
+/// A rule inside its chain: its handle, or its place where the source has no handles.
+fn named(rule: &crate::ruleset::Rule) -> String {
+    match rule.handle.0 {
+        0 => format!("rule {}", rule.index + 1),
+        _ => format!("rule {}", rule.handle),
     }
 }

@@ -5,9 +5,12 @@
 //! the same ([`translate`]), so that one lowering decides what both kinds of rules mean. [`merge`] gives the `xt` statements of a
 //! listing their meaning; [`standalone`] makes a whole document of `iptables-save` alone.
 //!
-//! Left out: ebtables and arptables, the contents of ipsets, and evaluation itself.
+//! [`ipset`] reads the sets that such rules ask for.
+//!
+//! Left out: ebtables and arptables, and evaluation itself.
 //! What has no exact equivalent in nft stays [`Stmt::Unknown`](crate::nft::ast::Stmt::Unknown) with its arguments; it is never approximated.
 
+pub mod ipset;
 pub mod merge;
 pub mod save;
 pub mod standalone;

@@ -25,7 +25,7 @@ use crate::explain::{Question, explain};
 use crate::hooks::Hooks;
 use crate::host::{Host, IpFamily, LinkKind, Mac, RouteAnswer, RouteQuery, RouteType};
 use crate::iptables;
-use crate::load::{Loaded, SaveText, load};
+use crate::load::{Loaded, SaveText, TextOf, load};
 use crate::logic::{Knowledge, Known};
 use crate::nft::ast::{Document, Object, Stmt};
 use crate::nft::print;
@@ -60,6 +60,8 @@ pub enum Part {
     Nft(String),
     /// For `iptables-nft-restore` and `ip6tables-nft-restore`.
     Iptables(IpFamily, String),
+    /// For `ipset restore`.
+    Ipset(String),
 }
 
 /// One packet's way, by the model and by the kernel.
@@ -131,11 +133,26 @@ pub fn words(loaded: &Loaded, own: Option<&str>, saves: &[SaveText]) -> Result<W
         ));
     }
     let mut words = Words::default();
+    let sets = saves.iter().filter(|save| save.of == TextOf::Ipset);
+    words
+        .0
+        .extend(sets.map(|save| Part::Ipset(save.text.clone())));
     let mut document = Document::default();
     let mut restored: Vec<(&str, &str)> = Vec::new();
     for object in &loaded.document.objects {
         let owner = owner(object);
-        let Some((family, table)) = owner.filter(|(f, t)| is_opaque(&loaded.document, f, t)) else {
+        if let Some((family, table)) = owner
+            && table.ends_with(" (legacy)")
+        {
+            return fail(format!(
+                "table {family} {table} is of iptables-legacy, whose steps the kernel does not trace"
+            ));
+        }
+        let of_iptables = |family: &str, table: &str| {
+            is_opaque(&loaded.document, family, table)
+                || is_told_by_iptables(loaded, saves, family, table)
+        };
+        let Some((family, table)) = owner.filter(|(f, t)| of_iptables(f, t)) else {
             document.objects.push(object.clone());
             continue;
         };
@@ -144,10 +161,18 @@ pub fn words(loaded: &Loaded, own: Option<&str>, saves: &[SaveText]) -> Result<W
         }
         restored.push((family, table));
         let (kind, which, flag) = match family {
-            "ip6" => (iptables::Family::Ip6, IpFamily::V6, "--ip6tables-save"),
-            _ => (iptables::Family::Ip, IpFamily::V4, "--iptables-save"),
+            "ip6" => (
+                TextOf::Iptables(iptables::Family::Ip6),
+                IpFamily::V6,
+                "--ip6tables-save",
+            ),
+            _ => (
+                TextOf::Iptables(iptables::Family::Ip),
+                IpFamily::V4,
+                "--iptables-save",
+            ),
         };
-        let save = saves.iter().find(|save| save.family == kind);
+        let save = saves.iter().find(|save| save.of == kind);
         let Some(save) = save.and_then(|save| table_of_save(&save.text, table)) else {
             return fail(format!(
                 "table {family} {table} has iptables extensions (`xt`), which nft cannot load; give them with `{flag}`"
@@ -179,6 +204,20 @@ fn is_opaque(document: &Document, family: &str, table: &str) -> bool {
             .any(|stmt| matches!(stmt, Stmt::Xt(_))),
         _ => false,
     })
+}
+
+/// Whether a table comes from iptables-save text, so that iptables loads the very words.
+fn is_told_by_iptables(loaded: &Loaded, saves: &[SaveText], family: &str, table: &str) -> bool {
+    let has_text = saves.iter().any(|save| match save.of {
+        TextOf::Iptables(of) => of.as_str() == family && table_of_save(&save.text, table).is_some(),
+        TextOf::Legacy(_) | TextOf::Ipset => false,
+    });
+    let mut objects = loaded.document.objects.iter().enumerate();
+    has_text
+        && objects.any(|(at, object)| {
+            matches!(object, Object::Rule(rule) if rule.family == family && rule.table == table)
+                && loaded.origins.contains_key(&at)
+        })
 }
 
 /// The section of a table in iptables-save text.

@@ -7,10 +7,11 @@ pub mod lower;
 pub mod sysctl;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::diagnostic::Diagnostic;
 use crate::host::Host;
-use crate::iptables::{self, merge, save, standalone};
+use crate::iptables::{self, ipset, merge, save, standalone};
 use crate::nft::ast::{Document, Object, Stmt};
 use crate::nft::json;
 use crate::ruleset::Ruleset;
@@ -92,12 +93,23 @@ pub enum LoadError {
     NoFamily { source_name: String },
 }
 
-/// iptables-save text given beside the ruleset.
+/// What a text given beside the ruleset is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextOf {
+    /// `iptables-save` or `ip6tables-save`: of iptables-nft, unless its first comment says otherwise.
+    Iptables(iptables::Family),
+    /// `iptables-legacy-save` or `ip6tables-legacy-save`: tables that nft does not list.
+    Legacy(iptables::Family),
+    /// `ipset save`
+    Ipset,
+}
+
+/// Text of another program given beside the ruleset.
 #[derive(Debug, Clone)]
 pub struct SaveText {
     pub source: String,
     pub text: String,
-    pub family: iptables::Family,
+    pub of: TextOf,
 }
 
 /// A ruleset with everything that was said of it.
@@ -129,27 +141,9 @@ pub fn load(source: &str, text: &str, saves: &[SaveText]) -> Result<Loaded, Load
                 });
             };
             let mut all: Vec<SaveText> = saves.to_vec();
-            let parts = [
-                (
-                    bundle.iptables_save.take(),
-                    iptables::Family::Ip,
-                    "iptables-save",
-                ),
-                (
-                    bundle.ip6tables_save.take(),
-                    iptables::Family::Ip6,
-                    "ip6tables-save",
-                ),
-            ];
-            for (text, family, part) in parts {
-                if let Some(text) = text
-                    && !saves.iter().any(|save| save.family == family)
-                {
-                    all.push(SaveText {
-                        source: format!("{source} ({part})"),
-                        text,
-                        family,
-                    });
+            for own in bundle.take_texts(source) {
+                if !saves.iter().any(|save| save.of == own.of) {
+                    all.push(own);
                 }
             }
             listing(source, json.get(), &all, bundle)
@@ -163,15 +157,14 @@ pub fn load(source: &str, text: &str, saves: &[SaveText]) -> Result<Loaded, Load
             let own = SaveText {
                 source: source.into(),
                 text: text.into(),
-                family,
+                of: TextOf::Iptables(family),
             };
             let mut diagnostics = Vec::new();
-            let mut read = Vec::new();
-            for save in std::iter::once(&own).chain(saves) {
-                let (parsed, notes) = save::read(&save.text, save.family);
-                diagnostics.extend(named(notes, &save.source));
-                read.push(parsed);
-            }
+            let all: Vec<SaveText> = std::iter::once(own).chain(saves.iter().cloned()).collect();
+            let read: Vec<save::Save> = saves_of(&all, &mut diagnostics)
+                .into_iter()
+                .map(|(_, save, _)| save)
+                .collect();
             let (document, meanings, notes) = standalone::document(&read);
             diagnostics.extend(named(notes, source));
             Ok(finish(
@@ -189,28 +182,64 @@ pub fn load(source: &str, text: &str, saves: &[SaveText]) -> Result<Loaded, Load
 
 /// The iptables-save text that an input itself is, or holds.
 pub fn saves_within(source: &str, text: &str) -> Vec<SaveText> {
-    let save = |text: String, family| SaveText {
-        source: source.into(),
-        text,
-        family,
-    };
     match recognise(text) {
         Kind::Listing | Kind::NftText => Vec::new(),
         Kind::IptablesSave => save::detect_family(text)
-            .map(|family| save(text.into(), family))
+            .map(|family| SaveText {
+                source: source.into(),
+                text: text.into(),
+                of: TextOf::Iptables(family),
+            })
             .into_iter()
             .collect(),
         Kind::Bundle => {
-            let Ok(bundle) = bundle::read(source, text) else {
-                return Vec::new();
-            };
-            let v4 = bundle.iptables_save.map(|t| save(t, iptables::Family::Ip));
-            let v6 = bundle
-                .ip6tables_save
-                .map(|t| save(t, iptables::Family::Ip6));
-            v4.into_iter().chain(v6).collect()
+            bundle::read(source, text).map_or_else(|_| Vec::new(), |mut b| b.take_texts(source))
         }
     }
+}
+
+/// Reads the iptables texts, each with its source and whether it is of x_tables, and gives them the ipsets.
+fn saves_of(
+    texts: &[SaveText],
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<(String, save::Save, bool)> {
+    let mut sets = ipset::Sets::default();
+    for text in texts.iter().filter(|text| text.of == TextOf::Ipset) {
+        let (found, notes) = ipset::read(&text.text);
+        diagnostics.extend(located(notes, &text.source));
+        sets.extend(found);
+    }
+    let sets = Arc::new(sets);
+    let mut saves = Vec::new();
+    for text in texts {
+        let (family, is_legacy) = match text.of {
+            TextOf::Iptables(family) => (family, false),
+            TextOf::Legacy(family) => (family, true),
+            TextOf::Ipset => continue,
+        };
+        let (mut save, notes) = save::read(&text.text, family);
+        diagnostics.extend(located(notes, &text.source));
+        save.sets = Arc::clone(&sets);
+        if is_legacy {
+            // what the flag says counts more than a comment that several programs write
+            save.generator = Some(format!("{}-legacy", family.save_command()));
+        }
+        let is_legacy = save.backend() == Some(save::Backend::Legacy);
+        saves.push((text.source.clone(), save, is_legacy));
+    }
+    saves
+}
+
+/// A diagnostic about a line of an input gets the input's name and keeps the line.
+fn located(diagnostics: Vec<Diagnostic>, source: &str) -> impl Iterator<Item = Diagnostic> + '_ {
+    diagnostics.into_iter().map(move |mut diagnostic| {
+        let line = diagnostic.source.rsplit_once(':').map(|(_, line)| line);
+        diagnostic.source = match line {
+            Some(line) => format!("{source}:{line}"),
+            None => source.to_string(),
+        };
+        diagnostic
+    })
 }
 
 /// A diagnostic about a part of an input gets the input's name.
@@ -253,12 +282,37 @@ fn listing(
         .map(|note| Diagnostic::note(source, note.to_string()))
         .collect();
     let mut meanings = merge::Meanings::default();
-    for save in saves {
-        let (parsed, notes) = save::read(&save.text, save.family);
-        diagnostics.extend(named(notes, &save.source));
+    let mut legacy = Vec::new();
+    for (source, parsed, is_legacy) in saves_of(saves, &mut diagnostics) {
+        if is_legacy {
+            legacy.push((source, parsed));
+            continue;
+        }
         let (found, notes) = merge::merge(&document, &parsed);
-        diagnostics.extend(named(notes, &save.source));
+        diagnostics.extend(named(notes, &source));
         meanings.extend(found);
+        let (listed, not_listed): (Vec<_>, Vec<_>) = parsed
+            .tables
+            .iter()
+            .cloned()
+            .partition(|table| merge::is_listed(&document, parsed.family, &table.name));
+        for table in &listed {
+            let objects = parsed
+                .sets
+                .objects(parsed.family, &table.name, &table.chains);
+            document.objects.extend(objects);
+        }
+        legacy.push((
+            source,
+            save::Save {
+                tables: not_listed,
+                ..parsed
+            },
+        ));
+    }
+    for (source, save) in &legacy {
+        let notes = standalone::add_legacy(&mut document, &mut meanings, save);
+        diagnostics.extend(named(notes, source));
     }
     Ok(finish(document, meanings.by_rule, diagnostics, bundle))
 }

@@ -78,7 +78,7 @@ fn unknown(save: &Save) -> BTreeMap<String, BTreeSet<String>> {
     for table in &save.tables {
         for chain in &table.chains {
             for rule in &chain.rules {
-                for part in translate::rule(rule, save.family, &table.name, &chain.name).parts {
+                for part in translate::rule(rule, save, &table.name, &chain.name).parts {
                     if part
                         .stmts
                         .iter()

@@ -13,7 +13,7 @@ use nfpath::hooks::Hooks;
 use nfpath::host::Host;
 use nfpath::iptables::Family;
 use nfpath::load::bundle::{HostPart, assemble};
-use nfpath::load::{Loaded, SaveText, load};
+use nfpath::load::{Loaded, SaveText, TextOf, load};
 use nfpath::logic::{Knowledge, Known};
 use nfpath::packet::Spec;
 use nfpath::render::json;
@@ -225,7 +225,7 @@ fn for_each_trace(mut check: impl FnMut(&str, &Loaded, &Hooks, &Host, &Trace)) {
             .map(|text| SaveText {
                 source: "iptables-save.txt".into(),
                 text,
-                family: Family::Ip,
+                of: TextOf::Iptables(Family::Ip),
             })
             .into_iter()
             .collect();

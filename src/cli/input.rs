@@ -13,7 +13,7 @@ use crate::flow;
 use crate::host::Host;
 use crate::iptables::Family;
 use crate::load::bundle::{self, HostPart};
-use crate::load::{self, Kind, Loaded, SaveText};
+use crate::load::{self, Kind, Loaded, SaveText, TextOf};
 use crate::packet::proto;
 use crate::seen::{self, Seen};
 use crate::walk::GivenState;
@@ -107,15 +107,18 @@ impl Input {
 pub(super) fn read(ruleset: Option<&str>, facts: &Facts) -> Result<Input, Failure> {
     let mut saves = Vec::new();
     let files = [
-        (&facts.iptables_save, Family::Ip),
-        (&facts.ip6tables_save, Family::Ip6),
+        (&facts.iptables_save, TextOf::Iptables(Family::Ip)),
+        (&facts.ip6tables_save, TextOf::Iptables(Family::Ip6)),
+        (&facts.iptables_legacy_save, TextOf::Legacy(Family::Ip)),
+        (&facts.ip6tables_legacy_save, TextOf::Legacy(Family::Ip6)),
+        (&facts.ipset, TextOf::Ipset),
     ];
-    for (name, family) in files {
+    for (name, of) in files {
         if let Some(name) = name {
             saves.push(SaveText {
                 source: name.clone(),
                 text: text(name)?,
-                family,
+                of,
             });
         }
     }
@@ -141,23 +144,13 @@ pub(super) fn read(ruleset: Option<&str>, facts: &Facts) -> Result<Input, Failur
     };
     let mut extra = Vec::new();
     if let Some((name, content)) = context {
-        let bundle = bundle::read(&name, &content).map_err(Failure::unreadable)?;
-        extra.extend(bundle.diagnostics);
-        let parts = [
-            (bundle.iptables_save, Family::Ip),
-            (bundle.ip6tables_save, Family::Ip6),
-        ];
-        for (text, family) in parts {
-            if let Some(text) = text
-                && !saves.iter().any(|save| save.family == family)
-            {
-                saves.push(SaveText {
-                    source: name.clone(),
-                    text,
-                    family,
-                });
+        let mut bundle = bundle::read(&name, &content).map_err(Failure::unreadable)?;
+        for own in bundle.take_texts(&name) {
+            if !saves.iter().any(|save| save.of == own.of) {
+                saves.push(own);
             }
         }
+        extra.extend(bundle.diagnostics);
         host = Some(bundle.host);
         sources.push(name);
     }

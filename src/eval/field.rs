@@ -414,6 +414,9 @@ impl Env<'_, '_> {
                 }
             }
             MetaKey::Ibrhwaddr => self.bridge_address(),
+            MetaKey::Physin if self.skb.nf_bridge => self.iface_value(self.skb.in_port),
+            MetaKey::Physout if self.skb.nf_bridge => self.iface_value(self.skb.out_port),
+            MetaKey::Physin | MetaKey::Physout => Loaded::Value(0),
             MetaKey::Secmark | MetaKey::Broute => self.meta_fact(key, 32),
         }
     }

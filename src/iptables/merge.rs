@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
+use super::Family;
 use super::save::{Chain, Rule, Save};
 use super::translate::{self, Part, PartKind};
 use crate::diagnostic::{Diagnostic, Severity};
@@ -136,13 +137,12 @@ pub fn merge(document: &Document, save: &Save) -> (Meanings, Vec<Diagnostic>) {
     }
     for table in &save.tables {
         let count: usize = table.chains.iter().map(|chain| chain.rules.len()).sum();
-        let listed = document.objects.iter().any(|object| matches!(object, Object::Table(t) if t.family == family.as_str() && t.name == table.name));
-        if count > 0 && !listed {
+        if count > 0 && !is_listed(document, family, &table.name) {
             diagnostics.push(Diagnostic {
                 severity: Severity::Warning,
                 source: family.save_command().to_owned(),
                 message: format!(
-                    "table {family} {}: {count} rules in {}, and no such table in the nft listing: they are of iptables-legacy, which nft cannot see, or of a different host",
+                    "table {family} {}: {count} rules in {}, and no such table in the nft listing: they are of iptables-legacy, which nft cannot see, and are taken for that, or of a different host",
                     table.name,
                     family.save_command()
                 ),
@@ -150,6 +150,13 @@ pub fn merge(document: &Document, save: &Save) -> (Meanings, Vec<Diagnostic>) {
         }
     }
     (meanings, diagnostics)
+}
+
+/// Whether the listing has a table of this name.
+pub fn is_listed(document: &Document, family: Family, name: &str) -> bool {
+    document.objects.iter().any(|object| {
+        matches!(object, Object::Table(t) if t.family == family.as_str() && t.name == name)
+    })
 }
 
 fn rules(document: &Document) -> impl Iterator<Item = (usize, &ast::Rule)> {
@@ -177,7 +184,7 @@ fn rule_meanings(
     save: &Save,
 ) -> Result<Vec<Option<Meaning>>, String> {
     let stmts = rule.expr.as_deref().unwrap_or_default();
-    let translated = translate::rule(saved, save.family, &rule.table, &rule.chain);
+    let translated = translate::rule(saved, save, &rule.table, &rule.chain);
     let mut parts: Vec<Option<Part>> = translated.parts.into_iter().map(Some).collect();
     let mut next_match = 0;
     let mut meanings = Vec::with_capacity(stmts.len());
@@ -412,7 +419,7 @@ mod tests {
             for chain in &table.chains {
                 for rule in &chain.rules {
                     let mut expr = Vec::new();
-                    for part in translate::rule(rule, Family::Ip, &table.name, &chain.name).parts {
+                    for part in translate::rule(rule, &save, &table.name, &chain.name).parts {
                         match part.kind {
                             PartKind::Match if part.name != "tcp" => {
                                 expr.push(xt("match", &part.name))
@@ -545,7 +552,7 @@ mod tests {
             diagnostics,
             [
                 "chain ip filter FORWARD: not in iptables-save; 2 of its rules use iptables extensions that only iptables-save can explain",
-                "table ip nat: 1 rules in iptables-save, and no such table in the nft listing: they are of iptables-legacy, which nft cannot see, or of a different host",
+                "table ip nat: 1 rules in iptables-save, and no such table in the nft listing: they are of iptables-legacy, which nft cannot see, and are taken for that, or of a different host",
             ]
         );
     }

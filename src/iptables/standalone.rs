@@ -6,7 +6,7 @@
 use serde_json::json;
 
 use super::merge::Meanings;
-use super::save::{Backend, Chain, Policy, Rule, Save};
+use super::save::{Backend, Chain, Policy, Rule, Save, Table};
 use super::translate;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::nft::ast::{self, Document, Fields, Object, ObjectRef, Priority, Stmt};
@@ -70,6 +70,43 @@ pub fn document(saves: &[Save]) -> (Document, Meanings, Vec<Diagnostic>) {
     (builder.document, builder.meanings, builder.diagnostics)
 }
 
+/// Puts the tables of iptables-legacy beside what nft lists, each called `NAME (legacy)`.
+///
+/// x_tables and nf_tables both register at the hooks; an empty table that accepts all is left out.
+pub fn add_legacy(
+    document: &mut Document,
+    meanings: &mut Meanings,
+    save: &Save,
+) -> Vec<Diagnostic> {
+    let mut builder = Builder {
+        document: std::mem::take(document),
+        meanings: std::mem::take(meanings),
+        diagnostics: Vec::new(),
+    };
+    let mut added = Vec::new();
+    for table in &save.tables {
+        let does_something =
+            |chain: &Chain| !chain.rules.is_empty() || chain.policy == Some(Policy::Drop);
+        if table.chains.iter().any(does_something) {
+            let name = format!("{} (legacy)", table.name);
+            added.push(format!("{} {name}", save.family));
+            builder.table(save, table, &name);
+        }
+    }
+    if !added.is_empty() {
+        builder.diagnostics.push(Diagnostic {
+            severity: Severity::Note,
+            source: save.family.save_command().to_owned(),
+            message: format!(
+                "tables of iptables-legacy exist beside nft, which does not list them: {}; packets pass both",
+                added.join(", ")
+            ),
+        });
+    }
+    (*document, *meanings) = (builder.document, builder.meanings);
+    builder.diagnostics
+}
+
 struct Builder {
     document: Document,
     meanings: Meanings,
@@ -96,25 +133,34 @@ impl Builder {
             if self.has_table(family, &name) && save.backend() == Some(Backend::Legacy) {
                 name.push_str(" (legacy)");
             }
-            if self.has_table(family, &name) {
+            self.table(save, table, &name);
+        }
+    }
+
+    fn table(&mut self, save: &Save, table: &Table, name: &str) {
+        let family = save.family.as_str();
+        {
+            if self.has_table(family, name) {
                 self.warn(
                     save,
                     format!("table {family} {name} is given twice; the second one is left out"),
                 );
-                continue;
+                return;
             }
             self.document.objects.push(Object::Table(ast::Table {
                 family: family.into(),
-                name: name.as_str().into(),
+                name: name.into(),
                 ..ast::Table::default()
             }));
+            let sets = save.sets.objects(save.family, name, &table.chains);
+            self.document.objects.extend(sets);
             for chain in &table.chains {
-                let chain = self.chain(save, &table.name, &name, chain);
+                let chain = self.chain(save, &table.name, name, chain);
                 self.document.objects.push(Object::Chain(chain));
             }
             for chain in &table.chains {
                 for rule in &chain.rules {
-                    self.rule(save, &table.name, &name, &chain.name, rule);
+                    self.rule(save, &table.name, name, &chain.name, rule);
                 }
             }
         }
@@ -163,7 +209,7 @@ impl Builder {
     }
 
     fn rule(&mut self, save: &Save, table: &str, shown: &str, chain: &str, rule: &Rule) {
-        let translated = translate::rule(rule, save.family, table, chain);
+        let translated = translate::rule(rule, save, table, chain);
         let mut expr = Vec::new();
         let mut meanings = Vec::new();
         for (stmt, text) in translated.stmts() {

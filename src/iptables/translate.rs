@@ -15,9 +15,12 @@ mod targets;
 use serde_json::json;
 
 use super::Family;
-use super::save::{Match, Opt, Rule, UNREADABLE};
-use crate::nft::ast::{Stmt, Verdict};
+use super::ipset::Sets;
+use super::save::{Match, Opt, Rule, Save, UNREADABLE};
+use crate::nft::ast::{MatchOp, Stmt, Verdict};
 
+pub use build::parse_number;
+pub use matches::icmp_name;
 pub use targets::is_target;
 
 /// A rule in nft's statements.
@@ -87,6 +90,7 @@ struct Context<'a> {
     table: &'a str,
     chain: &'a str,
     rule: &'a Rule,
+    sets: &'a Sets,
 }
 
 impl Context<'_> {
@@ -111,13 +115,33 @@ impl Context<'_> {
     }
 }
 
+/// Ends the operator of a test that holds also where the left side has no value.
+const OR_ABSENT: &str = " or absent";
+
+/// A test's operator, and whether it holds also where the left side has no value.
+pub fn without_or_absent(op: &MatchOp) -> (MatchOp, bool) {
+    let MatchOp::Other(text) = op else {
+        return (op.clone(), false);
+    };
+    let known = [MatchOp::Eq, MatchOp::Ne, MatchOp::In, MatchOp::Not];
+    let plain = text.strip_suffix(OR_ABSENT);
+    let found = known
+        .into_iter()
+        .find(|op| plain.is_some_and(|plain| build::spelled(op) == Some(plain)));
+    match found {
+        Some(op) => (op, true),
+        None => (op.clone(), false),
+    }
+}
+
 /// Translates a rule. The chain's name tells the hook where a target depends on it.
-pub fn rule(rule: &Rule, family: Family, table: &str, chain: &str) -> Translated {
+pub fn rule(rule: &Rule, save: &Save, table: &str, chain: &str) -> Translated {
     let context = Context {
-        family,
+        family: save.family,
         table,
         chain,
         rule,
+        sets: &save.sets,
     };
     let (basic, extensions): (Vec<&Match>, Vec<&Match>) =
         rule.matches.iter().partition(|m| m.is_basic());

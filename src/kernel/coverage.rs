@@ -250,6 +250,8 @@ kinds!(meta, METAS, "meta", MetaKey, {
     MetaKey::Hour => "hour",
     MetaKey::Secmark => "secmark" [NO_SYSTEM],
     MetaKey::Broute => "broute" [NO_NFT],
+    MetaKey::Physin => "physdev-in" ["only iptables asks for it"],
+    MetaKey::Physout => "physdev-out" ["only iptables asks for it"],
 });
 
 kinds!(ct, CTS, "ct", CtKey, {

@@ -889,6 +889,7 @@ impl Lab {
                 Part::Nft(text) => ("nft", &["-f", "-"], text),
                 Part::Iptables(IpFamily::V4, save) => ("iptables-nft-restore", &[], save),
                 Part::Iptables(IpFamily::V6, save) => ("ip6tables-nft-restore", &[], save),
+                Part::Ipset(sets) => ("ipset", &["restore"], sets),
             };
             let ran = run(program, args, text)?;
             if !ran.success {

@@ -14,10 +14,12 @@ use serde_json::value::RawValue;
 
 use super::ip_json::{self, ListingError};
 use super::sysctl;
+use super::{SaveText, TextOf};
 use crate::diagnostic::Diagnostic;
 use crate::host::{
     Address, Host, IpFamily, Link, LinkKind, NextHop, Origin, Route, RouteType, Scope, TableId,
 };
+use crate::iptables::Family;
 
 /// The bundle's schema, without its version.
 pub const SCHEMA: &str = "nfpath.snapshot";
@@ -65,6 +67,7 @@ pub struct Bundle {
     pub ip6tables_save: Option<String>,
     pub iptables_legacy_save: Option<String>,
     pub ip6tables_legacy_save: Option<String>,
+    pub ipset: Option<String>,
     /// When it was taken, RFC 3339.
     pub taken: Option<String>,
     pub hostname: Option<String>,
@@ -72,6 +75,43 @@ pub struct Bundle {
     /// Version of the nfpath that took it.
     pub nfpath: Option<String>,
     pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Bundle {
+    /// The texts of other programs beside the ruleset.
+    pub fn take_texts(&mut self, source: &str) -> Vec<SaveText> {
+        let parts = [
+            (
+                self.iptables_save.take(),
+                TextOf::Iptables(Family::Ip),
+                "iptables-save",
+            ),
+            (
+                self.ip6tables_save.take(),
+                TextOf::Iptables(Family::Ip6),
+                "ip6tables-save",
+            ),
+            (
+                self.iptables_legacy_save.take(),
+                TextOf::Legacy(Family::Ip),
+                "iptables-legacy-save",
+            ),
+            (
+                self.ip6tables_legacy_save.take(),
+                TextOf::Legacy(Family::Ip6),
+                "ip6tables-legacy-save",
+            ),
+            (self.ipset.take(), TextOf::Ipset, "ipset"),
+        ];
+        let texts = parts.into_iter().filter_map(|(text, of, part)| {
+            Some(SaveText {
+                source: format!("{source} ({part})"),
+                text: text?,
+                of,
+            })
+        });
+        texts.collect()
+    }
 }
 
 /// Whether a text is a snapshot bundle, by content.
@@ -212,6 +252,7 @@ pub fn read(source: &str, text: &str) -> Result<Bundle, HostError> {
     bundle.ip6tables_save = text_of("ip6tables-save");
     bundle.iptables_legacy_save = text_of("iptables-legacy-save");
     bundle.ip6tables_legacy_save = text_of("ip6tables-legacy-save");
+    bundle.ipset = text_of("ipset");
     Ok(bundle)
 }
 

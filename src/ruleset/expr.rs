@@ -16,6 +16,8 @@ pub struct Match {
     pub right: Operand,
     /// How to show values of the left side.
     pub data_type: DataType,
+    /// Holds also where the left side has no value; iptables has such tests, nft has none.
+    pub or_absent: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -189,6 +191,10 @@ pub enum MetaKey {
     Hour,
     Secmark,
     Broute,
+    /// The bridge port that a packet which br_netfilter had came in by (`nf_bridge_get_physindev`); empty for others. Only iptables asks for it.
+    Physin,
+    /// The bridge port that it will leave by.
+    Physout,
 }
 
 impl MetaKey {
@@ -236,6 +242,8 @@ impl MetaKey {
         ("hour", MetaKey::Hour, DataType::Hour, 32),
         ("secmark", MetaKey::Secmark, DataType::Integer, 32),
         ("broute", MetaKey::Broute, DataType::Integer, 8),
+        ("physdev-in", MetaKey::Physin, DataType::Ifname, 128),
+        ("physdev-out", MetaKey::Physout, DataType::Ifname, 128),
     ];
 
     /// The type of its values.

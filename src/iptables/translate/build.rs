@@ -26,6 +26,36 @@ pub fn equal(invert: bool, left: Expr, right: Expr) -> Stmt {
     matching(if invert { MatchOp::Ne } else { MatchOp::Eq }, left, right)
 }
 
+/// How nft writes an operator.
+pub fn spelled(op: &MatchOp) -> Option<&'static str> {
+    Some(match op {
+        MatchOp::Eq => "==",
+        MatchOp::Ne => "!=",
+        MatchOp::In => "in",
+        MatchOp::Not => "!",
+        MatchOp::Lt | MatchOp::Gt | MatchOp::Le | MatchOp::Ge | MatchOp::Other(_) => return None,
+    })
+}
+
+/// The same test, which holds also where the left side has no value.
+pub fn or_absent(stmt: Stmt) -> Why<Stmt> {
+    match stmt {
+        Stmt::Match(mut test) => match spelled(&test.op) {
+            Some(op) => {
+                test.op = MatchOp::Other(format!("{op}{}", super::OR_ABSENT).into());
+                Ok(Stmt::Match(test))
+            }
+            None => Err(Untranslatable::because("not understood")),
+        },
+        _ => Err(Untranslatable::because("not understood")),
+    }
+}
+
+/// A test that no packet passes.
+pub fn never() -> Stmt {
+    equal(true, meta("l4proto"), numbers(0, 255))
+}
+
 pub fn set_to(key: Expr, value: Expr) -> Stmt {
     Stmt::Mangle(Box::new(Mangle {
         key,

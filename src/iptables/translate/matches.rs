@@ -8,6 +8,7 @@ use serde_json::json;
 use super::build::*;
 use super::{Context, Untranslatable, Why};
 use crate::iptables::Family;
+use crate::iptables::ipset::{Lookup, Part};
 use crate::iptables::save::{Match, Opt};
 use crate::nft::ast::{Expr, Extra, Fields, HeaderOption, MatchOp, Numgen, Rt, Stmt, Str};
 
@@ -70,16 +71,10 @@ pub fn translate(context: &Context<'_>, m: &Match) -> Why<Vec<Stmt>> {
         "frag" => fragment_header(options),
         "hbh" => header_length(options, "hbh", "--hbh-len"),
         "dst" => header_length(options, "dst", "--dst-len"),
-        "physdev" => Err(Untranslatable::because(
-            "the bridge port is not visible to nft in this family",
-        )),
-        "set" => Err(Untranslatable::because(
-            "the contents of an ipset are not visible to nft",
-        )),
-        "time" => Err(Untranslatable::because("depends on the clock")),
-        "hashlimit" => Err(Untranslatable::because(
-            "depends on the rate seen so far, for each key",
-        )),
+        "physdev" => physdev(options),
+        "set" => ipset(context, options),
+        "time" => time(options),
+        "hashlimit" => hashlimit(options),
         "ah" | "bpf" | "cluster" | "connlabel" | "eui64" | "ipcomp" | "ipv6header" | "ipvs"
         | "mh" | "nfacct" | "osf" | "rateest" | "srh" | "string" | "u32" => {
             Err(Untranslatable::because("no equivalent in nft"))
@@ -111,7 +106,7 @@ fn basic(family: Family, opt: &Opt) -> Why<Vec<Stmt>> {
                 "oifname"
             };
             let name = match one(opt)? {
-                "+" if opt.invert => return Err(Untranslatable::because("never matches")),
+                "+" if opt.invert => return Ok(vec![never()]),
                 "+" => return Ok(Vec::new()),
                 name => match name.strip_suffix('+') {
                     Some(stem) => format!("{stem}*"),
@@ -122,7 +117,7 @@ fn basic(family: Family, opt: &Opt) -> Why<Vec<Stmt>> {
         }
         "-p" => match one(opt)? {
             "all" | "ip" | "0" if !opt.invert => Ok(Vec::new()),
-            "all" | "ip" | "0" => Err(Untranslatable::because("never matches")),
+            "all" | "ip" | "0" => Ok(vec![never()]),
             name => {
                 let protocol = protocol(name).ok_or_else(|| Untranslatable::unread(opt))?;
                 Ok(vec![equal(opt.invert, meta("l4proto"), protocol)])
@@ -406,6 +401,18 @@ const ICMPV6_NAMES: [IcmpName; 29] = [
     ("address-mask-reply", 18, None),
 ];
 
+/// Type and code that a name of ICMP or ICMPv6 stands for; code 0 where it names none.
+pub fn icmp_name(v4: bool, text: &str) -> Option<(u8, u8)> {
+    let names: &[IcmpName] = if v4 { &ICMP_NAMES } else { &ICMPV6_NAMES };
+    let (_, kind, code) = names
+        .iter()
+        .find(|(name, ..)| name.eq_ignore_ascii_case(text))?;
+    Some((
+        u8::try_from(*kind).ok()?,
+        u8::try_from(code.unwrap_or(0)).ok()?,
+    ))
+}
+
 /// `icmp_match` and `icmp6_match`: later fragments never match; type 255 of ICMP stands for any.
 fn icmp(options: &[Opt], protocol: &str, option: &str) -> Why<Vec<Stmt>> {
     let names: &[IcmpName] = if protocol == "icmp" {
@@ -440,7 +447,7 @@ fn icmp(options: &[Opt], protocol: &str, option: &str) -> Why<Vec<Stmt>> {
     };
     if kind == 255 && protocol == "icmp" && code.is_none() {
         if opt.invert {
-            return Err(Untranslatable::because("never matches"));
+            return Ok(vec![never()]);
         }
         return Ok(vec![any]);
     }
@@ -686,11 +693,15 @@ fn conntrack(family: Family, options: &[Opt]) -> Why<Vec<Stmt>> {
                     bits.push(match name {
                         "EXPECTED" | "ASSURED" | "CONFIRMED" => string(name.to_ascii_lowercase()),
                         "SEEN_REPLY" => string("seen-reply"),
-                        "NONE" => {
-                            return Err(Untranslatable::because("NONE names no bit of the status"));
-                        }
+                        // no bit at all
+                        "NONE" => continue,
                         _ => return Err(Untranslatable::unread(opt)),
                     });
+                }
+                if bits.is_empty() {
+                    let op = if opt.invert { MatchOp::Ge } else { MatchOp::Lt };
+                    stmts.push(matching(op, ct("status", None), number(0)));
+                    continue;
                 }
                 let op = if opt.invert {
                     MatchOp::Not
@@ -708,13 +719,39 @@ fn conntrack(family: Family, options: &[Opt]) -> Why<Vec<Stmt>> {
             _ => return Err(Untranslatable::unread(opt)),
         }
     }
-    if holds_without_entry && options.len() > 1 {
-        return Err(Untranslatable::because(
-            "a packet without conntrack entry matches whatever the other options say",
-        ));
+    if holds_without_entry {
+        // whatever the other options say
+        let every = stmts.into_iter().map(|stmt| match is_of_state(&stmt) {
+            true => Ok(stmt),
+            false => or_absent(stmt),
+        });
+        return every.collect();
     }
     Ok(stmts)
 }
+
+/// Whether a test is of the state alone, or holds without an entry already.
+fn is_of_state(stmt: &Stmt) -> bool {
+    match stmt {
+        Stmt::Match(test) => {
+            matches!(&test.left, Expr::Ct(key) if key.key == "state")
+                || matches!(test.op, MatchOp::Other(_))
+        }
+        _ => false,
+    }
+}
+
+/// Bits of `enum ip_conntrack_info` as `NF_CT_STATE_BIT` and nft have them.
+const STATE_BITS: [(&str, i128); 5] = [
+    ("invalid", 1),
+    ("established", 2),
+    ("related", 4),
+    ("new", 8),
+    ("untracked", 64),
+];
+
+/// `IPS_SRC_NAT` and `IPS_DST_NAT`.
+const STATUS_BITS: [(&str, i128); 2] = [("snat", 16), ("dnat", 32)];
 
 /// The test of a `--ctstate` list, and whether it holds for a packet that has no conntrack entry.
 fn ct_state(opt: &Opt) -> Why<(Stmt, bool)> {
@@ -758,12 +795,29 @@ fn ct_state(opt: &Opt) -> Why<(Stmt, bool)> {
                 false,
             ))
         }
-        (true, false, true) => Err(Untranslatable::because(
-            "also matches a packet without conntrack entry, which no test of its status does",
-        )),
-        (false, false, _) => Err(Untranslatable::because(
-            "a state or a bit of the status is enough, which nft cannot say in one rule",
-        )),
+        (true, false, true) => {
+            let bits = status.into_iter().map(string).collect();
+            let test = matching(MatchOp::Not, ct("status", None), flag_names(bits));
+            Ok((or_absent(test)?, true))
+        }
+        (false, false, invert) => {
+            // The bits of states and of the status differ, so one test of both together says that either is enough.
+            let bits = |names: &[&str], all: &[(&str, i128)]| -> i128 {
+                let set = all.iter().filter(|(name, _)| names.contains(name));
+                set.map(|(_, bit)| bit).sum()
+            };
+            let state = and(ct("state", None), number(bits(&states, &STATE_BITS)));
+            let status = and(ct("status", None), number(bits(&status, &STATUS_BITS)));
+            let test = equal(!invert, or(state, status), number(0));
+            // A packet without entry is INVALID or UNTRACKED, and has no status.
+            match (entryless, invert) {
+                (0, false) | (2, true) => Ok((test, false)),
+                (2, false) | (0, true) => Ok((or_absent(test)?, true)),
+                _ => Err(Untranslatable::because(
+                    "tells INVALID from UNTRACKED and asks for the status too, which nft cannot say in one rule",
+                )),
+            }
+        }
         (true, true, _) => Err(Untranslatable::unread(opt)),
     }
 }
@@ -802,7 +856,7 @@ fn mac(options: &[Opt]) -> Why<Vec<Stmt>> {
     }
 }
 
-/// `xt_owner.c`: without a socket, only inverted tests hold; in nft none does. With one upright test both agree.
+/// `xt_owner.c`: without a socket, only inverted tests hold.
 fn owner(options: &[Opt]) -> Why<Vec<Stmt>> {
     let (mut upright, mut inverted) = (Vec::new(), Vec::new());
     for opt in options {
@@ -810,9 +864,16 @@ fn owner(options: &[Opt]) -> Why<Vec<Stmt>> {
             "--uid-owner" => "skuid",
             "--gid-owner" => "skgid",
             "--socket-exists" => {
-                return Err(Untranslatable::because(
-                    "nft cannot ask for a socket of any owner",
-                ));
+                bare(opt)?;
+                // a socket of the kernel has no owner, and a control group all the same
+                let any = equal(opt.invert, meta("cgroup"), numbers(0, u64::from(u32::MAX)));
+                if opt.invert {
+                    &mut inverted
+                } else {
+                    &mut upright
+                }
+                .push(any);
+                continue;
             }
             _ => return Err(Untranslatable::unread(opt)),
         };
@@ -830,12 +891,10 @@ fn owner(options: &[Opt]) -> Why<Vec<Stmt>> {
         }
         .push(equal(opt.invert, meta(key), right));
     }
-    if upright.is_empty() && !inverted.is_empty() {
-        return Err(Untranslatable::because(
-            "also matches a packet that belongs to no socket, which nft's test does not",
-        ));
+    // With an upright test a packet without a socket has failed already.
+    for test in inverted {
+        upright.push(or_absent(test)?);
     }
-    upright.extend(inverted);
     Ok(upright)
 }
 
@@ -868,7 +927,11 @@ fn length(family: Family, options: &[Opt]) -> Why<Vec<Stmt>> {
             payload("ip", "length"),
             numbers(low, high),
         )]),
-        Family::Ip6 if high < 40 => Err(Untranslatable::because("shorter than the header of IPv6")),
+        Family::Ip6 if high < 40 => Ok(if opt.invert {
+            Vec::new()
+        } else {
+            vec![never()]
+        }),
         Family::Ip6 => {
             // A payload of 65,496 bytes and more makes a packet longer than the option can say.
             Ok(vec![equal(
@@ -878,6 +941,95 @@ fn length(family: Family, options: &[Opt]) -> Why<Vec<Stmt>> {
             )])
         }
     }
+}
+
+/// What a part of a set's key is of a packet, by the direction that the rule gives.
+fn set_field(context: &Context<'_>, part: Part, source: bool) -> Vec<Expr> {
+    let either = |src: &'static str, dst: &'static str| if source { src } else { dst };
+    let address = either("saddr", "daddr");
+    let port = || payload("th", either("sport", "dport"));
+    match part {
+        Part::Address => vec![payload(family_header(context.family), address)],
+        Part::Ether => vec![payload("ether", address)],
+        Part::ProtocolPort => vec![meta("l4proto"), port()],
+        Part::Port => vec![port()],
+        Part::Interface => vec![meta(either("iifname", "oifname"))],
+        Part::Mark => vec![meta("mark")],
+    }
+}
+
+/// The key that a rule looks up in a set; `None` where it never fits (`ip_set_test`: too few directions, another family).
+pub fn set_key(context: &Context<'_>, opt: &Opt) -> Why<Option<(String, Expr, Lookup)>> {
+    let [name, directions] = opt.values.as_slice() else {
+        return Err(Untranslatable::unread(opt));
+    };
+    let lookup = context.sets.lookup(name).map_err(Untranslatable)?;
+    let mut sources = Vec::new();
+    for direction in directions.split(',') {
+        sources.push(match direction {
+            "src" => true,
+            "dst" => false,
+            _ => return Err(Untranslatable::unread(opt)),
+        });
+    }
+    let other_family = lookup.family.is_some_and(|of| of != context.family);
+    if sources.len() < lookup.parts.len() || other_family {
+        return Ok(None);
+    }
+    let mut key = Vec::new();
+    for (part, source) in lookup.parts.iter().zip(&sources) {
+        if *part == Part::ProtocolPort && lookup.icmp && !source {
+            return Err(Untranslatable::because(
+                "the set holds types of ICMP, which are no destination port to nft",
+            ));
+        }
+        key.extend(set_field(context, *part, *source));
+    }
+    let key = match key.len() {
+        1 => key.remove(0),
+        _ => Expr::Concat(key),
+    };
+    Ok(Some((format!("@{name}"), key, lookup)))
+}
+
+/// `xt_set.c`, revisions 0 to 4.
+fn ipset(context: &Context<'_>, options: &[Opt]) -> Why<Vec<Stmt>> {
+    let mut found = None;
+    for opt in options {
+        match opt.name.as_str() {
+            "--match-set" | "--set" if found.is_none() => found = Some(opt),
+            // they touch the counters of the set, not the answer
+            "--update-counters" | "--update-subcounters" => {}
+            _ => {
+                return Err(Untranslatable::because(
+                    "depends on the counters of the ipset's elements, or asks for its `nomatch` elements",
+                ));
+            }
+        }
+    }
+    let Some(opt) = found else {
+        return Err(Untranslatable::because("not understood"));
+    };
+    let Some((name, key, lookup)) = set_key(context, opt)? else {
+        return Ok(if opt.invert {
+            Vec::new()
+        } else {
+            vec![never()]
+        });
+    };
+    let mut stmts = Vec::new();
+    if lookup.parts.contains(&Part::Port) {
+        // ip_set_get_ip_port: no other protocol has a port
+        if opt.invert {
+            return Err(Untranslatable::because(
+                "also matches a packet of a protocol without ports",
+            ));
+        }
+        let protocols = set(vec![string("tcp"), string("udp")]);
+        stmts.push(equal(false, meta("l4proto"), protocols));
+    }
+    stmts.push(equal(opt.invert, key, string(&name)));
+    Ok(stmts)
 }
 
 fn hops(field: Expr, options: &[Opt]) -> Why<Vec<Stmt>> {
@@ -953,7 +1105,7 @@ fn tos(family: Family, options: &[Opt]) -> Why<Vec<Stmt>> {
         )]);
     }
     Ok(match (dscp, ecn) {
-        (0, 0) if opt.invert => return Err(Untranslatable::because("never matches")),
+        (0, 0) if opt.invert => return Ok(vec![never()]),
         (0, 0) => Vec::new(),
         (_, 0) => vec![part("dscp", value >> 2, dscp, 0x3f)],
         (0, _) => vec![part("ecn", value & 3, ecn, 3)],
@@ -1049,32 +1201,224 @@ fn iprange(family: Family, options: &[Opt]) -> Why<Vec<Stmt>> {
     Ok(stmts)
 }
 
+/// `xt_physdev.c`: for a packet that br_netfilter has not had, only inverted tests hold.
+fn physdev(options: &[Opt]) -> Why<Vec<Stmt>> {
+    let (incoming, outgoing) = (|| meta("physdev-in"), || meta("physdev-out"));
+    let mut stmts = Vec::new();
+    let (mut leaves, mut not_out) = (false, false);
+    for opt in options {
+        let name = || -> Why<Expr> {
+            let name = one(opt)?;
+            Ok(match name.strip_suffix('+') {
+                Some(stem) => string(format!("{stem}*")),
+                None => string(name),
+            })
+        };
+        stmts.push(match opt.name.as_str() {
+            "--physdev-in" => equal(opt.invert, incoming(), name()?),
+            "--physdev-out" => {
+                not_out |= opt.invert;
+                leaves |= !opt.invert;
+                equal(opt.invert, outgoing(), name()?)
+            }
+            "--physdev-is-in" => equal(!opt.invert, incoming(), number(0)),
+            // physdev_mt: one is the other
+            "--physdev-is-out" | "--physdev-is-bridged" => {
+                leaves |= !opt.invert;
+                equal(!opt.invert, outgoing(), number(0))
+            }
+            _ => return Err(Untranslatable::unread(opt)),
+        });
+    }
+    if not_out && !leaves {
+        return Err(Untranslatable::because(
+            "matches a packet that is not bridged, and does not match a bridged one without an output port",
+        ));
+    }
+    Ok(stmts)
+}
+
+const DAY: u64 = 86_400;
+
+/// `HH:MM[:SS]` as seconds.
+fn time_of_day(opt: &Opt) -> Why<u64> {
+    let mut seconds = 0;
+    let mut parts = one(opt)?.split(':');
+    for (unit, limit) in [(3600, 24), (60, 60), (1, 60)] {
+        let part = parts.next().unwrap_or("0");
+        let value: u64 = part.parse().map_err(|_| Untranslatable::unread(opt))?;
+        if value >= limit {
+            return Err(Untranslatable::unread(opt));
+        }
+        seconds += value * unit;
+    }
+    match parts.next() {
+        None => Ok(seconds),
+        Some(_) => Err(Untranslatable::unread(opt)),
+    }
+}
+
+/// `YYYY[-MM[-DDThh[:mm[:ss]]]]` as seconds since 1970, UTC.
+fn date(opt: &Opt) -> Why<u64> {
+    let text = one(opt)?;
+    let (day, time) = text.split_once('T').unwrap_or((text, "0"));
+    let mut parts = day.split('-').map(str::parse::<u64>);
+    let mut next = |default: u64| match parts.next() {
+        None => Ok(default),
+        Some(Ok(value)) => Ok(value),
+        Some(Err(_)) => Err(Untranslatable::unread(opt)),
+    };
+    let (year, month, day) = (next(1970)?, next(1)?, next(1)?);
+    if !(1970..=2038).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return Err(Untranslatable::unread(opt));
+    }
+    let leap = |year: u64| year.is_multiple_of(4);
+    let lengths = [
+        31,
+        if leap(year) { 29 } else { 28 },
+        31,
+        30,
+        31,
+        30,
+        31,
+        31,
+        30,
+        31,
+        30,
+    ];
+    let days = (1970..year)
+        .map(|year| if leap(year) { 366 } else { 365 })
+        .sum::<u64>()
+        + lengths
+            .iter()
+            .zip(1..month)
+            .map(|(len, _)| len)
+            .sum::<u64>()
+        + day
+        - 1;
+    let time = Opt {
+        values: vec![if time.contains(':') {
+            time.to_owned()
+        } else {
+            format!("{time}:00")
+        }],
+        ..opt.clone()
+    };
+    Ok(days * DAY + time_of_day(&time)?)
+}
+
+/// `xt_time.c`, which reads the clock in UTC unless `--kerneltz` is given.
+fn time(options: &[Opt]) -> Why<Vec<Stmt>> {
+    let (mut start, mut stop) = (0, DAY - 1);
+    let mut contiguous = false;
+    let mut stmts = Vec::new();
+    let at = |op: MatchOp, seconds: u64, rest: i128| {
+        matching(
+            op,
+            meta("time"),
+            number(i128::from(seconds) * 1_000_000_000 + rest),
+        )
+    };
+    for opt in options {
+        match opt.name.as_str() {
+            "--timestart" => start = time_of_day(opt)?,
+            "--timestop" => stop = time_of_day(opt)?,
+            "--datestart" => stmts.push(at(MatchOp::Ge, date(opt)?, 0)),
+            "--datestop" => stmts.push(at(MatchOp::Le, date(opt)?, 999_999_999)),
+            "--weekdays" => {
+                let mut days = Vec::new();
+                for day in one(opt)?.split(',') {
+                    let day = day.to_ascii_lowercase();
+                    let names = ["su", "mo", "tu", "we", "th", "fr", "sa"];
+                    let at = match day.parse::<usize>() {
+                        Ok(number @ 1..=7) => Some(number % 7),
+                        _ => names.iter().position(|name| day.starts_with(name)),
+                    };
+                    let at = at.and_then(|at| u64::try_from(at).ok());
+                    days.push(number(at.ok_or_else(|| Untranslatable::unread(opt))?));
+                }
+                stmts.push(equal(opt.invert, meta("day"), set(days)));
+            }
+            "--contiguous" => contiguous = true,
+            "--utc" => {}
+            "--monthdays" => {
+                return Err(Untranslatable::because(
+                    "nft does not know the day of the month",
+                ));
+            }
+            "--kerneltz" | "--localtz" => {
+                return Err(Untranslatable::because(
+                    "the kernel's time zone is not known",
+                ));
+            }
+            _ => return Err(Untranslatable::unread(opt)),
+        }
+    }
+    if contiguous && start > stop && !stmts.is_empty() {
+        return Err(Untranslatable::because(
+            "counts the hours behind midnight to the day before, which nft cannot do",
+        ));
+    }
+    if start < stop && (start, stop) != (0, DAY - 1) {
+        stmts.push(equal(false, meta("hour"), numbers(start, stop)));
+    } else if start > stop + 1 {
+        stmts.push(equal(true, meta("hour"), numbers(stop + 1, start - 1)));
+    }
+    Ok(stmts)
+}
+
+/// `N[/unit]`, of packets; or of bytes as `Nb/s`, `Nkb/s`, `Nmb/s`.
+fn rate(opt: &Opt) -> Why<(u64, &'static str)> {
+    let (n, unit) = one(opt)?.split_once('/').unwrap_or((one(opt)?, "second"));
+    let unit = unit.to_ascii_lowercase();
+    let per = ["second", "minute", "hour", "day"]
+        .into_iter()
+        .find(|name| !unit.is_empty() && name.starts_with(&unit))
+        .ok_or_else(|| Untranslatable::unread(opt))?;
+    let digits = n.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    Ok((num(opt, digits)?, per))
+}
+
+/// `xt_hashlimit.c`: a limit for each key. How much was sent before is in no dump, so one limit stands for all.
+fn hashlimit(options: &[Opt]) -> Why<Vec<Stmt>> {
+    let mut found = None;
+    for opt in options {
+        let over = match (opt.name.as_str(), opt.invert) {
+            ("--hashlimit" | "--hashlimit-upto", invert) => invert,
+            ("--hashlimit-above", invert) => !invert,
+            (name, false) if name.starts_with("--hashlimit-") => continue,
+            _ => return Err(Untranslatable::unread(opt)),
+        };
+        found = Some((rate(opt)?, over));
+    }
+    let Some(((rate, per), over)) = found else {
+        return Err(Untranslatable::because("not understood"));
+    };
+    Ok(vec![Stmt::Limit(inline(
+        json!({ "rate": rate, "burst": 5, "per": per, "inv": over }),
+    ))])
+}
+
 fn limit(options: &[Opt]) -> Why<Vec<Stmt>> {
-    let (mut rate, mut per, mut burst) = (3, "hour", 5);
+    let (mut count, mut per, mut burst) = (3, "hour", 5);
     for opt in options {
         upright(opt)?;
         match opt.name.as_str() {
             "--limit" => {
-                let (n, unit) = one(opt)?.split_once('/').unwrap_or((one(opt)?, "second"));
-                rate = num(opt, n)?;
-                let unit = unit.to_ascii_lowercase();
-                per = ["second", "minute", "hour", "day"]
-                    .into_iter()
-                    .find(|name| !unit.is_empty() && name.starts_with(&unit))
-                    .ok_or_else(|| Untranslatable::unread(opt))?;
+                (count, per) = rate(opt)?;
             }
             "--limit-burst" => burst = num(opt, one(opt)?)?,
             _ => return Err(Untranslatable::unread(opt)),
         }
     }
     Ok(vec![Stmt::Limit(inline(
-        json!({ "rate": rate, "burst": burst, "per": per }),
+        json!({ "rate": count, "burst": burst, "per": per }),
     ))])
 }
 
-/// `xt_connlimit.c` counts for each source network; only a mask of 0 leaves one count for all, as nft's `ct count` in a rule has.
+/// `xt_connlimit.c` counts for each network, nft's `ct count` in a rule for all; how many there are is in no dump.
 fn connlimit(options: &[Opt]) -> Why<Vec<Stmt>> {
-    let (mut above, mut upto, mut mask) = (None, None, None);
+    let (mut above, mut upto) = (None, None);
     for opt in options {
         match (opt.name.as_str(), opt.invert) {
             ("--connlimit-above", false) | ("--connlimit-upto", true) => {
@@ -1083,15 +1427,9 @@ fn connlimit(options: &[Opt]) -> Why<Vec<Stmt>> {
             ("--connlimit-upto", false) | ("--connlimit-above", true) => {
                 upto = Some(num(opt, one(opt)?)?)
             }
-            ("--connlimit-mask", false) => mask = Some(num(opt, one(opt)?)?),
-            ("--connlimit-saddr" | "--connlimit-daddr", false) => {}
+            ("--connlimit-mask" | "--connlimit-saddr" | "--connlimit-daddr", false) => {}
             _ => return Err(Untranslatable::unread(opt)),
         }
-    }
-    if mask != Some(0) {
-        return Err(Untranslatable::because(
-            "depends on the number of connections, for each address",
-        ));
     }
     match (above, upto) {
         (Some(n), None) => Ok(vec![Stmt::CtCount(Fields(
@@ -1226,12 +1564,11 @@ fn single(options: &[Opt], name: &str, left: Expr) -> Why<Vec<Stmt>> {
 /// `xt_helper.c`: inverted, it holds for a packet without helper too, where nft's test does not.
 fn helper(options: &[Opt]) -> Why<Vec<Stmt>> {
     match options {
-        [opt] if opt.name == "--helper" && !opt.invert && !one(opt)?.is_empty() => {
-            Ok(vec![equal(false, ct("helper", None), string(one(opt)?))])
+        [opt] if opt.name == "--helper" && !one(opt)?.is_empty() => {
+            let test = equal(opt.invert, ct("helper", None), string(one(opt)?));
+            Ok(vec![if opt.invert { or_absent(test)? } else { test }])
         }
-        _ => Err(Untranslatable::because(
-            "also matches a packet without a helper, which nft's test does not",
-        )),
+        _ => Err(Untranslatable::because("not understood")),
     }
 }
 
@@ -1293,13 +1630,16 @@ fn quota(options: &[Opt]) -> Why<Vec<Stmt>> {
     }
 }
 
-/// `xt_recent.c`: `--set` alone records the address and always matches.
+/// `xt_recent.c`: `--set` alone records the address and always matches. With `--hitcount` it is a limit for each address.
 fn recent(options: &[Opt]) -> Why<Vec<Stmt>> {
-    let mut sets = false;
+    let (mut sets, mut inverted, mut hits, mut seconds) = (false, None, None, None);
     for opt in options {
         match opt.name.as_str() {
             "--set" if !opt.invert => sets = true,
-            "--name" | "--mask" | "--rsource" | "--rdest" => {}
+            "--rcheck" | "--update" => inverted = Some(opt.invert),
+            "--hitcount" => hits = Some(num(opt, one(opt)?)?),
+            "--seconds" => seconds = Some(num(opt, one(opt)?)?),
+            "--name" | "--mask" | "--rsource" | "--rdest" | "--reap" => {}
             _ => {
                 return Err(Untranslatable::because(
                     "depends on which addresses were seen before",
@@ -1307,27 +1647,35 @@ fn recent(options: &[Opt]) -> Why<Vec<Stmt>> {
             }
         }
     }
-    if sets {
-        Ok(Vec::new())
-    } else {
-        Err(Untranslatable::because("not understood"))
+    match (sets, inverted, hits) {
+        (true, None, None) => Ok(Vec::new()),
+        (false, Some(invert), Some(hits @ 2..)) => {
+            let per = match seconds {
+                None => "day",
+                Some(0..60) => "second",
+                Some(60..3600) => "minute",
+                Some(_) => "hour",
+            };
+            Ok(vec![Stmt::Limit(inline(
+                json!({ "rate": hits, "burst": hits, "per": per, "inv": !invert }),
+            ))])
+        }
+        _ => Err(Untranslatable::because(
+            "depends on which addresses were seen before",
+        )),
     }
 }
 
 /// `xt_tcpmss.c`: inverted, it holds for a segment without the option too.
 fn tcpmss(options: &[Opt]) -> Why<Vec<Stmt>> {
     match options {
-        [opt] if opt.name == "--mss" && !opt.invert => {
+        [opt] if opt.name == "--mss" => {
             let (low, high) = span(opt, one(opt)?, ':', 65535)?;
-            Ok(vec![equal(
-                false,
-                Expr::TcpOption(header_option("maxseg", Some("size"))),
-                numbers(low, high),
-            )])
+            let size = Expr::TcpOption(header_option("maxseg", Some("size")));
+            let test = equal(opt.invert, size, numbers(low, high));
+            Ok(vec![if opt.invert { or_absent(test)? } else { test }])
         }
-        _ => Err(Untranslatable::because(
-            "also matches a segment without the option, which nft's test does not",
-        )),
+        _ => Err(Untranslatable::because("not understood")),
     }
 }
 

@@ -6,12 +6,13 @@
 use serde_json::{Map, Value, json};
 
 use super::build::*;
-use super::matches::{dscp_value, tos_byte, tos_value};
+use super::matches::{dscp_value, set_key, tos_byte, tos_value};
 use super::{Context, Untranslatable, Why};
 use crate::iptables::Family;
 use crate::iptables::save::{Opt, Target};
 use crate::nft::ast::{
-    Expr, Extra, Fields, MapExpr, Nat, NatKind, Queue, Redirection, Reject, Rt, Stmt, Str,
+    Expr, Extra, Fields, MapExpr, Nat, NatKind, Queue, Redirection, Reject, Rt, SetUpdate, Stmt,
+    Str,
 };
 
 /// The target extensions of iptables-extensions(8), and the standard verdicts.
@@ -99,7 +100,7 @@ pub fn translate(context: &Context<'_>, target: &Target) -> Why<Vec<Stmt>> {
         "QUEUE" => Ok(vec![queue(number(0), &[])]),
         "TEE" => tee(context.family, options),
         "SYNPROXY" => synproxy(options),
-        "SET" => set_target(options),
+        "SET" => set_target(context, options),
         // They change a checksum, options of TCP or ECN bits, or note something outside of the packet.
         "CHECKSUM" | "CONNSECMARK" | "ECN" | "IDLETIMER" | "LED" | "RATEEST" | "SECMARK"
         | "TCPOPTSTRIP" => Ok(Vec::new()),
@@ -682,17 +683,32 @@ fn synproxy(options: &[Opt]) -> Why<Vec<Stmt>> {
     Ok(vec![Stmt::Synproxy(inline(Value::Object(fields)))])
 }
 
-/// `xt_SET.c`: adding to and deleting from an ipset leaves the packet alone; taking a mark or priority from one does not.
-fn set_target(options: &[Opt]) -> Why<Vec<Stmt>> {
+/// `xt_SET.c`: adds what the packet has to an ipset, or deletes it. Taking a mark or priority from one has no equivalent.
+fn set_target(context: &Context<'_>, options: &[Opt]) -> Why<Vec<Stmt>> {
+    let mut stmts = Vec::new();
     for opt in options {
-        match opt.name.as_str() {
-            "--add-set" | "--del-set" | "--exist" | "--timeout" => {}
+        let op = match opt.name.as_str() {
+            "--add-set" => "update",
+            "--del-set" => "delete",
+            "--exist" | "--timeout" => continue,
             _ => {
                 return Err(Untranslatable::because(
-                    "takes values from an ipset, whose contents are not visible to nft",
+                    "takes values from an ipset, which nft cannot do",
                 ));
             }
+        };
+        // Without its contents nothing asks for the set, so its change has no effect here.
+        if let Ok(Some((set, elem, _))) = set_key(context, opt) {
+            stmts.push(Stmt::SetUpdate(Box::new(SetUpdate {
+                is_map: false,
+                op: op.into(),
+                elem,
+                data: None,
+                set: set.into(),
+                stmt: None,
+                extra: Extra::default(),
+            })));
         }
     }
-    Ok(Vec::new())
+    Ok(stmts)
 }

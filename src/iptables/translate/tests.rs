@@ -16,7 +16,7 @@ fn text(stmt: &Stmt) -> String {
                 MatchOp::Le => "<= ",
                 MatchOp::Ge => ">= ",
                 MatchOp::Not => "! ",
-                MatchOp::Other(other) => return format!("?{other}"),
+                MatchOp::Other(other) => &format!("{other} "),
             };
             let op = if op.is_empty() && matches!(m.left, Expr::Binary(..)) {
                 "== "
@@ -40,7 +40,12 @@ fn text(stmt: &Stmt) -> String {
         },
         Stmt::Mangle(m) => format!("{} set {}", expr(&m.key), expr(&m.value)),
         Stmt::Limit(ObjectRef::Inline(f)) => format!(
-            "limit rate {}/{} burst {} packets",
+            "limit rate {}{}/{} burst {} packets",
+            if f.get("inv") == Some(&json!(true)) {
+                "over "
+            } else {
+                ""
+            },
             field(f, "rate"),
             field(f, "per"),
             field(f, "burst")
@@ -243,7 +248,7 @@ fn translated(head: &str) -> String {
         .iter()
         .find(|chain| !chain.rules.is_empty())
         .expect("a rule");
-    let translated = rule(&chain.rules[0], family, table, &chain.name);
+    let translated = rule(&chain.rules[0], &save, table, &chain.name);
     translated
         .stmts()
         .map(|(stmt, _)| text(stmt))
@@ -280,15 +285,10 @@ fn what_cannot_be_told_keeps_its_words_and_says_why() {
         "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m recent ! --rcheck --name \"a b\" -j TPROXY --on-port 1\nCOMMIT\n",
         Family::Ip,
     );
-    let stmts: Vec<Stmt> = rule(
-        &save.tables[0].chains[0].rules[0],
-        Family::Ip,
-        "filter",
-        "INPUT",
-    )
-    .stmts()
-    .map(|(stmt, _)| stmt.clone())
-    .collect();
+    let stmts: Vec<Stmt> = rule(&save.tables[0].chains[0].rules[0], &save, "filter", "INPUT")
+        .stmts()
+        .map(|(stmt, _)| stmt.clone())
+        .collect();
     let values: Vec<serde_json::Value> = stmts
         .into_iter()
         .map(|stmt| match stmt {

@@ -610,6 +610,7 @@ pub(super) fn implied_match(implied: &Implied) -> Vec<crate::ruleset::Match> {
                 op: Op::Eq,
                 right: Operand::Value(*value),
                 data_type: *data_type,
+                or_absent: false,
             })
             .into_iter()
             .collect(),
@@ -622,6 +623,7 @@ pub(super) fn implied_match(implied: &Implied) -> Vec<crate::ruleset::Match> {
             op: Op::Eq,
             right: Operand::Value(*value),
             data_type: field.data_type,
+            or_absent: false,
         }],
         Implied::OneOf(..) => Vec::new(),
     }

@@ -1,5 +1,6 @@
 //! Statements of a rule.
 
+use crate::iptables::translate;
 use crate::nft::ast::{self, Expr as Syntax, MatchOp, ObjectRef, Stmt as SyntaxStmt};
 use crate::ruleset::datatype::DataType;
 use crate::ruleset::protocol::{Context, Implied};
@@ -102,6 +103,7 @@ impl Lowering {
                     op: Op::Eq,
                     right: Operand::Set(id),
                     data_type: field.data_type,
+                    or_absent: false,
                 };
                 body.statements.push(Statement {
                     kind: Stmt::Match(test),
@@ -286,7 +288,8 @@ impl Lowering {
         let component = left.component();
         let bitmask = component.data_type.is_bitmask();
         let flags = matches!(test.right, Syntax::List(_)) || bitmask;
-        let op = match &test.op {
+        let (written, or_absent) = translate::without_or_absent(&test.op);
+        let op = match &written {
             MatchOp::Eq => Op::Eq,
             MatchOp::Ne => Op::Ne,
             MatchOp::Lt => Op::Lt,
@@ -312,6 +315,7 @@ impl Lowering {
                 op,
                 right: Operand::Set(id),
                 data_type,
+                or_absent,
             });
         }
         if is_computed(&test.right) {
@@ -321,6 +325,7 @@ impl Lowering {
                 op,
                 right: Operand::Expr(Box::new(right.expr)),
                 data_type,
+                or_absent,
             });
         }
         // `fib … oif missing` asks whether there is a device at all
@@ -358,6 +363,7 @@ impl Lowering {
             op,
             right,
             data_type: component.data_type,
+            or_absent,
         })
     }
 
@@ -711,7 +717,14 @@ fn xt_statement(xt: &ast::Xt) -> Result<Stmt, (Meaningless, bool)> {
 fn translated_unknown(value: &serde_json::Value) -> Result<Stmt, (Meaningless, bool)> {
     let name = |key: &str| value.get(key).and_then(|name| name.as_str());
     match (name("match"), name("target")) {
-        (Some(found), _) => Err((format!("match `-m {found}`"), true)),
+        (Some(found), _) if found.starts_with(['-', '(']) => {
+            Err((format!("match `{}`", name("args").unwrap_or(found)), true))
+        }
+        (Some(found), _) => {
+            let args = name("args").filter(|args| !args.is_empty());
+            let args = args.map_or_else(String::new, |args| format!(" {args}"));
+            Err((format!("match `-m {found}{args}`"), true))
+        }
         (None, Some(found)) => Err((format!("target `-j {found}`"), false)),
         (None, None) => Err(("an iptables extension".into(), false)),
     }
