@@ -69,7 +69,7 @@ impl Run for Captured {
 }
 
 /// Folders of testdata that have a snapshot.
-const HOSTS: [&str; 8] = [
+const HOSTS: [&str; 9] = [
     "c1-captured",
     "c2/appended",
     "c2/inserted",
@@ -78,6 +78,7 @@ const HOSTS: [&str; 8] = [
     "c5/tried",
     "c5/works",
     "ufw",
+    "libvirt",
 ];
 
 #[test]

@@ -38,6 +38,10 @@ daemons_stop() {
         kill "$pid" 2>/dev/null || true
         wait "$pid" 2>/dev/null || true
     done
+    # what the daemons started and left behind
+    for pid in $(ip netns pids "$LAB_PREFIX-host" 2>/dev/null); do
+        kill "$pid" 2>/dev/null || true
+    done
     lab_cleanup
     umount "$WORK/ns/mnt" 2>/dev/null || true
     umount "$WORK/ns" 2>/dev/null || true
@@ -99,6 +103,7 @@ versions() {
     for program in "$@"; do
         case $program in
         firewalld) echo "firewalld $(inside firewall-cmd --version)" ;;
+        libvirtd) "$program" --version 2>/dev/null ;;
         ufw) command ufw version | head -n 1 ;;
         *) "$program" --version | head -n 1 ;;
         esac
