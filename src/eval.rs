@@ -19,8 +19,8 @@ use crate::ruleset::expr::{OpaqueField, SocketKey};
 use crate::ruleset::protocol::{exthdr_name, option_name, payload_name};
 use crate::ruleset::set::{Element, MAX_KEY, NO_DATUM};
 use crate::ruleset::{
-    BitOp, ChainId, CtDir, CtKey, Data, Expr, Field, Gate, GateKind, Hook, Match, MetaKey, Name,
-    Nat, Op, Operand, Reject, RuleId, Ruleset, Set, SetId, Stmt, Target, UnknownId, Verdict,
+    BitOp, ChainId, CtDir, CtKey, Data, Effect, Expr, Field, Gate, GateKind, Hook, Match, MetaKey,
+    Name, Nat, Op, Operand, Reject, RuleId, Ruleset, Set, SetId, Stmt, Target, UnknownId, Verdict,
 };
 
 /// An interface: a link of the host, or one that the input does not tell.
@@ -305,6 +305,15 @@ impl<'w> Env<'_, 'w> {
                             continue;
                         }
                         Err(_) => continue,
+                    }
+                }
+                // nft_exthdr_tcp_strip_eval
+                Stmt::NoEffect(Effect::ResetOption)
+                    if self.skb.packet.proto != crate::packet::proto::TCP =>
+                {
+                    RuleEnd::NoMatch {
+                        statement: position,
+                        actual: Actual::Absent,
                     }
                 }
                 Stmt::Dup | Stmt::NoEffect(_) => continue,

@@ -1,11 +1,12 @@
 //! The lab: the host of a context in network namespaces, the real nft, a real packet, and what the kernel did with it
 //! beside what the model says.
 //!
-//! [`lab`] builds the host and moves frames, [`talk`] has a conversation in it, [`trace`] reads nft's trace, and [`mod@compare`]
+//! [`lab`] builds the host and moves frames, [`talk`] has a conversation in it, [`crate::trace`] reads nft's trace, and [`mod@compare`]
 //! puts both ways into the same terms. The running host is not touched: everything happens in namespaces without a
 //! name, which end with the program.
 
 pub mod compare;
+pub mod coverage;
 pub mod frame;
 pub mod generate;
 pub mod lab;
@@ -14,8 +15,9 @@ pub mod side_by_side;
 pub mod sys;
 pub mod talk;
 mod tracing;
+pub mod v1;
 
-use std::collections::HashMap;
+use std::collections::{BinaryHeap, HashMap};
 use std::net::IpAddr;
 
 use crate::eval::{Iface, World};
@@ -29,7 +31,7 @@ use crate::nft::ast::{Document, Object, Stmt};
 use crate::nft::print;
 use crate::packet::{Spec, proto, tcp};
 use crate::ruleset::{Handle, Ruleset};
-use crate::walk::step::Walked;
+use crate::walk::step::{Path, RuleOutcome, StepKind, Walked};
 use crate::walk::{Entrance, GivenState, Probe, link_values, walk};
 
 use compare::{End, Place, Way, first_difference, of_kernel, of_model};
@@ -44,7 +46,7 @@ const SOURCE_PORT: u16 = 40000;
 /// The destination port of a flow that names none: discard.
 const DESTINATION_PORT: u16 = 9;
 /// How many answers to open questions are tried.
-const MAX_WALKS: usize = 64;
+const MAX_WALKS: usize = 256;
 
 /// A ruleset in the words of the programs that load it, in the order of its tables: what is registered later runs first
 /// among equals.
@@ -110,6 +112,23 @@ pub struct Verified {
 pub fn words(loaded: &Loaded, own: Option<&str>, saves: &[SaveText]) -> Result<Words, LabError> {
     if let Some(text) = own {
         return Ok(Words(vec![Part::Nft(text.to_string())]));
+    }
+    let deviceless = loaded
+        .document
+        .objects
+        .iter()
+        .find_map(|object| match object {
+            Object::Chain(chain) if chain.dev.is_none() => {
+                let hook = chain.hook.as_deref()?;
+                matches!(hook, "ingress" | "egress").then_some(chain)
+            }
+            _ => None,
+        });
+    if let Some(chain) = deviceless {
+        return fail(format!(
+            "chain {} {} {} has no device in this listing (nft 1.0.6 leaves it out of its JSON); give the ruleset as `nft list ruleset` prints it, or a snapshot",
+            chain.family, chain.table, chain.name
+        ));
     }
     let mut words = Words::default();
     let mut document = Document::default();
@@ -296,7 +315,7 @@ pub fn verify(
     let opening = opening(&mut lab, question, entry.as_deref())?;
     let conversation = converse(&mut lab, &opening)?;
     let facts = lab.facts()?;
-    let mut verified = compare(
+    let (mut verified, _) = compare(
         loaded,
         &hooks,
         &facts,
@@ -568,10 +587,44 @@ fn probe(host: &Host, question: &Question, opening: &Opening) -> Result<Probe, L
     })
 }
 
+/// The rank of a way that agrees: packet and row of the first difference, had it one.
+const AGREES: (u8, usize) = (3, 0);
+
+/// How many choices a path had made when it came to a line of its way, its end included.
+fn decided_before(path: &Path, row: usize) -> usize {
+    let mut lines = 0;
+    let mut decided = path.choices.0;
+    for step in &path.steps {
+        match &step.kind {
+            StepKind::Rule(rule) => {
+                decided = rule.choices.1;
+                if matches!(rule.outcome, RuleOutcome::Matched(_)) {
+                    lines += 1;
+                }
+            }
+            StepKind::Policy { .. } => lines += 1,
+            StepKind::Chain(_)
+            | StepKind::Conntrack(_)
+            | StepKind::Nat(_)
+            | StepKind::Routing(_)
+            | StepKind::Bridge(_)
+            | StepKind::Ttl { .. }
+            | StepKind::Local
+            | StepKind::Leaves
+            | StepKind::Loopback
+            | StepKind::Drop(_) => {}
+        }
+        if lines > row {
+            return decided;
+        }
+    }
+    path.choices.1
+}
+
 /// Compares a conversation with the model's, on the host as the lab has it.
 ///
 /// Where the packet or the ruleset leaves something open (a random port, the bytes of an identifier), every answer is
-/// tried; the kernel's must be among them.
+/// tried; the kernel's must be among them. Gives the way of the model that was compared, too.
 pub fn compare(
     loaded: &Loaded,
     hooks: &Hooks,
@@ -580,7 +633,7 @@ pub fn compare(
     opening: &Opening,
     conversation: &Conversation,
     place_of: impl Fn(&str, &str, &str, u64) -> Place,
-) -> Result<Verified, LabError> {
+) -> Result<(Verified, Walked), LabError> {
     let ruleset = &loaded.ruleset;
     let probe = probe(facts, question, opening)?;
     let values = link_values(facts);
@@ -632,12 +685,12 @@ pub fn compare(
         };
         (request, reply, answer)
     };
-    let mut scripts = vec![Vec::new()];
+    // the way that agreed the longest is asked first what else it could have been, the latest choice first
+    let mut scripts = BinaryHeap::from([((0, 0), 0, Vec::new())]);
     let mut tried = 0;
-    let mut first = None;
-    let mut notes = Vec::new();
-    let mut found = None;
-    while let Some(script) = scripts.pop() {
+    let mut best = None;
+    let mut best_rank = None;
+    while let Some((_, _, script)) = scripts.pop() {
         if tried == MAX_WALKS {
             break;
         }
@@ -645,22 +698,42 @@ pub fn compare(
         let forced = script.len();
         let (walked, _) = walk(world, hooks, &probe, Knowledge::with_script(script));
         let (request, reply, answer) = pairs(&walked);
-        let open = match (&request.model.end, reply.as_ref().map(|r| &r.model.end)) {
-            (End::Open { why }, _) | (_, Some(End::Open { why })) => Some(why.clone()),
-            _ => None,
+        let later = [
+            (1, &answer, walked.request.answer.as_deref()),
+            (2, &reply, walked.reply.as_ref()),
+        ];
+        let later = later.into_iter().find_map(|(which, pair, path)| {
+            let row = pair.as_ref()?.difference?;
+            let decided = path.map_or(walked.choices.len(), |path| decided_before(path, row));
+            Some(((which, row), decided))
+        });
+        let (rank, decided) = match request.difference {
+            Some(row) => ((0, row), decided_before(&walked.request, row)),
+            None => later.unwrap_or((AGREES, 0)),
         };
-        let later = [&reply, &answer];
-        let agrees = request.difference.is_none()
-            && later
-                .into_iter()
-                .flatten()
-                .all(|pair| pair.difference.is_none());
-        for at in forced..walked.choices.len() {
+        for at in forced..decided.min(walked.choices.len()) {
             let mut script: Vec<bool> = walked.choices[..at].iter().map(|c| c.holds).collect();
             script.push(!walked.choices[at].holds);
-            scripts.insert(0, script);
+            scripts.push((rank, at, script));
         }
-        if agrees {
+        if best_rank.is_none_or(|before| rank > before) {
+            best_rank = Some(rank);
+            best = Some((rank, request, reply, answer, walked));
+        }
+        if rank == AGREES {
+            break;
+        }
+    }
+    let Some((rank, request, reply, answer, walked)) = best else {
+        return fail("the model gave no way at all");
+    };
+    let mut notes = Vec::new();
+    let open = match (&request.model.end, reply.as_ref().map(|r| &r.model.end)) {
+        (End::Open { why }, _) | (_, Some(End::Open { why })) => Some(why.clone()),
+        _ => None,
+    };
+    let agreement = match open {
+        _ if rank == AGREES => {
             for choice in walked.choices.iter().filter(|c| c.holds != c.usual) {
                 notes.push(format!(
                     "left open by the input, settled by the kernel: {}",
@@ -670,21 +743,12 @@ pub fn compare(
             if walked.reply.is_some() && kernel_reply.is_none() {
                 notes.push("the lab has no answer to this packet, so no reply was compared".into());
             }
-            found = Some((request, reply, answer, Agreement::Yes));
-            break;
+            Agreement::Yes
         }
-        if first.is_none() {
-            let agreement = match open {
-                Some(why) => Agreement::Unknown(why),
-                None => Agreement::No,
-            };
-            first = Some((request, reply, answer, agreement));
-        }
-    }
-    let Some((request, reply, answer, agreement)) = found.or(first) else {
-        return fail("the model gave no way at all");
+        Some(why) => Agreement::Unknown(why),
+        None => Agreement::No,
     };
-    Ok(Verified {
+    let verified = Verified {
         sent: sent(question, opening),
         request,
         reply,
@@ -692,7 +756,8 @@ pub fn compare(
         agreement,
         notes,
         trace: conversation.lines.clone(),
-    })
+    };
+    Ok((verified, walked))
 }
 
 fn sent(question: &Question, opening: &Opening) -> String {

@@ -1,6 +1,6 @@
 //! Which software wrote a chain or a rule, and what it is for, in that software's words.
 //!
-//! Told by names: firewall managers name their tables and chains by rules of their own ([`names`]). Rules in chains that
+//! Told by names: firewall managers name their tables and chains by rules of their own (`names`). Rules in chains that
 //! several programs share (iptables' FORWARD) are told by where they jump to and by the bridges they name. Decides
 //! nothing about packets.
 

@@ -8,13 +8,16 @@ pub mod notes;
 pub mod row;
 pub mod traced;
 pub mod v1;
+pub mod why_not;
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::diagnostic::Diagnostic;
 use crate::owner::Owner;
 use crate::ruleset::{Family, Handle, Hook};
+use why_not::WhyNot;
 
 /// The answer to one command.
 #[derive(Debug, Clone)]
@@ -70,6 +73,17 @@ pub struct RuleRef {
     pub index: u32,
 }
 
+impl fmt::Display for RuleRef {
+    /// `ip filter INPUT #5`, or `ip filter INPUT rule 1` where the source has no handles.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {} ", self.family, self.table, self.chain)?;
+        match self.handle.0 {
+            0 => write!(f, "rule {}", self.index + 1),
+            _ => write!(f, "{}", self.handle),
+        }
+    }
+}
+
 /// The outcome of a packet or of a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
@@ -104,6 +118,8 @@ pub struct FlowReport {
     /// Other endings, when facts that were not given are otherwise.
     pub alternatives: Vec<Alternative>,
     pub notes: Vec<Note>,
+    /// What became of rules that were asked for.
+    pub why_not: Vec<WhyNot>,
     /// True when not all other endings could be looked at.
     pub truncated: bool,
 }

@@ -713,6 +713,118 @@ fn a_redacted_snapshot_gives_the_same_answer_and_tells_no_address() {
     }
 }
 
+/// The findings about a rule: whose packet, code, and words.
+fn why_not(args: &[&str], rule: &str) -> Vec<(String, String, String)> {
+    let mut args = args.to_vec();
+    args.extend(["--format", "json", "--why-not", rule]);
+    let output = run(&args);
+    let report: Value =
+        serde_json::from_str(out(&output)).unwrap_or_else(|_| panic!("{}", err(&output)));
+    let findings = report["flows"][0]["why_not"][0]["findings"]
+        .as_array()
+        .expect("findings")
+        .clone();
+    let word = |finding: &Value, key: &str| finding[key].as_str().unwrap_or_default().to_string();
+    findings
+        .iter()
+        .map(|finding| {
+            (
+                word(finding, "of"),
+                word(finding, "code"),
+                word(finding, "message"),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn why_a_rule_did_not_decide() {
+    let mut c1 = vec!["explain", "testdata/c1/ruleset.json", "--flow", FLOW];
+    c1.extend(C1_HOST);
+    for (rule, request, reply) in [
+        // the rules that decide, as the kernel's trace of the same packets has them
+        (
+            "ip filter DOCKER #10",
+            ("decided", "accept"),
+            ("not-called", "oifname is ens192"),
+        ),
+        (
+            "ip nat DOCKER #8",
+            ("matched", "became 172.20.0.4:1812"),
+            ("not-called", "only the first packet"),
+        ),
+        (
+            "udp dport 1812 dnat to 172.20.0.4:1812",
+            ("matched", "became 172.20.0.4:1812"),
+            ("not-called", "only the first packet"),
+        ),
+        // the administrator's INPUT: the packet is forwarded, because Docker translated it
+        (
+            "inet firewalld filter_INPUT 52",
+            (
+                "hook-not-passed",
+                "ip nat DOCKER #8 had made its destination 172.20.0.4:1812",
+            ),
+            ("hook-not-passed", "forwarded to ens192"),
+        ),
+        (
+            "ip nat DOCKER rule 1",
+            ("did-not-match", "the packet is udp"),
+            ("not-called", ""),
+        ),
+    ] {
+        let found = why_not(&c1, rule);
+        for ((of, code, message), (expected, words)) in found.iter().zip([request, reply]) {
+            assert_eq!(code, expected, "{rule}, {of}: {message}");
+            assert!(message.contains(words), "{rule}, {of}: {message}");
+        }
+        assert_eq!(found.len(), 2);
+    }
+    c1.extend(["--why-not", "accept"]);
+    refused(&run(&c1), 2, &["`--why-not`", "fits", "#HANDLE"]);
+    c1.pop();
+    c1.push("no such words");
+    refused(&run(&c1), 2, &["no rule has these words"]);
+}
+
+#[test]
+fn an_accept_behind_the_isolation_of_docker_is_never_seen() {
+    let host = |file: &str| format!("testdata/c2/appended/{file}");
+    let files = [
+        "ruleset.json",
+        "iptables-save.txt",
+        "host/addr.json",
+        "host/link.json",
+        "host/route.json",
+    ]
+    .map(host);
+    let args = [
+        "explain",
+        &files[0],
+        "--iptables-save",
+        &files[1],
+        "--addr",
+        &files[2],
+        "--link",
+        &files[3],
+        "--routes",
+        &files[4],
+        "--flow",
+        "icmp:172.18.0.2->172.19.0.2",
+    ];
+    let found = why_not(
+        &args,
+        "FORWARD iifname \"br-4f0537e1b2cd\" oifname \"br-149d732ffd90\"",
+    );
+    let (of, code, message) = &found[0];
+    assert_eq!((of.as_str(), code.as_str()), ("request", "left-before"));
+    assert!(
+        message.contains("ip filter DOCKER-ISOLATION-STAGE-2 #22"),
+        "{message}"
+    );
+    assert_eq!(found.len(), 1, "no reply comes");
+}
+
 #[test]
 fn truncated_json() {
     let whole = fs::read(testdata("c1/ruleset.json")).expect("reads");

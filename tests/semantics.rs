@@ -491,7 +491,7 @@ fn by_kernel(
     let opening = kernel::opening(lab, &question, entry.as_deref()).map_err(said)?;
     let conversation = converse(lab, &opening).map_err(said)?;
     let hooks = Hooks::new(&loaded.ruleset);
-    let verified = kernel::compare(
+    let (verified, _) = kernel::compare(
         loaded,
         &hooks,
         facts,

@@ -292,3 +292,75 @@ fn a_container_at_the_first_address_of_its_subnet_is_no_address_of_this_host() {
         assert!(reasons.iter().all(|reason| !reason.contains('#')), "{reasons:?}");
     }
 }
+
+#[test]
+fn writing_or_stripping_a_tcp_option_ends_the_rule_for_other_protocols() {
+    let option = json!({"tcp option": {"name": "maxseg", "field": "size"}});
+    let rules = [
+        json!([{"mangle": {"key": option, "value": 1300}}, {"drop": null}]),
+        json!([{"reset": {"tcp option": {"name": "timestamp"}}}, {"drop": null}]),
+    ];
+    for rule in rules {
+        let text = ruleset(&[FILTER], &[("prerouting", rule)]);
+        let host = host(&[], &["eth0=10.0.0.1/24"]);
+        for (flow, end) in [
+            ("tcp:10.0.0.2->10.0.0.1:80", Disposition::Dropped),
+            ("udp:10.0.0.2->10.0.0.1:80", Disposition::Local),
+        ] {
+            let answer = ask(&text, &host, Some("eth0"), flow);
+            assert_eq!(answer.explored.primary.request.disposition, end, "{flow}");
+        }
+    }
+}
+
+#[test]
+fn a_packet_of_another_protocol_lacks_tcp_options() {
+    let missing = json!({"match": {
+        "op": "==", "left": {"tcp option": {"name": "sack-perm"}}, "right": false
+    }});
+    let text = ruleset(
+        &[FILTER],
+        &[("prerouting", json!([missing, {"drop": null}]))],
+    );
+    let host = host(&[], &["eth0=10.0.0.1/24"]);
+    let answer = ask(&text, &host, Some("eth0"), "udp:10.0.0.2->10.0.0.1:80");
+    assert_eq!(endings(&answer), [Disposition::Dropped]);
+}
+
+#[test]
+fn reject_with_tcp_reset_is_about_tcp_alone() {
+    let rule = json!([{"reject": {"type": "tcp reset"}}]);
+    let text = ruleset(&[("filter", "input", 0)], &[("input", rule)]);
+    let host = host(&[], &["eth0=10.0.0.1/24"]);
+    for (flow, end) in [
+        ("tcp:10.0.0.2->10.0.0.1:80", Disposition::Rejected),
+        ("udp:10.0.0.2->10.0.0.1:80", Disposition::Local),
+    ] {
+        let answer = ask(&text, &host, Some("eth0"), flow);
+        assert_eq!(answer.explored.primary.request.disposition, end, "{flow}");
+    }
+}
+
+#[test]
+fn a_map_filled_by_packets_is_filled_by_those_that_have_the_key() {
+    // nft 1.0.6 lists the statement as text, and leaves out `meta nfproto ipv4` before it
+    let rule = json!(["add @marked { ip saddr : 0x00000001 }", {"drop": null}]);
+    let mut text: Value =
+        serde_json::from_str(&ruleset(&[FILTER], &[("prerouting", rule)])).expect("JSON");
+    let map = json!({"map": {
+        "family": "inet", "table": "t", "name": "marked", "type": "ipv4_addr", "map": "mark",
+        "flags": ["dynamic"]
+    }});
+    text["nftables"]
+        .as_array_mut()
+        .expect("a list")
+        .insert(1, map);
+    let host = host(&[], &["eth0=10.0.0.1/24", "eth0=fd00::1/64"]);
+    for (flow, end) in [
+        ("tcp:10.0.0.2->10.0.0.1:80", Disposition::Dropped),
+        ("tcp:[fd00::2]->[fd00::1]:80", Disposition::Local),
+    ] {
+        let answer = ask(&text.to_string(), &host, Some("eth0"), flow);
+        assert_eq!(answer.explored.primary.request.disposition, end, "{flow}");
+    }
+}

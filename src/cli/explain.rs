@@ -6,7 +6,8 @@ use crate::explain::explain;
 use crate::hooks::Hooks;
 use crate::render;
 use crate::render::text;
-use crate::report::{ContextInfo, FlowReport, Report, RulesetInfo, Verdict, build};
+use crate::report::build::Sources;
+use crate::report::{ContextInfo, FlowReport, Report, RulesetInfo, Verdict, build, why_not};
 
 use super::input::{self, Input};
 use super::{Answer, Exit, Facts, Failure, Packet, output};
@@ -22,6 +23,9 @@ pub(super) struct Explain {
     ruleset: Option<String>,
     #[command(flatten)]
     shown: Shown,
+    /// Why this rule did not decide: `FAMILY TABLE CHAIN #HANDLE`, or words of its text.
+    #[arg(long, value_name = "RULE")]
+    why_not: Vec<String>,
     #[command(flatten)]
     packet: Packet,
     #[command(flatten)]
@@ -51,7 +55,22 @@ impl Explain {
             answers.push(answer.map_err(Failure::usage)?);
         }
         input::refuse_unused(&self.packet, &answers)?;
-        let flows = answers.into_iter().map(|answer| answer.report).collect();
+        let mut flows: Vec<FlowReport> = Vec::new();
+        for answer in answers {
+            let sources = Sources {
+                ruleset: &input.loaded.ruleset,
+                document: &input.loaded.document,
+                origins: &input.loaded.origins,
+                host: &answer.host,
+            };
+            let mut flow = answer.report;
+            for text in &self.why_not {
+                let rule = why_not::find(sources, text)
+                    .map_err(|error| Failure::usage(anyhow::anyhow!("`--why-not`: {error}")))?;
+                flow.why_not.push(why_not::why_not(sources, &flow, rule));
+            }
+            flows.push(flow);
+        }
         self.shown.write(&input, flows)
     }
 }

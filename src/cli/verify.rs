@@ -2,10 +2,10 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::kernel::random::{Options, random};
-use crate::kernel::{self, Agreement, side_by_side};
+use crate::kernel::{self, Agreement, side_by_side, v1};
 
 use super::{Answer, Exit, Facts, Failure, Packet, input, output};
 
@@ -39,10 +39,19 @@ pub(super) struct Verify {
         default_value = "nfpath-disagreements"
     )]
     out: std::path::PathBuf,
+    /// How to write the answer.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    format: Format,
     #[command(flatten)]
     packet: Packet,
     #[command(flatten)]
     facts: Facts,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
 }
 
 impl Verify {
@@ -63,6 +72,7 @@ impl Verify {
             .map_err(Failure::undetermined)?;
         kernel::prepare().map_err(Failure::undetermined)?;
         let mut exit = Exit::Yes;
+        let mut all = Vec::new();
         for (at, asked) in questions.iter().enumerate() {
             let verified = kernel::in_a_lab(|| {
                 kernel::verify(&input.loaded, &words, &input.host, &asked.question)
@@ -78,12 +88,18 @@ impl Verify {
                     text += &format!("  {}\n", crate::render::safe::terminal(line));
                 }
             }
-            output::result(&text)?;
+            if self.format == Format::Text {
+                output::result(&text)?;
+            }
             exit = match (&verified.agreement, exit) {
                 (Agreement::No, _) | (_, Exit::No) => Exit::No,
                 (Agreement::Unknown(_), _) => Exit::Undetermined,
                 (Agreement::Yes, exit) => exit,
             };
+            all.push(verified);
+        }
+        if self.format == Format::Json {
+            output::result(&v1::flows(&all))?;
         }
         Ok(exit)
     }
@@ -103,7 +119,7 @@ impl Verify {
         };
         let start = Instant::now();
         let mut progress = output::Progress::new(flows);
-        let tally = random(&options, |tally, remark| {
+        let found = random(&options, |tally, remark| {
             if let Some(remark) = remark.filter(|_| self.verbose) {
                 output::note(remark);
             }
@@ -111,6 +127,7 @@ impl Verify {
         })
         .map_err(Failure::undetermined)?;
         progress.clear();
+        let tally = found.tally;
         let seconds = start.elapsed().as_secs_f64();
         output::note(&format!(
             "{:.1} flows a second; {} rulesets refused by nft, {} flows not sent",
@@ -122,7 +139,10 @@ impl Verify {
         if differ > 0 {
             output::note(&format!("what differs is in {}", self.out.display()));
         }
-        output::result(&format!("{tally}\n"))?;
+        output::result(&match self.format {
+            Format::Text => format!("{}{tally}\n", found.coverage.text()),
+            Format::Json => v1::random(&found, seed),
+        })?;
         Ok(if differ == tally.unknown {
             Exit::Yes
         } else {

@@ -64,6 +64,8 @@ pub struct Lab {
     frames: Vec<(String, Frame)>,
     /// The bridge port behind which an address lives, where nothing else says so.
     homes: HashMap<(String, IpAddr), String>,
+    /// The ruleset as nft lists it in its own syntax.
+    text: String,
     /// What could not be set, for people.
     pub notes: Vec<String>,
 }
@@ -256,6 +258,7 @@ impl Lab {
             lines: Vec::new(),
             frames: Vec::new(),
             homes: HashMap::new(),
+            text: String::new(),
             notes: Vec::new(),
         };
         // a snapshot that was taken in a lab has it
@@ -899,6 +902,11 @@ impl Lab {
         if !listing.success {
             return fail(format!("nft: {}", first_line(&listing.stderr)));
         }
+        let text = run("nft", &["list", "ruleset"], "")?;
+        if !text.success {
+            return fail(format!("nft: {}", first_line(&text.stderr)));
+        }
+        self.text = text.stdout;
         let ran = run("nft", &["-j", "-f", "-"], &self.tracing(&listing.stdout))?;
         if !ran.success {
             return fail(format!(
@@ -908,6 +916,11 @@ impl Lab {
         }
         self.listen()?;
         Ok(listing.stdout)
+    }
+
+    /// The ruleset that was loaded last in nft's own syntax, which tells what nft 1.0.6 leaves out of its JSON.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// Takes base chains out again that a program made without being told.

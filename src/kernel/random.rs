@@ -14,8 +14,9 @@ use crate::explain::Question;
 use crate::hooks::Hooks;
 use crate::host::{FdbEntry, Host, Link, LinkKind, Neighbour, Origin, RoutingRule, RuleAction};
 use crate::load::bundle;
-use crate::load::{Loaded, load};
+use crate::load::{Loaded, load_with_text};
 
+use super::coverage::{Coverage, Inventory};
 use super::generate::{self, Numbers, Topology};
 use super::lab::{Lab, LabError, fail};
 use super::talk::converse;
@@ -27,6 +28,10 @@ use super::{
 const RULESETS: u64 = 20;
 /// Flows to a ruleset.
 const FLOWS: u64 = 5;
+/// How many disagreements of a run are made smaller: each takes a second or two.
+const REDUCTIONS: u64 = 20;
+/// How often the lab is asked for that.
+const ATTEMPTS: usize = 40;
 
 /// What to do.
 #[derive(Debug, Clone)]
@@ -67,12 +72,23 @@ impl fmt::Display for Tally {
     }
 }
 
-/// One flow's outcome.
+/// What a run found.
+#[derive(Debug, Clone, Default)]
+pub struct Found {
+    pub tally: Tally,
+    pub coverage: Coverage,
+    /// The cases that were written down, and what each came to: `no`, `unknown`, `panic`.
+    pub cases: Vec<(String, &'static str)>,
+}
+
+/// One flow's outcome; the name of a case that was written down.
 enum Outcome {
     Agreed,
-    Unknown,
-    Differed,
-    Panicked,
+    Unknown(String),
+    Differed(String),
+    Panicked(String),
+    /// What the flows of a ruleset met.
+    Covered(Box<Coverage>),
     /// With the reason, for people.
     Refused(String),
     NotSent(String),
@@ -82,17 +98,21 @@ enum Outcome {
 pub fn random(
     options: &Options,
     mut seen: impl FnMut(&Tally, Option<&str>),
-) -> Result<Tally, LabError> {
+) -> Result<Found, LabError> {
     let processors = sys::processors();
     let workers = processors.len().clamp(1, 16);
     let next = AtomicU64::new(0);
     let stop = AtomicBool::new(false);
+    let reductions = AtomicU64::new(REDUCTIONS);
     let (sender, outcomes) = channel();
     let mut tally = Tally::default();
+    let mut coverage = Coverage::default();
+    let mut cases = Vec::new();
     std::thread::scope(|scope| {
         let mut handles = Vec::new();
         for worker in 0..workers {
-            let (sender, next, stop, processors) = (sender.clone(), &next, &stop, &processors);
+            let (sender, next, processors) = (sender.clone(), &next, &processors);
+            let (stop, reductions) = (&stop, &reductions);
             handles.push(scope.spawn(move || {
                 if let Some(number) = processors.get(worker) {
                     sys::stay_on_processor(*number);
@@ -104,7 +124,7 @@ pub fn random(
                         Some(block) => block,
                         None => number,
                     };
-                    block(options, number, stop, &sender)?;
+                    block(options, number, stop, reductions, &sender)?;
                 }
                 Ok::<(), LabError>(())
             }));
@@ -112,30 +132,38 @@ pub fn random(
         drop(sender);
         for outcome in outcomes {
             let mut remark = None;
-            match &outcome {
+            match outcome {
                 Outcome::Refused(why) => {
                     tally.refused += 1;
-                    remark = Some(why.as_str());
+                    remark = Some(why);
                 }
                 Outcome::NotSent(why) => {
                     tally.not_sent += 1;
-                    remark = Some(why.as_str());
+                    remark = Some(why);
                 }
+                Outcome::Covered(more) => coverage.add(&more),
                 _ if tally.flows == options.flows => {}
                 outcome => {
                     tally.flows += 1;
                     match outcome {
                         Outcome::Agreed => tally.agreed += 1,
-                        Outcome::Unknown => tally.unknown += 1,
-                        Outcome::Panicked => tally.panics += 1,
-                        Outcome::Differed | Outcome::Refused(_) | Outcome::NotSent(_) => {}
+                        Outcome::Unknown(name) => {
+                            tally.unknown += 1;
+                            cases.push((name, "unknown"));
+                        }
+                        Outcome::Panicked(name) => {
+                            tally.panics += 1;
+                            cases.push((name, "panic"));
+                        }
+                        Outcome::Differed(name) => cases.push((name, "no")),
+                        Outcome::Covered(_) | Outcome::Refused(_) | Outcome::NotSent(_) => {}
                     }
                 }
             }
             if tally.flows == options.flows {
                 stop.store(true, Ordering::Relaxed);
             }
-            seen(&tally, remark);
+            seen(&tally, remark.as_deref());
         }
         for handle in handles {
             match handle.join() {
@@ -144,7 +172,12 @@ pub fn random(
                 Err(_) => return fail("the lab fell over; this is a bug"),
             }
         }
-        Ok(tally)
+        cases.sort_unstable();
+        Ok(Found {
+            tally,
+            coverage,
+            cases,
+        })
     })
 }
 
@@ -153,6 +186,7 @@ fn block(
     options: &Options,
     number: u64,
     stop: &AtomicBool,
+    reductions: &AtomicU64,
     sender: &Sender<Outcome>,
 ) -> Result<(), LabError> {
     let mut numbers = Numbers::new(options.seed, number << 16);
@@ -182,9 +216,21 @@ fn block(
                 continue;
             }
         };
-        let loaded = load("the lab", &listing, &[]).map_err(|e| LabError(e.to_string()))?;
+        let loaded = load_with_text("the lab", &listing, lab.text().to_string(), &[]);
+        let loaded = match loaded {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                let remark = format!("ruleset {number}-{ruleset}: nft cannot list it: {error}");
+                let _ = sender.send(Outcome::Refused(remark));
+                continue;
+            }
+        };
         let handles = Handles::between(&loaded.ruleset, &loaded.ruleset)?;
         let hooks = Hooks::new(&loaded.ruleset);
+        let inventory = Inventory::new(&loaded.ruleset);
+        let mut coverage = Coverage::default();
+        coverage.loaded(&loaded.ruleset, &inventory);
+        let mut differing = None;
         for flow in 0..FLOWS {
             let mut numbers = Numbers::new(options.seed, stream | (flow + 1));
             let question = definite(&generate::question(&mut numbers))?;
@@ -213,6 +259,9 @@ fn block(
                     |f, t, c, h| handles.of(f, t, c, h),
                 )
             }));
+            if let Ok(Ok((_, walked))) = &verified {
+                coverage.walked(&loaded.ruleset, &inventory, walked);
+            }
             let case = Case {
                 name: format!("{}-{number}-{ruleset}-{flow}", options.seed),
                 text: &text,
@@ -224,18 +273,19 @@ fn block(
             let outcome = match verified {
                 Err(panic) => {
                     case.write(&options.folder, &Err(words_of(panic.as_ref())))?;
-                    Outcome::Panicked
+                    Outcome::Panicked(case.name)
                 }
                 Ok(Err(error)) => return Err(error),
-                Ok(Ok(verified)) => match &verified.agreement {
+                Ok(Ok((verified, _))) => match &verified.agreement {
                     Agreement::Yes => Outcome::Agreed,
                     Agreement::Unknown(_) => {
                         case.write(&options.folder, &Ok(verified))?;
-                        Outcome::Unknown
+                        Outcome::Unknown(case.name)
                     }
                     Agreement::No => {
                         case.write(&options.folder, &Ok(verified))?;
-                        Outcome::Differed
+                        differing.get_or_insert((case.name.clone(), question.clone()));
+                        Outcome::Differed(case.name)
                     }
                 },
             };
@@ -243,8 +293,75 @@ fn block(
                 return Ok(());
             }
         }
+        let _ = sender.send(Outcome::Covered(Box::new(coverage)));
+        let take = |left: u64| left.checked_sub(1);
+        if let Some((name, question)) = differing
+            && reductions
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+                .is_ok()
+        {
+            let reduced = reduce(&mut lab, &facts, &text, &question);
+            let file = options.folder.join(&name).join("ruleset.reduced.nft");
+            std::fs::write(&file, reduced)
+                .map_err(|error| LabError(format!("{}: {error}", file.display())))?;
+        }
     }
     Ok(())
+}
+
+/// The ruleset without rules that the disagreement does not need: ever smaller runs of lines are taken out as long as
+/// model and kernel differ.
+fn reduce(lab: &mut Lab, facts: &Host, text: &str, question: &Question) -> String {
+    let mut lines: Vec<&str> = text.lines().collect();
+    let is_rule = |line: &&str| line.starts_with("    ") && !line.trim_start().starts_with("type ");
+    let mut attempts = ATTEMPTS;
+    let mut size = lines.len();
+    while size > 0 {
+        let mut at = 0;
+        while at < lines.len() {
+            let end = (at + size).min(lines.len());
+            let mut shorter: Vec<&str> = lines[..at].to_vec();
+            shorter.extend(lines[at..end].iter().copied().filter(|line| !is_rule(line)));
+            shorter.extend(&lines[end..]);
+            if shorter.len() == lines.len() {
+                at = end;
+                continue;
+            }
+            if attempts == 0 {
+                return lines.join("\n") + "\n";
+            }
+            attempts -= 1;
+            match differs(lab, facts, &shorter.join("\n"), question) {
+                Ok(true) => lines = shorter,
+                // a ruleset that is refused, or a packet that cannot be sent, is no smaller case
+                Ok(false) | Err(_) => at = end,
+            }
+        }
+        size /= 2;
+    }
+    lines.join("\n") + "\n"
+}
+
+/// Whether model and kernel differ on a flow.
+fn differs(lab: &mut Lab, facts: &Host, text: &str, question: &Question) -> Result<bool, LabError> {
+    let listing = lab.load(&Words(vec![Part::Nft(text.to_string())]))?;
+    let loaded = load_with_text("the lab", &listing, lab.text().to_string(), &[])
+        .map_err(|error| LabError(error.to_string()))?;
+    let handles = Handles::between(&loaded.ruleset, &loaded.ruleset)?;
+    let hooks = Hooks::new(&loaded.ruleset);
+    let first = opening(lab, question, question.iif.as_deref())?;
+    let conversation = converse(lab, &first)?;
+    let place_of = |f: &str, t: &str, c: &str, h| handles.of(f, t, c, h);
+    let compared = compare(
+        &loaded,
+        &hooks,
+        facts,
+        question,
+        &first,
+        &conversation,
+        place_of,
+    )?;
+    Ok(compared.0.agreement == Agreement::No)
 }
 
 fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
@@ -367,7 +484,7 @@ impl Case<'_> {
                 std::fs::write(folder.join(name), text)?;
             }
             let about = format!(
-                "# Case {}\n\nModel and kernel differ, or the model cannot tell ({} rules).\nSee it again, in this folder, as root:\n\n    nfpath verify ruleset.nft --context host.json {flow}\n",
+                "# Case {}\n\nModel and kernel differ, or the model cannot tell ({} rules).\nSee it again, in this folder, as root:\n\n    nfpath verify ruleset.nft --context host.json {flow}\n\n`ruleset.reduced.nft`, where it is there, has the same disagreement with fewer rules.\n",
                 self.name,
                 self.loaded.ruleset.rules.len()
             );
@@ -388,6 +505,19 @@ impl Case<'_> {
         }
         if let Some(flags) = self.question.tcp_flags.filter(|flags| *flags != 2) {
             words += &format!(" --tcp-flags {flags:#x}");
+        }
+        if let Some((kind, code)) = self
+            .question
+            .icmp
+            .filter(|icmp| !matches!(icmp, (8 | 128, 0)))
+        {
+            words += &format!(" --icmp-type {kind}/{code}");
+        }
+        if let Some(length) = self.question.length {
+            words += &format!(" --length {length}");
+        }
+        if let Some(uid) = self.question.uid {
+            words += &format!(" --uid {uid}");
         }
         if self.question.mark != 0 {
             words += &format!(" --mark {:#x}", self.question.mark);

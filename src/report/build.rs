@@ -104,6 +104,7 @@ pub fn flow(
         assumptions,
         alternatives,
         notes: Vec::new(),
+        why_not: Vec::new(),
         truncated: explored.truncated,
     };
     report.notes = notes::notes(&report, sources);

@@ -97,16 +97,7 @@ fn decided(path: &PathReport) -> Decided {
     };
     match &step.kind {
         StepKind::Rule(rule) => Decided {
-            by: format!(
-                "{} {} {} {}",
-                rule.at.family,
-                rule.at.table,
-                rule.at.chain,
-                match rule.at.handle.0 {
-                    0 => format!("rule {}", rule.at.index + 1),
-                    _ => rule.at.handle.to_string(),
-                }
-            ),
+            by: rule.at.to_string(),
             rule: rule.text.clone(),
             owner: rule.owner.as_ref().map(|o| o.words()).unwrap_or_default(),
         },

@@ -80,6 +80,8 @@ pub struct Flow {
     /// True when there were more open questions than could be followed.
     pub truncated: bool,
     pub notes: Vec<Note>,
+    /// What became of the rules that `--why-not` asks for.
+    pub why_not: Vec<WhyNot>,
 }
 
 /// The flow as asked for.
@@ -312,6 +314,25 @@ pub struct Note {
     pub at: Option<RuleRef>,
 }
 
+/// Why one rule did not decide.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct WhyNot {
+    pub at: RuleRef,
+    pub text: String,
+    pub findings: Vec<Finding>,
+}
+
+/// What became of a rule on the way of one packet.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Finding {
+    /// `request` or `reply`.
+    pub of: &'static str,
+    /// `decided`, `matched`, `did-not-match`, `left-before`, `dropped-before`, `not-called`, `hook-not-passed`,
+    /// `other-family`, `nat-is-for-the-first-packet`, `translated-before`, `dormant`, `not-hooked`.
+    pub code: &'static str,
+    pub message: String,
+}
+
 /// Makes the wire form. `matched_only` leaves out rules that did not match.
 pub fn report(report: &model::Report, matched_only: bool) -> Report {
     Report {
@@ -414,6 +435,23 @@ fn flow_of(flow: &model::FlowReport, matched_only: bool) -> Flow {
                 code: note.code,
                 message: note.message.clone(),
                 at: note.at.as_ref().map(rule_ref),
+            })
+            .collect(),
+        why_not: flow
+            .why_not
+            .iter()
+            .map(|why| WhyNot {
+                at: rule_ref(&why.at),
+                text: why.text.clone(),
+                findings: why
+                    .findings
+                    .iter()
+                    .map(|finding| Finding {
+                        of: finding.of,
+                        code: finding.code,
+                        message: finding.message.clone(),
+                    })
+                    .collect(),
             })
             .collect(),
     }

@@ -322,6 +322,21 @@ pub fn payload_field(protocol: &str, field: &str) -> Option<PayloadField> {
     })
 }
 
+/// Every field that nft names: protocol, field, place in a frame without a VLAN tag.
+pub fn header_fields() -> impl Iterator<Item = (&'static str, &'static str, PayloadField)> {
+    HEADERS.iter().flat_map(|(protocol, base, fields)| {
+        fields.iter().map(|&(name, offset, len, data_type)| {
+            let place = PayloadField {
+                base: *base,
+                offset,
+                len,
+                data_type,
+            };
+            (*protocol, name, place)
+        })
+    })
+}
+
 /// nft's name of bits of a packet (`udp length`), or `@base,offset,length`, and the type of their values. `proto` is the packet's transport protocol, 0
 /// when it is not known: transport headers share places.
 pub fn payload_name(base: Base, offset: u32, len: u32, proto: u8) -> (String, DataType) {

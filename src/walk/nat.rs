@@ -1,6 +1,8 @@
 //! Translation: the dispatcher of each hook (`nf_nat_inet_fn`), the bindings that rules make (`nf_nat_setup_info`), and
 //! their application to packets (`nf_nat_packet`).
 
+mod pick;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::conntrack::{CtInfo, CtRef, Manip, Tuple, status};
@@ -145,10 +147,11 @@ impl<R: Record> Walker<'_, R> {
         let Some(entry) = self.entries.get(skb.entry) else {
             return Ok(Some(nat.kind));
         };
+        let zone = entry.zone;
         let now = invert(&entry.reply);
-        let (old_addr, old_port) = match manip {
-            Manip::Src => (now.src, now.sport),
-            Manip::Dst => (now.dst, now.dport),
+        let old_port = match manip {
+            Manip::Src => now.sport,
+            Manip::Dst => now.dport,
         };
         let (addr, port) = match nat.kind {
             NatKind::Masquerade => {
@@ -164,7 +167,7 @@ impl<R: Record> Walker<'_, R> {
                 (addr, self.nat_port(skb, pf, hook, rule, nat, old_port)?)
             }
             NatKind::Snat | NatKind::Dnat => {
-                let (addr, joined) = self.nat_address(skb, pf, hook, rule, nat, old_addr)?;
+                let (addr, joined) = self.nat_address(skb, (pf, hook), rule, nat, (now, zone))?;
                 let port = match joined {
                     Some(port) => port,
                     None => self.nat_port(skb, pf, hook, rule, nat, old_port)?,
@@ -267,13 +270,16 @@ impl<R: Record> Walker<'_, R> {
     fn nat_address(
         &mut self,
         skb: &mut Skb,
-        pf: Pf,
-        hook: Hook,
+        (pf, hook): (Pf, Hook),
         rule: RuleId,
         nat: &Nat,
-        old: Known<IpAddr>,
+        now: (Tuple, u16),
     ) -> Result<Target, Option<Ended>> {
         let v6 = skb.packet.v6;
+        let old = match nat.kind {
+            NatKind::Snat | NatKind::Masquerade => now.0.src,
+            NatKind::Dnat | NatKind::Redirect => now.0.dst,
+        };
         match &nat.addr {
             NatRange::None | NatRange::InAddress => Ok((old, None)),
             NatRange::One(expr) => match self.datum(skb, pf, hook, rule, expr)? {
@@ -286,7 +292,7 @@ impl<R: Record> Walker<'_, R> {
                 }
                 Some(Data::Range(ranges)) => {
                     let addr = match ranges.first() {
-                        Some(&(lo, hi)) => self.among(skb, rule, lo, hi, nat.prefix, old),
+                        Some(&(lo, hi)) => self.among(skb, rule, (lo, hi), nat, now),
                         None => old,
                     };
                     let port = ranges.get(1).map(|&(lo, hi)| self.port_among(rule, lo, hi));
@@ -303,33 +309,45 @@ impl<R: Record> Walker<'_, R> {
                 }
             },
             NatRange::Range(Expr::Const(lo), Expr::Const(hi)) => {
-                Ok((self.among(skb, rule, *lo, *hi, nat.prefix, old), None))
+                Ok((self.among(skb, rule, (*lo, *hi), nat, now), None))
             }
             NatRange::Range(..) => Ok((old, None)),
         }
     }
 
-    /// One of a range of addresses: the same host part for a prefix (netmap), else one that the kernel's hash picks.
+    /// One of a range of addresses: the same host part for a prefix (netmap), else one that the kernel's hash picks, see
+    /// [`pick`].
     fn among(
         &mut self,
         skb: &Skb,
         rule: RuleId,
-        lo: u128,
-        hi: u128,
-        prefix: bool,
-        old: Known<IpAddr>,
+        (lo, hi): (u128, u128),
+        nat: &Nat,
+        (now, zone): (Tuple, u16),
     ) -> Known<IpAddr> {
         let v6 = skb.packet.v6;
+        let source = matches!(nat.kind, NatKind::Snat | NatKind::Masquerade);
+        let old = if source { now.src } else { now.dst };
         if lo == hi {
             return Known::Value(address(lo, v6));
         }
-        if prefix && let Known::Value(old) = old {
-            let host = hi ^ lo;
+        if let Known::Value(old) = old {
             let bits = match old {
                 IpAddr::V4(ip) => u128::from(ip.to_bits()),
                 IpAddr::V6(ip) => ip.to_bits(),
             };
-            return Known::Value(address(lo | bits & host, v6));
+            if nat.prefix {
+                return Known::Value(address(lo | bits & (hi ^ lo), v6));
+            }
+            // get_unique_tuple: a source that fits already stays
+            let any_port = matches!(nat.port, NatRange::None);
+            if source && any_port && !nat.random && (lo..=hi).contains(&bits) {
+                return Known::Value(old);
+            }
+        }
+        if let (Known::Value(src), Known::Value(dst)) = (now.src, now.dst) {
+            let picked = pick::of_range((src, dst), (lo, hi), nat.persistent, zone);
+            return Known::Value(address(picked, v6));
         }
         let handle = self.ruleset().rule(rule).handle;
         let fact = format!("address that rule {handle} translates to");

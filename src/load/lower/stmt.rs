@@ -240,10 +240,39 @@ impl Lowering {
                     .nth(1)
                     .and_then(|rest| rest.split_whitespace().next())
                     .unwrap_or("");
-                if let Ok(set) = self.named(name, body.place.table) {
-                    self.ruleset.sets[set.index()].volatile = true;
-                }
-                Ok(Stmt::NoEffect(Effect::Comment))
+                let Ok(set) = self.named(name, body.place.table) else {
+                    return Ok(Stmt::NoEffect(Effect::Comment));
+                };
+                self.ruleset.sets[set.index()].volatile = true;
+                // `add @name { ip saddr . tcp dport : 0x1 }`: the rule ends where the key cannot be loaded
+                let key = text.split_once('{').map_or("", |(_, rest)| rest);
+                let key = key.split_once(" :").map_or("", |(key, _)| key);
+                let parts: Option<Vec<Expr>> = key
+                    .split(" . ")
+                    .map(|part| {
+                        let (protocol, field) = part.trim().split_once(' ')?;
+                        let place = body.context.payload_field(protocol, field)?;
+                        let family = body.place.family.name();
+                        body.imply(body.context.implied(family, protocol, field));
+                        body.context.record(protocol, field, None);
+                        Some(Expr::Field(Field::Payload {
+                            base: place.base,
+                            offset: place.offset,
+                            len: place.len,
+                        }))
+                    })
+                    .collect();
+                Ok(match parts {
+                    None => Stmt::NoEffect(Effect::Comment),
+                    Some(mut parts) => Stmt::SetUpdate {
+                        set,
+                        delete: first == "delete",
+                        key: match parts.len() {
+                            1 => parts.remove(0),
+                            _ => Expr::Concat(parts.into_boxed_slice()),
+                        },
+                    },
+                })
             }
             other => Err((format!("statement `{other}` listed as text"), false)),
         }

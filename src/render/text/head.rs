@@ -52,6 +52,19 @@ pub(super) fn write(page: &mut Page, flow: &FlowReport, options: &Options) {
         );
         row(page, "assumed", Text::new(text, Style::Doubt));
     }
+    for why in &flow.why_not {
+        row(
+            page,
+            "why not",
+            Text::plain(words::rule(&why.at))
+                .with(": ", Style::Plain)
+                .with(&why.text, Style::Strong),
+        );
+        for finding in &why.findings {
+            let text = format!("{}: {}", finding.of, finding.message);
+            row(page, "", Text::plain(text));
+        }
+    }
     if flow.truncated {
         let text = "too many questions are open: not every other ending was looked at";
         row(page, "limit", Text::new(text, Style::Doubt));

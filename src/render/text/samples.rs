@@ -272,6 +272,7 @@ fn flow(info: FlowInfo, request: PathReport, reply: Option<PathReport>) -> FlowR
         assumptions: Vec::new(),
         alternatives: Vec::new(),
         notes: Vec::new(),
+        why_not: Vec::new(),
         truncated: false,
     }
 }

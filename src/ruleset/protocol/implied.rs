@@ -67,6 +67,9 @@ pub struct Context {
     icmp_type: Option<u8>,
 }
 
+/// The number of TCP above the network header.
+const TCP: u8 = 6;
+
 impl Context {
     /// Keeps what a match on a field says. `value`: the one value of an `==`; `None` for every other operator,
     /// for sets and ranges, and for fields that are only read (map keys, mangle targets).
@@ -203,6 +206,10 @@ impl Context {
         let network = match kind {
             Some("icmp") => ETHERTYPE_IPV4,
             Some("icmpv6") => ETHERTYPE_IPV6,
+            // nft itself wants TCP here, and leaves a match that says so out of every listing
+            Some("tcp reset") if self.transport != Some(TCP) => {
+                return vec![Implied::Meta("l4proto", TCP.into())];
+            }
             _ => return Vec::new(),
         };
         if self.tags > 0 {

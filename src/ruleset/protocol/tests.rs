@@ -342,9 +342,15 @@ fn reject_by_family() {
         implied_for_reject("bridge", Some("icmpv6")),
         [Implied::Meta("protocol", 0x86dd)]
     );
-    for kind in [None, Some("icmpx"), Some("tcp reset")] {
+    for kind in [None, Some("icmpx")] {
         assert_eq!(implied_for_reject("inet", kind), []);
     }
+    // nft --debug=netlink: [ meta load l4proto ] [ cmp eq 6 ] [ reject type 1 code 0 ]
+    let tcp = [Implied::Meta("l4proto", 6)];
+    assert_eq!(implied_for_reject("ip", Some("tcp reset")), tcp);
+    let mut context = Context::default();
+    context.record("tcp", "dport", Some(80));
+    assert_eq!(context.implied_for_reject("ip", Some("tcp reset")), []);
     // `ip saddr 1.2.3.4 reject`, inet
     let mut context = Context::default();
     context.record("ip", "saddr", Some(0x0102_0304));

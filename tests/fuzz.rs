@@ -1,0 +1,406 @@
+//! Damaged inputs: one target for each reader, on a stable toolchain.
+//!
+//! What a reader makes of a damaged text is carried on: lowered, walked by one flow, written as text. A panic, a case of
+//! more than two seconds, and one that takes a gigabyte are failures; the input is then in the message's file. Each case
+//! is made from its target's name and its number alone. `NFPATH_FUZZ_SECONDS=N` runs each target for N seconds,
+//! `NFPATH_FUZZ_CASE=N` runs one case.
+
+#[path = "fuzz/mutate.rs"]
+mod mutate;
+mod support;
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use nfpath::explain::{Question, explain};
+use nfpath::flow;
+use nfpath::graph::HookGraph;
+use nfpath::hooks::Hooks;
+use nfpath::host::{Host, Link, LinkKind, Origin};
+use nfpath::load::bundle::{self, HostPart};
+use nfpath::load::{Loaded, SaveText, load, load_with_text};
+use nfpath::nft::print;
+use nfpath::render::{dot, json, text};
+use nfpath::report::{ContextInfo, Report, RulesetInfo, build};
+use nfpath::{iptables, load::sysctl, trace};
+
+use mutate::Numbers;
+use support::testdata;
+
+/// How long one case may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// After this the run is ended from outside.
+const STUCK: u64 = 60;
+/// Memory that one case may take, in bytes.
+const MOST: u64 = 1 << 30;
+
+fn seed(path: &str) -> String {
+    fs::read_to_string(testdata(path)).expect("a seed")
+}
+
+/// Runs a target's cases: so many, or for as long as asked.
+fn fuzz(target: &str, cases: u64, case: impl Fn(&mut Numbers) -> String, run: impl Fn(&str)) {
+    let number = |name: &str| std::env::var(name).ok().and_then(|n| n.parse::<u64>().ok());
+    let seconds = number("NFPATH_FUZZ_SECONDS");
+    let only = number("NFPATH_FUZZ_CASE");
+    let name = target
+        .bytes()
+        .fold(0u64, |sum, byte| sum.wrapping_mul(131) + u64::from(byte));
+    let end = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let running = Arc::new(AtomicU64::new(0));
+    let watch = Arc::downgrade(&running);
+    let (label, begin) = (target.to_string(), Instant::now());
+    std::thread::spawn(move || {
+        while let Some(running) = watch.upgrade() {
+            let since = running.load(Ordering::Relaxed);
+            drop(running);
+            if since > 0 && begin.elapsed().as_secs().saturating_sub(since) > STUCK {
+                eprintln!("{label}: a case does not end; it is in the folder of the tests");
+                std::process::abort();
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    });
+    let mut at = only.unwrap_or(0);
+    loop {
+        let over = match (only, end) {
+            (Some(only), _) => at > only,
+            (None, Some(end)) => Instant::now() > end,
+            (None, None) => at == cases,
+        };
+        if over {
+            break;
+        }
+        let input = case(&mut Numbers::new(
+            name ^ at.wrapping_mul(0xd134_2543_de82_ef95),
+        ));
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("fuzz-{target}"));
+        let blame = |what: &str| -> ! {
+            let _ = fs::write(&file, &input);
+            panic!(
+                "{target}: case {at} {what}; its input is {}, `NFPATH_FUZZ_CASE={at}` runs it again",
+                file.display()
+            )
+        };
+        if only.is_some() || end.is_some() {
+            let _ = fs::write(&file, &input);
+        }
+        running.store(begin.elapsed().as_secs().max(1), Ordering::Relaxed);
+        let before = peak();
+        let start = Instant::now();
+        let ran = catch_unwind(AssertUnwindSafe(|| run(&input)));
+        if ran.is_err() {
+            blame("panics");
+        }
+        // a busy machine may have been the reason: once more
+        if start.elapsed() > PATIENCE {
+            let again = Instant::now();
+            run(&input);
+            if again.elapsed() > PATIENCE {
+                blame(&format!("takes {:?}", again.elapsed()));
+            }
+        }
+        if peak().saturating_sub(before) > MOST {
+            blame("takes more than a gigabyte");
+        }
+        running.store(0, Ordering::Relaxed);
+        at += 1;
+    }
+    eprintln!("{target}: {at} cases in {:?}", begin.elapsed());
+}
+
+/// The most memory that this process had, in bytes; 0 where the kernel does not say.
+fn peak() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.trim().split(' ').next()?.parse::<u64>().ok());
+    kilobytes.unwrap_or(0) * 1024
+}
+
+/// A host on which the flow below goes through.
+fn a_host() -> Host {
+    let mut host = Host::default();
+    for (name, kind) in [
+        ("lo", LinkKind::Loopback),
+        ("eth0", LinkKind::Physical),
+        ("eth1", LinkKind::Physical),
+    ] {
+        host.links.push(Link::named(name, kind, Origin::Given));
+    }
+    for iface in ["eth0=10.0.0.1/24,fd00::1/64", "eth1=10.1.0.1/24"] {
+        bundle::apply_iface(&mut host, iface).expect("an interface");
+    }
+    bundle::apply_sysctl(&mut host, "net.ipv4.ip_forward=1").expect("a setting");
+    host
+}
+
+/// Uses what was read as `nfpath explain`, `show` and `graph` do.
+fn use_it(loaded: &Loaded, host: &Host) {
+    let ruleset = &loaded.ruleset;
+    let hooks = Hooks::new(ruleset);
+    let graph = HookGraph::new(ruleset, &hooks);
+    dot::dot(&graph, ruleset, &dot::Options::default());
+    print::document(&loaded.document);
+    let question = Question::new(flow::parse("tcp:10.0.0.2:40000->10.1.0.2:80").expect("a flow"));
+    let Ok(answer) = explain(loaded, &hooks, host, &question) else {
+        return;
+    };
+    let report = Report {
+        ruleset: RulesetInfo {
+            unknown: build::unknown_parts(ruleset),
+            ..RulesetInfo::default()
+        },
+        context: ContextInfo::default(),
+        flows: vec![answer.report],
+        diagnostics: loaded.diagnostics.clone(),
+    };
+    let options = text::Options {
+        width: 80,
+        verbose: true,
+        color: false,
+        unicode: true,
+    };
+    text::report(&report, &options);
+    json::report(&report, false);
+}
+
+/// A ruleset to put a damaged host to.
+fn a_ruleset() -> Loaded {
+    load("seed", &seed("small/dnat-loopback/ruleset.json"), &[]).expect("a listing")
+}
+
+#[test]
+fn nft_json() {
+    let seeds = [
+        seed("nft-json/kinds.json"),
+        seed("nft-json/unknown.json"),
+        seed("small/dnat-loopback/ruleset.json"),
+        seed("c2/appended/ruleset.json"),
+    ];
+    let host = a_host();
+    fuzz(
+        "nft-json",
+        400,
+        |numbers| mutate::json(&seeds[numbers.below(seeds.len())], numbers),
+        |input| {
+            if let Ok(loaded) = load("fuzz", input, &[]) {
+                use_it(&loaded, &host);
+            }
+        },
+    );
+}
+
+#[test]
+fn listing_text() {
+    let listing = seed("small/dnat-loopback/ruleset.json");
+    let text = seed("small/dnat-loopback/ruleset.nft")
+        + "table netdev n {\n\tflags dormant;\n\tchain c {\n\t\ttype filter hook ingress devices = { \"eth0\", lo } priority 0; policy accept;\n\t}\n}\n";
+    fuzz(
+        "listing-text",
+        400,
+        |numbers| mutate::text(&text, numbers),
+        |input| {
+            let loaded = load_with_text("fuzz", &listing, input.to_string(), &[]);
+            assert!(loaded.is_ok());
+        },
+    );
+}
+
+#[test]
+fn iptables_save() {
+    let save = seed("c2/appended/iptables-save.txt");
+    let translations = seed("iptables/translations.txt");
+    let mut whole = String::from("*filter\n:INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]\n");
+    let rules = translations
+        .lines()
+        .filter(|line| line.starts_with("-A "))
+        .take(60);
+    for rule in rules {
+        whole += &format!("{rule}\n");
+    }
+    whole += "COMMIT\n";
+    let listing = seed("c2/appended/ruleset.json");
+    let host = a_host();
+    fuzz(
+        "iptables-save",
+        300,
+        |numbers| mutate::text(if numbers.below(2) == 0 { &save } else { &whole }, numbers),
+        |input| {
+            if let Ok(loaded) = load("fuzz", input, &[]) {
+                use_it(&loaded, &host);
+            }
+            let beside = SaveText {
+                source: "fuzz".into(),
+                text: input.into(),
+                family: iptables::Family::Ip,
+            };
+            let loaded = load("seed", &listing, &[beside]).expect("a listing");
+            use_it(&loaded, &host);
+        },
+    );
+}
+
+#[test]
+fn snapshot() {
+    let mut whole: serde_json::Value =
+        serde_json::from_str(&seed("c1-captured/snapshot.json")).expect("a snapshot");
+    // small enough that a change of a node hits something
+    let ruleset: serde_json::Value =
+        serde_json::from_str(&seed("small/dnat-loopback/ruleset.json")).expect("a listing");
+    for (name, part) in whole["parts"].as_object_mut().into_iter().flatten() {
+        if name == "ruleset" {
+            part["json"] = ruleset.clone();
+        }
+        if part["text"].as_str().is_some_and(|text| text.len() > 3000) {
+            part["text"] = "".into();
+        }
+    }
+    let whole = whole.to_string();
+    fuzz(
+        "snapshot",
+        150,
+        |numbers| mutate::json(&whole, numbers),
+        |input| {
+            if let Ok(loaded) = load("fuzz", input, &[]) {
+                use_it(&loaded, &loaded.host);
+            }
+        },
+    );
+}
+
+#[test]
+fn host_listings() {
+    let parts = [
+        (HostPart::Addresses, "addr.json"),
+        (HostPart::Links, "link.json"),
+        (HostPart::Routes, "route.json"),
+        (HostPart::Routes, "route6.json"),
+        (HostPart::Rules, "rule.json"),
+        (HostPart::Neighbours, "neigh.json"),
+        (HostPart::BridgeLinks, "bridge-link.json"),
+        (HostPart::BridgeFdb, "bridge-fdb.json"),
+    ];
+    let files = parts.map(|(part, name)| (part, seed(&format!("c2/appended/host/{name}"))));
+    let loaded = a_ruleset();
+    fuzz(
+        "host-listings",
+        300,
+        |numbers| {
+            let at = numbers.below(files.len());
+            format!("{at}\n{}", mutate::json(&files[at].1, numbers))
+        },
+        |input| {
+            let (at, damaged) = input.split_once('\n').expect("a number");
+            let at: usize = at.parse().expect("a number");
+            let inputs: Vec<(HostPart, &str, &str)> = files
+                .iter()
+                .enumerate()
+                .map(|(n, (part, text))| {
+                    (*part, "fuzz", if n == at { damaged } else { text.as_str() })
+                })
+                .collect();
+            let (host, _) = bundle::assemble(&inputs);
+            use_it(&loaded, &host);
+        },
+    );
+}
+
+#[test]
+fn sysctls() {
+    let text = seed("c2/appended/host/sysctl.txt");
+    let loaded = a_ruleset();
+    fuzz(
+        "sysctls",
+        200,
+        |numbers| mutate::text(&text, numbers),
+        |input| {
+            sysctl::read("fuzz", input);
+            let mut host = a_host();
+            let _ = bundle::add_part(&mut host, HostPart::Sysctls, "fuzz", input);
+            use_it(&loaded, &host);
+        },
+    );
+}
+
+#[test]
+fn flows() {
+    let seeds = [
+        "udp:10.0.0.2->10.0.0.1:53",
+        "tcp:[fd00::2]:4000->[fd00::1]:443",
+        "icmp:10.0.0.1,10.0.0.2",
+        "47:10.0.0.1->172.17.0.2",
+        "tcp:->1.1.1.1:443",
+    ];
+    fuzz(
+        "flows",
+        20_000,
+        |numbers| mutate::text(seeds[numbers.below(seeds.len())], numbers),
+        |input| {
+            if let Ok(read) = flow::parse(input) {
+                // what is printed is read again as the same
+                assert_eq!(flow::parse(&read.to_string()), Ok(read));
+            }
+            let _ = flow::parse_tcp_flags(input);
+            let _ = flow::parse_mark(input);
+            let _ = flow::parse_icmp_type(input, flow::IpFamily::V4);
+            let _ = flow::parse_icmp_type(input, flow::IpFamily::V6);
+            let _ = flow::parse_protocol(input);
+        },
+    );
+}
+
+#[test]
+fn trace_lines() {
+    let seeds = [
+        "trace id 4f2 ip t c packet: iif \"eth0\" ether saddr 02:00:00:00:00:01 ip saddr 10.0.0.1 ip daddr 10.0.0.2 ip protocol 6 tcp sport 40000 tcp dport 80 tcp flags == 0x2",
+        "trace id a inet t forward rule udp dport 80 reject # handle 4 (verdict jump known)",
+        "trace id a inet t forward unknown rule handle 9 (verdict drop)",
+        "trace id a netdev t i packet: iif \"eth0\" @nh,0,160 0x45000028 @th,0,160 0x9c40005000",
+        "trace id a inet t forward policy accept",
+    ];
+    fuzz(
+        "trace-lines",
+        20_000,
+        |numbers| mutate::text(seeds[numbers.below(seeds.len())], numbers),
+        |input| {
+            let lines: Vec<String> = input.lines().map(String::from).collect();
+            trace::packets(input);
+            for line in trace::join(&lines) {
+                trace::parse(&line);
+            }
+        },
+    );
+}
+
+#[test]
+fn context_flags() {
+    type Apply = fn(&mut Host, &str) -> Result<(), bundle::HostError>;
+    let seeds: [(Apply, &str); 5] = [
+        (bundle::apply_iface, "eth0=10.0.0.1/24,fd00::1/64"),
+        (bundle::apply_route, "10.5.0.0/16,dev=eth1,via=10.1.0.2"),
+        (bundle::apply_bridge, "br0=p1,p2"),
+        (bundle::apply_sysctl, "net.ipv4.conf.all.rp_filter=1"),
+        (bundle::apply_flag_local, "10.0.0.0/8"),
+    ];
+    let loaded = a_ruleset();
+    fuzz(
+        "context-flags",
+        400,
+        |numbers| {
+            let at = numbers.below(seeds.len());
+            format!("{at}\n{}", mutate::text(seeds[at].1, numbers))
+        },
+        |input| {
+            let (at, damaged) = input.split_once('\n').expect("a number");
+            let at: usize = at.parse().expect("a number");
+            let mut host = a_host();
+            if seeds[at].0(&mut host, damaged).is_ok() {
+                use_it(&loaded, &host);
+            }
+        },
+    );
+}
