@@ -16,8 +16,8 @@ use crate::logic::max_of;
 use crate::ruleset::datatype::ifname_text;
 use crate::ruleset::protocol::Base;
 use crate::ruleset::{
-    ChainType, Expr, Family, FibResult, Field, Hook, MetaKey, NatKind, NatRange, Op, Operand, Rule, RuleId, Ruleset,
-    Stmt, Target,
+    ChainType, Expr, Family, FibResult, Field, Hook, MetaKey, NatKind, NatRange, Op, Operand, Rule,
+    RuleId, Ruleset, Stmt, Target,
 };
 
 /// Adds to the host what the ruleset and the flow let one conclude.
@@ -230,9 +230,9 @@ fn destinations(ruleset: &Ruleset) -> Vec<IpAddr> {
     let address = |stmt: &Stmt, v6: bool| match stmt {
         Stmt::Nat(nat) if nat.kind == NatKind::Dnat => match &nat.addr {
             NatRange::One(Expr::Const(value)) if v6 => Some(Ipv6Addr::from_bits(*value).into()),
-            NatRange::One(Expr::Const(value)) => {
-                u32::try_from(*value).ok().map(|bits| Ipv4Addr::from_bits(bits).into())
-            }
+            NatRange::One(Expr::Const(value)) => u32::try_from(*value)
+                .ok()
+                .map(|bits| Ipv4Addr::from_bits(bits).into()),
             _ => None,
         },
         _ => None,
@@ -293,7 +293,8 @@ fn subnets(ruleset: &Ruleset, host: &mut Host) {
         add_bridge(host, &name, origin);
         if elsewhere {
             let scope = Scope::LINK;
-            host.routes.push(route(net, name.as_str().into(), scope, origin));
+            host.routes
+                .push(route(net, name.as_str().into(), scope, origin));
         } else {
             let address = Address::of(first, net.prefix_len(), name.as_str(), origin);
             host.addresses.push(address);

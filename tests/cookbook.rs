@@ -54,10 +54,12 @@ const C3: &str = "c3/iptables-save.txt --iface eth0=10.0.2.15/24 --route default
 const DROP: &str = "c4/with-drop/snapshot.json";
 const NO_DROP: &str = "c4/without-drop/snapshot.json";
 const TRIED: &str = "c5/tried/snapshot.json";
-const TRIED_WITHOUT: &str =
-    "c5/tried/snapshot.json --sysctl net.bridge.bridge-nf-call-iptables=0";
+const TRIED_WITHOUT: &str = "c5/tried/snapshot.json --sysctl net.bridge.bridge-nf-call-iptables=0";
 const WORKS: &str = "c5/works/snapshot.json";
 const UFW: &str = "ufw/snapshot.json";
+const PODMAN: &str = "podman/snapshot.json";
+const PODMAN_DROP: &str = "podman/forward-drop.txt --context testdata/podman/snapshot.json";
+const FAIL2BAN: &str = "fail2ban/snapshot.json";
 const LIBVIRT: &str = "libvirt/snapshot.json";
 
 const FLOWS: &[Flow] = &[
@@ -219,7 +221,11 @@ const FLOWS: &[Flow] = &[
             ("INPUT", "sport 123"),
             ("198.51.100.7", "203.0.113.10"),
         ),
-        reply: Some(way("transmitted", NO_RULE, ("203.0.113.10", "198.51.100.7"))),
+        reply: Some(way(
+            "transmitted",
+            NO_RULE,
+            ("203.0.113.10", "198.51.100.7"),
+        )),
     },
     // the reply of a name server is not TCP, and dropped
     Flow {
@@ -341,6 +347,40 @@ const FLOWS: &[Flow] = &[
         flow: "tcp:198.51.100.7:40001->192.168.122.10:22",
         request: way("rejected", ("LIBVIRT_FWI", "virbr0"), NOWHERE),
         reply: None,
+    },
+    // Podman's published port
+    Flow {
+        args: PODMAN,
+        flow: "tcp:198.51.100.7:40000->203.0.113.40:8080",
+        request: way("forwarded", NO_RULE, ("198.51.100.7", "10.88.0.2")),
+        reply: Some(way(
+            "forwarded",
+            ("NETAVARK_FORWARD", "10.88.0.0/16"),
+            ("203.0.113.40", "198.51.100.7"),
+        )),
+    },
+    Flow {
+        args: PODMAN_DROP,
+        flow: "tcp:198.51.100.7:40000->203.0.113.40:8080",
+        request: way("dropped", ("FORWARD", ""), NOWHERE),
+        reply: None,
+    },
+    // an address that fail2ban has banned, from one port only
+    Flow {
+        args: FAIL2BAN,
+        flow: "tcp:198.51.100.7:40000->203.0.113.50:22",
+        request: way("rejected", ("f2b-chain", "addr-set-sshd"), NOWHERE),
+        reply: None,
+    },
+    Flow {
+        args: FAIL2BAN,
+        flow: "tcp:198.51.100.7:40001->203.0.113.50:80",
+        request: way("local", NO_RULE, ("198.51.100.7", "203.0.113.50")),
+        reply: Some(way(
+            "transmitted",
+            NO_RULE,
+            ("203.0.113.50", "198.51.100.7"),
+        )),
     },
 ];
 

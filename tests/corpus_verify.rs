@@ -140,8 +140,15 @@ fn flows(folder: &Path, host: &Host) -> Vec<(Option<String>, String)> {
         add(Some(name), format!("udp:{inside}:40003->{client}:53"));
     }
     // a bridge without a port has no container
-    let inhabited = |dev: &str| host.links.iter().any(|link| host.bridge_of(&link.name) == Some(dev));
-    let bridges: Vec<_> = bridges.into_iter().filter(|net| inhabited(&net.dev)).collect();
+    let inhabited = |dev: &str| {
+        host.links
+            .iter()
+            .any(|link| host.bridge_of(&link.name) == Some(dev))
+    };
+    let bridges: Vec<_> = bridges
+        .into_iter()
+        .filter(|net| inhabited(&net.dev))
+        .collect();
     for net in bridges.iter().take(OF_A_KIND) {
         let (container, name) = (behind(net.ip, 1), net.dev.as_str());
         add(Some(name), format!("udp:{container}:40004->{client}:53"));

@@ -69,7 +69,7 @@ impl Run for Captured {
 }
 
 /// Folders of testdata that have a snapshot.
-const HOSTS: [&str; 9] = [
+const HOSTS: [&str; 11] = [
     "c1-captured",
     "c2/appended",
     "c2/inserted",
@@ -79,6 +79,8 @@ const HOSTS: [&str; 9] = [
     "c5/works",
     "ufw",
     "libvirt",
+    "podman",
+    "fail2ban",
 ];
 
 #[test]
