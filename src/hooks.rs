@@ -209,11 +209,11 @@ fn nat_since(ruleset: &Ruleset, pf: Pf) -> Option<u64> {
     ruleset
         .chains()
         .find(|(_, chain)| {
-            let family = ruleset.table(chain.table).family;
-            chain
-                .base
-                .as_ref()
-                .is_some_and(|b| b.kind == ChainType::Nat && belongs(family, b.hook, pf))
+            let table = ruleset.table(chain.table);
+            table.dormancy != Dormancy::Dormant
+                && chain.base.as_ref().is_some_and(|base| {
+                    base.kind == ChainType::Nat && belongs(table.family, base.hook, pf)
+                })
         })
         .map(|(id, _)| registration(id) - 1)
 }

@@ -12,12 +12,13 @@ pub struct Converted {
 
 /// Turns nft syntax into a listing by loading it in a throw-away network namespace.
 ///
-/// Interfaces that the text may name are there as dummies, because nft looks up those of `iif` and `oif`.
+/// Interfaces that the text may name are there, of a kind that the kernel has, because nft looks up those of `iif` and `oif`.
 /// The error is one line, lower case, no final period.
 pub fn convert(text: &str) -> Result<Converted, String> {
     // the namespace is made for this command and gone with it; the running ruleset is not touched
     let script = format!(
-        "for d in {}; do ip link add \"$d\" type dummy; done >/dev/null 2>&1; \
+        "for d in {}; do ip link add \"$d\" type dummy || ip link add \"$d\" type bridge || ip link add \"$d\" type veth; done \
+         >/dev/null 2>&1; \
          nft -f - && nft -j list ruleset && printf '\\n\\0' && exec nft list ruleset",
         interfaces(text).join(" ")
     );
@@ -50,14 +51,17 @@ pub fn convert(text: &str) -> Result<Converted, String> {
 /// The most dummies that are made.
 const MOST: usize = 256;
 
-/// Words of the text that follow `iif`, `oif` or `device` and can be names of interfaces.
+/// Words of the text that follow `iif`, `oif`, `device`, `fwd to` or `dup to` and can be names of interfaces.
 fn interfaces(text: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let mut listens = false;
+    let mut before = "";
     let separators = |c: char| c.is_whitespace() || matches!(c, '{' | '}' | ',' | ';' | '=' | '!');
     for word in text.split(separators).filter(|word| !word.is_empty()) {
         let name = word.trim_matches('"');
-        if matches!(word, "iif" | "oif" | "device" | "devices") {
+        let to = word == "to" && matches!(before, "fwd" | "dup");
+        before = word;
+        if to || matches!(word, "iif" | "oif" | "device" | "devices") {
             listens = true;
             continue;
         }

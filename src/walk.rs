@@ -23,7 +23,7 @@ use crate::host::{AddressType, Host, LinkKind, Origin, TypeAnswer};
 use crate::logic::{Claim, Knowledge, Known, Source, max_of};
 use crate::packet::{self, Packet, proto};
 use crate::ruleset::datatype::{DataType, ifname_value};
-use crate::ruleset::{ChainId, ChainType, Hook, Policy, Ruleset};
+use crate::ruleset::{ChainId, ChainType, Family, Hook, Policy, Ruleset};
 
 use step::{AssumedField, Disposition, Outcome, PacketView, Path, Point, Step, StepKind, Walked};
 
@@ -614,7 +614,16 @@ impl<'w, R: Record> Walker<'w, R> {
         self.device_hook(skb, Hook::Ingress, device)
     }
 
-    /// netdev chains of a device.
+    /// Egress hooks of a device (`nf_hook_egress`): the packet has an outgoing interface alone.
+    fn egress(&mut self, skb: &mut Skb, device: Iface) -> Result<(), Ended> {
+        let (iif, oif) = (skb.iif, skb.oif);
+        (skb.iif, skb.oif) = (None, Some(device));
+        self.device_hook(skb, Hook::Egress, device)?;
+        (skb.iif, skb.oif) = (iif, oif);
+        Ok(())
+    }
+
+    /// Chains of a device. Those of an inet table see the family of the packet (`nft_do_chain_inet_ingress`).
     fn device_hook(&mut self, skb: &mut Skb, hook: Hook, device: Iface) -> Result<(), Ended> {
         let hooks = self.hooks;
         for slot in hooks.stage(Pf::Netdev, hook) {
@@ -635,7 +644,11 @@ impl<'w, R: Record> Walker<'w, R> {
                 }
             };
             if attached {
-                self.base_chain(skb, Pf::Netdev, hook, id)?;
+                let pf = match self.ruleset().table(chain.table).family {
+                    Family::Inet => Self::pf(skb),
+                    _ => Pf::Netdev,
+                };
+                self.base_chain(skb, pf, hook, id)?;
             }
         }
         Ok(())

@@ -342,7 +342,16 @@ impl Env<'_, '_> {
             MetaKey::Oif | MetaKey::Oifname => self.iface_value(self.skb.oif),
             MetaKey::Ibrname => self.bridge_name(self.skb.in_port.or(self.skb.iif)),
             MetaKey::Obrname => self.bridge_name(self.skb.out_port.or(self.skb.oif)),
-            MetaKey::Iiftype => self.with_link(self.skb.iif, link_type),
+            // skb->dev: the outgoing device from postrouting on, and in output none yet
+            MetaKey::Iiftype => {
+                let device = match (self.hook, self.pf) {
+                    (Hook::Postrouting | Hook::Egress, _) | (Hook::Output, Pf::Bridge) => {
+                        self.skb.oif
+                    }
+                    _ => self.skb.iif,
+                };
+                self.with_link(device, link_type)
+            }
             MetaKey::Oiftype => self.with_link(self.skb.oif, link_type),
             MetaKey::Iifgroup => self.with_link(self.skb.iif, group),
             MetaKey::Oifgroup => self.with_link(self.skb.oif, group),
@@ -847,7 +856,7 @@ pub(crate) fn mark_for_routing(host: &Host, know: &mut Knowledge, mark: Known<u3
             let settle = know.fact(fact).settle.clone();
             let object = format!("{value:#x} under mask {mask:#x}");
             let claim = Claim::new(name, ("is", "is not"), object);
-            know.ask(claim, settle, Source::Open, false)
+            know.ask_of_packet(claim, settle, Source::Open, false)
         };
         if holds {
             return value;

@@ -17,6 +17,7 @@ use crate::walk::step::{RuleOutcome, StepKind, Walked};
 
 /// Why a kind may be at zero.
 const NO_NFT: &str = "nft 1.0.6 cannot write it";
+const TWO_PACKETS: &str = "the comparison takes the copy for the packet";
 const NO_KERNEL: &str = "not in the kernel that this was written with";
 const NO_FAMILY: &str = "the lab sends no packets of this family";
 const NO_PACKET: &str = "the lab sends no such packets";
@@ -71,7 +72,7 @@ kinds!(statement, STATEMENTS, "statement", Stmt, {
     Stmt::Notrack => "notrack",
     Stmt::Queue { .. } => "queue" [NO_KERNEL],
     Stmt::Tproxy { .. } => "tproxy",
-    Stmt::Dup => "dup",
+    Stmt::Dup => "dup" [TWO_PACKETS],
     Stmt::Fwd { .. } => "fwd",
     Stmt::FlowOffload { .. } => "flow add" [NO_KERNEL],
     Stmt::Synproxy => "synproxy",

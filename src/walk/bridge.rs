@@ -52,9 +52,14 @@ impl<R: Record> Walker<'_, R> {
     pub(super) fn bridge_in(&mut self, skb: &mut Skb, bridge: Iface, port: Iface) -> Ended {
         skb.iif = Some(port);
         skb.in_port = Some(port);
+        let pkttype = skb.pkttype;
+        if pkttype == HOST && !self.is_for_port(skb, bridge, port) {
+            skb.pkttype = OTHERHOST;
+        }
         if let Err(ended) = self.ingress(skb, port) {
             return ended;
         }
+        skb.pkttype = pkttype;
         self.step(
             skb,
             Pf::Bridge,
@@ -101,6 +106,21 @@ impl<R: Record> Walker<'_, R> {
             BRNF + 1
         } else {
             BRNF
+        }
+    }
+
+    /// Whether a frame is addressed to the port itself, whose Ethernet address its bridge may have taken
+    /// (`eth_type_trans`).
+    fn is_for_port(&mut self, skb: &mut Skb, bridge: Iface, port: Iface) -> bool {
+        let Some(own) = self.mac(port) else {
+            return false;
+        };
+        let own = own
+            .iter()
+            .fold(0, |value, byte| value << 8 | u128::from(*byte));
+        match skb.packet.load(Base::Ll, 0, 48) {
+            Bits::Value(mac) => mac == own,
+            _ => self.mac(bridge) == self.mac(port) && self.onward(skb, bridge) != Onward::Across,
         }
     }
 
@@ -296,9 +316,15 @@ impl<R: Record> Walker<'_, R> {
         called: bool,
         route: Option<Decision>,
     ) -> Ended {
+        let own = skb.route;
+        if called && route.is_none() {
+            // bridge_parent_rtable: a route that only stands for the bridge
+            skb.route = Some(NextHop::Direct);
+        }
         if let Err(ended) = self.run_all(skb, Pf::Bridge, Hook::Input) {
             return ended;
         }
+        skb.route = own;
         skb.iif = Some(bridge);
         if let Err(ended) = self.ingress(skb, bridge) {
             return ended;
@@ -333,7 +359,10 @@ impl<R: Record> Walker<'_, R> {
             Hook::Forward,
             StepKind::Bridge(BridgeStep::Across),
         );
-        match self.bridge_hooks_across(skb, bridge, port, out, called) {
+        let passed = self
+            .bridge_hooks_across(skb, bridge, port, out, called)
+            .and_then(|()| self.egress(skb, out));
+        match passed {
             Err(ended) => ended,
             Ok(()) => {
                 skb.oif = Some(bridge);
@@ -370,9 +399,11 @@ impl<R: Record> Walker<'_, R> {
         self.run_all(skb, Pf::Bridge, Hook::Postrouting)?;
         if called {
             (skb.iif, skb.oif) = (None, Some(bridge));
-            skb.pkttype = seen_by_ip(skb.pkttype);
+            let pkttype = skb.pkttype;
+            skb.pkttype = seen_by_ip(pkttype);
             self.next_hop = None;
             self.run_all(skb, pf, Hook::Postrouting)?;
+            skb.pkttype = pkttype;
         }
         Ok(())
     }
@@ -399,7 +430,8 @@ impl<R: Record> Walker<'_, R> {
         (skb.iif, skb.oif) = (None, Some(out));
         let passed = self
             .run_all(skb, Pf::Bridge, Hook::Output)
-            .and_then(|()| self.run_all(skb, Pf::Bridge, Hook::Postrouting));
+            .and_then(|()| self.run_all(skb, Pf::Bridge, Hook::Postrouting))
+            .and_then(|()| self.egress(skb, out));
         (skb.iif, skb.oif) = (iif, Some(bridge));
         passed
     }

@@ -223,7 +223,7 @@ impl<R: Record> Walker<'_, R> {
         (skb.oif, skb.out_port) = (Some(device), None);
         // what egress chains hand to each other in a circle is not followed
         if hook == Hook::Ingress
-            && let Err(ended) = self.device_hook(skb, Hook::Egress, device)
+            && let Err(ended) = self.egress(skb, device)
         {
             return ended;
         }

@@ -806,6 +806,10 @@ impl<R: Record> Walker<'_, R> {
         let Some(oif) = skb.oif else {
             return disposition;
         };
+        skb.packet.with_new_link_header();
+        if let Err(ended) = self.egress(skb, oif) {
+            return ended;
+        }
         if self.is_loopback(Some(oif)) {
             self.step(skb, pf, Hook::Postrouting, StepKind::Loopback);
             skb.iif = Some(oif);
@@ -815,10 +819,6 @@ impl<R: Record> Walker<'_, R> {
                 return ended;
             }
             return self.ip_receive(skb);
-        }
-        skb.packet.with_new_link_header();
-        if let Err(ended) = self.device_hook(skb, Hook::Egress, oif) {
-            return ended;
         }
         if self.is_bridge(Some(oif)) {
             self.step(

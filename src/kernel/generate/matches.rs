@@ -46,8 +46,12 @@ pub(super) fn a_match(numbers: &mut Numbers, place: &Place) -> String {
             1 => "meta length < 100".into(),
             _ => "limit rate 100000/second burst 10000 packets".into(),
         },
-        10 if bridge => {
+        // in other tables nft leaves it out of the listing behind a match on ip
+        10 if place.family == Family::Bridge => {
             format!("ether type {}", if place.v6 { "ip6" } else { "ip" })
+        }
+        10 if bridge => {
+            format!("meta protocol {}", if place.v6 { "ip6" } else { "ip" })
         }
         11 if bridge => "meta pkttype host".into(),
         10 | 11 => format!(

@@ -726,8 +726,8 @@ const EFFECTS: &[Group] = &[
         ],
     ),
     (
-        |place| in_stack(place) && filters(place) && place.family == Family::Ip,
-        &["dup to 10.0.0.254 device \"eth0\""],
+        |place| place.family == Family::Netdev && place.hook == Hook::Ingress,
+        &["fwd to \"eth1\""],
     ),
     (
         |place| in_stack(place) && tcp(place) && late(place) && filters(place),

@@ -341,6 +341,13 @@ impl Lowering {
         if op == Op::Eq && lo == hi {
             body.learn(&test.left, lo);
         }
+        if lo > hi {
+            // nft 1.0.6 takes `A < 5 B > 7` for a range of one value and lists it so
+            return Err(
+                "a range whose end is below its beginning: this nft lists two comparisons so"
+                    .into(),
+            );
+        }
         let right = if lo == hi {
             Operand::Value(lo)
         } else {
