@@ -6,10 +6,11 @@
 
 mod support;
 
+use std::fs;
 use std::process::Command;
 
 use serde_json::Value;
-use support::kernel_or_skip;
+use support::{files_below, kernel_or_skip, testdata};
 
 /// A flow and what has to come of it.
 struct Flow {
@@ -473,4 +474,37 @@ fn a_kernel_does_with_the_cases_what_their_pages_say() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Every trace that was captured beside a snapshot, told by `explain-trace`.
+#[test]
+fn every_line_that_the_real_programs_rules_left_in_a_trace_is_one_of_the_model() {
+    let mut told = 0;
+    let mut wrong = Vec::new();
+    for snapshot in files_below(&testdata(""), "snapshot.json") {
+        let folder = snapshot.parent().expect("a file stands in a folder");
+        for trace in files_below(&folder.join("traces"), ".txt") {
+            let text = fs::read_to_string(&trace).expect("a trace");
+            let settings = text
+                .lines()
+                .find_map(|line| line.strip_prefix("# sysctl: "));
+            let output = Command::new(env!("CARGO_BIN_EXE_nfpath"))
+                .env("COLUMNS", "200")
+                .env("NO_COLOR", "1")
+                .arg("explain-trace")
+                .args([&trace, &snapshot])
+                .args(settings.map(|setting| format!("--sysctl={setting}")))
+                .output()
+                .expect("nfpath runs");
+            let report = String::from_utf8_lossy(&output.stdout);
+            told += 1;
+            let all =
+                |line: &str| line.contains("- all ") && line.contains("are those of the model");
+            if !report.lines().any(all) {
+                wrong.push(format!("{}\n{report}", trace.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(told > 70, "only {told} traces");
 }
