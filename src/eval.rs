@@ -316,6 +316,13 @@ impl<'w> Env<'_, 'w> {
                         actual: Actual::Absent,
                     }
                 }
+                // nft_ct_expect_obj_eval
+                Stmt::NoEffect(Effect::CtExpectation) if !self.is_unconfirmed() => {
+                    RuleEnd::NoMatch {
+                        statement: position,
+                        actual: Actual::Absent,
+                    }
+                }
                 Stmt::Dup | Stmt::NoEffect(_) => continue,
                 Stmt::Unknown(unknown) => match self.unknown_statement(*unknown) {
                     Some(true) => continue,
@@ -627,7 +634,7 @@ impl<'w> Env<'_, 'w> {
             }
         }
         if set.volatile {
-            let (question, because) = as_listed(set, key, found.is_some());
+            let (question, because) = as_listed(self.world.ruleset, id, key, found.is_some());
             let as_listed = self.know.ask(question, because, Source::Default, true);
             if !as_listed {
                 return Ok(if found.is_some() {
@@ -640,6 +647,13 @@ impl<'w> Env<'_, 'w> {
         Ok(found)
     }
 
+    /// Whether the packet has a conntrack entry that is not confirmed yet: it is the first of its connection.
+    fn is_unconfirmed(&self) -> bool {
+        let tracked = matches!(self.skb.ct, CtRef::Tracked(_));
+        let entry = self.entries.get(self.skb.entry).filter(|_| tracked);
+        entry.is_some_and(|entry| entry.status & status::CONFIRMED == 0)
+    }
+
     /// From now on the set has, or has not, an element (`nft_dynset_eval`; docs/semantics/sets.md). Of maps the data would
     /// have to be known as well.
     fn set_updated(&mut self, id: SetId, delete: bool, key: &[u128]) {
@@ -648,7 +662,7 @@ impl<'w> Env<'_, 'w> {
             return;
         }
         let listed = set.find(key).is_some();
-        let (claim, _) = as_listed(set, key, listed);
+        let (claim, _) = as_listed(self.world.ruleset, id, key, listed);
         self.know.presume(claim, listed != delete);
     }
 
@@ -1170,8 +1184,14 @@ pub fn is_sender_fact(key: MetaKey) -> bool {
 }
 
 /// Whether a set that changes has an element, or has it not, as its listing says; and why that may be otherwise.
-fn as_listed(set: &Set, key: &[u128], listed: bool) -> (Claim, &'static str) {
-    let name = format!("@{}", set.name.as_deref().unwrap_or("anonymous"));
+fn as_listed(ruleset: &Ruleset, id: SetId, key: &[u128], listed: bool) -> (Claim, &'static str) {
+    let set = ruleset.set(id);
+    let mut name = format!("@{}", set.name.as_deref().unwrap_or("anonymous"));
+    let shares = |other: &Set| other.name == set.name && other.table != set.table;
+    if ruleset.sets.iter().any(shares) {
+        let table = ruleset.table(set.table);
+        name = format!("{name} of {} {}", table.family, table.name);
+    }
     let key = set.display_key(key);
     if listed {
         (

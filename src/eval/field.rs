@@ -310,7 +310,9 @@ impl Env<'_, '_> {
         match key {
             MetaKey::Length => {
                 let (length, assumed) = self.skb.packet.length();
-                let length = u128::from(length);
+                // at egress the Ethernet header counts (skb->len)
+                let header = if self.hook == Hook::Egress { 14 } else { 0 };
+                let length = u128::from(length + header);
                 if assumed {
                     let domain = (length, max_of(16));
                     let settle = "say `--length BYTES`";

@@ -379,7 +379,15 @@ impl<R: Record> Walker<'_, R> {
         old: Known<u16>,
     ) -> Result<Known<u16>, Option<Ended>> {
         if !proto::has_ports(skb.packet.proto) {
-            return Ok(old);
+            // of ICMP it is the identifier that is drawn
+            let draws = nat.random
+                && matches!(nat.kind, NatKind::Snat | NatKind::Masquerade)
+                && matches!(skb.packet.proto, proto::ICMP | proto::ICMPV6);
+            return Ok(if draws {
+                self.port_among(rule, 0, 65535)
+            } else {
+                old
+            });
         }
         let (lo, hi) = match &nat.port {
             NatRange::None | NatRange::InAddress => {
