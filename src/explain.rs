@@ -367,6 +367,10 @@ fn entrance(
                         .addresses
                         .iter()
                         .any(|a| a.dev == l.name && !a.ip.is_loopback())
+                    || host
+                        .routes
+                        .iter()
+                        .any(|route| route.is_inferred_subnet_of(&l.name))
             })
             .filter_map(|l| ifname_value(&l.name))
             .collect();

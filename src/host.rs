@@ -400,6 +400,15 @@ pub struct Route {
     pub origin: Origin,
 }
 
+impl Route {
+    /// Whether this is the subnet of an interface whose address is not known, concluded from the ruleset.
+    pub fn is_inferred_subnet_of(&self, dev: &str) -> bool {
+        let direct = self.scope == Scope::LINK && matches!(self.origin, Origin::Inferred(_));
+        let mut hops = self.nexthops.iter();
+        direct && hops.any(|hop| hop.dev.as_deref() == Some(dev))
+    }
+}
+
 /// What a routing rule does with the packets that it selects (`FR_ACT_*`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RuleAction {

@@ -16,8 +16,8 @@ use crate::logic::max_of;
 use crate::ruleset::datatype::ifname_text;
 use crate::ruleset::protocol::Base;
 use crate::ruleset::{
-    ChainType, Expr, FibResult, Field, Hook, MetaKey, NatKind, Op, Operand, Rule, RuleId, Ruleset,
-    Stmt, Target,
+    ChainType, Expr, Family, FibResult, Field, Hook, MetaKey, NatKind, NatRange, Op, Operand, Rule,
+    RuleId, Ruleset, Stmt, Target,
 };
 
 /// Adds to the host what the ruleset and the flow let one conclude.
@@ -216,14 +216,39 @@ fn prefix((lo, hi): (u128, u128), v6: bool) -> Option<IpNet> {
 fn where_is(ruleset: &Ruleset, rule: &Rule) -> String {
     let table = ruleset.table_of(rule.chain);
     let chain = &ruleset.chain(rule.chain).name;
-    format!(
-        "rule {} of {} {} {chain}",
-        rule.handle, table.family, table.name
-    )
+    let which = match rule.handle.0 {
+        // iptables text has no handles
+        0 => (rule.index + 1).to_string(),
+        _ => rule.handle.to_string(),
+    };
+    format!("rule {which} of {} {} {chain}", table.family, table.name)
+}
+
+/// Addresses that a `dnat` rule sends packets to: somebody else lives there. (Before 1.5 Docker gave its bridge
+/// 172.17.42.1, and the first address of the subnet to a container.)
+fn destinations(ruleset: &Ruleset) -> Vec<IpAddr> {
+    let address = |stmt: &Stmt, v6: bool| match stmt {
+        Stmt::Nat(nat) if nat.kind == NatKind::Dnat => match &nat.addr {
+            NatRange::One(Expr::Const(value)) if v6 => Some(Ipv6Addr::from_bits(*value).into()),
+            NatRange::One(Expr::Const(value)) => u32::try_from(*value)
+                .ok()
+                .map(|bits| Ipv4Addr::from_bits(bits).into()),
+            _ => None,
+        },
+        _ => None,
+    };
+    let found = ruleset.rules.iter().flat_map(|rule| {
+        let v6 = ruleset.table_of(rule.chain).family == Family::Ip6;
+        rule.statements
+            .iter()
+            .filter_map(move |statement| address(&statement.kind, v6))
+    });
+    found.collect()
 }
 
 /// `ip saddr NET oifname != BR masquerade`: NET lives behind BR (Docker, Podman, libvirt write it so).
 fn subnets(ruleset: &Ruleset, host: &mut Host) {
+    let destinations = destinations(ruleset);
     for rule in &ruleset.rules {
         let shape = shape(ruleset, rule);
         let found = match (&shape.saddr, &shape.daddr, shape.oif.as_slice()) {
@@ -243,22 +268,37 @@ fn subnets(ruleset: &Ruleset, host: &mut Host) {
         let Some(first) = net.hosts().next() else {
             continue;
         };
+        let elsewhere = destinations.contains(&first);
+        let own = match elsewhere {
+            true => "its address of this host is not known".to_string(),
+            false => format!("with {first} as this host's address"),
+        };
+        let example = match elsewhere {
+            true => "ADDR".to_string(),
+            false => first.to_string(),
+        };
         let origin = conclude(
             host,
             format!("subnet of {name}"),
-            format!("{net}, with {first} as this host's address"),
+            format!("{net}, {own}"),
             format!(
                 "{} translates what leaves {net} by another interface than {name}, as Docker, Podman and libvirt write it for a bridge of theirs",
                 where_is(ruleset, rule)
             ),
             format!(
-                "`--iface {name}={first}/{}`, or a snapshot of the host",
+                "`--iface {name}={example}/{}`, or a snapshot of the host",
                 net.prefix_len()
             ),
         );
         add_bridge(host, &name, origin);
-        host.addresses
-            .push(Address::of(first, net.prefix_len(), name.as_str(), origin));
+        if elsewhere {
+            let scope = Scope::LINK;
+            host.routes
+                .push(route(net, name.as_str().into(), scope, origin));
+        } else {
+            let address = Address::of(first, net.prefix_len(), name.as_str(), origin);
+            host.addresses.push(address);
+        }
     }
 }
 
@@ -497,16 +537,20 @@ fn default_route(host: &mut Host, flow: &Flow, uplink: Option<(Name, String)>) {
         host.links
             .push(Link::named(name.clone(), LinkKind::Physical, origin));
     }
-    host.routes.push(Route {
+    host.routes.push(route(prefix, name, Scope::GLOBAL, origin));
+}
+
+fn route(prefix: IpNet, dev: Name, scope: Scope, origin: Origin) -> Route {
+    Route {
         kind: RouteType::Unicast,
         prefix,
         from: None,
         table: TableId::MAIN,
-        nexthops: vec![NextHop::dev(name)],
+        nexthops: vec![NextHop::dev(dev)],
         metric: 0,
         prefsrc: None,
-        scope: Scope::GLOBAL,
+        scope,
         tos: 0,
         origin,
-    });
+    }
 }

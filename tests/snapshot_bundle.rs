@@ -1,4 +1,4 @@
-//! The snapshot that is shipped holds what the captured files of the same host hold.
+//! The snapshots that are shipped hold what the captured files of the same hosts hold.
 
 mod support;
 
@@ -29,6 +29,7 @@ impl Captured {
             "bridge -j -d link" => "host/bridge-link.json",
             "bridge -j fdb" => "host/bridge-fdb.json",
             "iptables-nft-save -c" => "iptables-save.txt",
+            "ip6tables-nft-save -c" => "ip6tables-save.txt",
             "sysctl -a -e" => "host/sysctl.txt",
             _ => return None,
         })
@@ -67,17 +68,34 @@ impl Run for Captured {
     }
 }
 
+/// Folders of testdata that have a snapshot.
+const HOSTS: [&str; 11] = [
+    "c1-captured",
+    "c2/appended",
+    "c2/inserted",
+    "c4/with-drop",
+    "c4/without-drop",
+    "c5/tried",
+    "c5/works",
+    "ufw",
+    "libvirt",
+    "podman",
+    "fail2ban",
+];
+
 #[test]
-fn the_shipped_snapshot_is_made_of_the_captured_files() {
-    let folder = testdata("c1-captured");
-    let file = folder.join("snapshot.json");
-    let bundle = snapshot(&Captured { folder });
-    if std::env::var_os("UPDATE_SNAPSHOT").is_some() {
-        fs::write(&file, &bundle).expect("written");
+fn the_shipped_snapshots_are_made_of_the_captured_files() {
+    for host in HOSTS {
+        let folder = testdata(host);
+        let file = folder.join("snapshot.json");
+        let bundle = snapshot(&Captured { folder });
+        if std::env::var_os("UPDATE_SNAPSHOT").is_some() {
+            fs::write(&file, &bundle).expect("written");
+        }
+        let shipped = fs::read_to_string(&file).unwrap_or_default();
+        assert!(
+            shipped == bundle,
+            "testdata/{host}/snapshot.json differs from the files beside it; UPDATE_SNAPSHOT=1 writes it again"
+        );
     }
-    let shipped = fs::read_to_string(&file).expect("testdata/c1-captured/snapshot.json");
-    assert!(
-        shipped == bundle,
-        "testdata/c1-captured/snapshot.json differs from the files beside it; UPDATE_SNAPSHOT=1 writes it again"
-    );
 }

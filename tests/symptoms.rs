@@ -7,7 +7,7 @@ use nfpath::host::{Host, Link, LinkKind, Origin};
 use nfpath::iptables::Family;
 use nfpath::load::{Loaded, SaveText, TextOf, bundle, load};
 use nfpath::render::text;
-use nfpath::report::{ContextInfo, Report, RulesetInfo};
+use nfpath::report::{ContextInfo, Field, Report, RulesetInfo};
 use nfpath::walk::step::{Disposition, HostDrop};
 use serde_json::{Value, json};
 
@@ -379,6 +379,35 @@ fn two_matches_without_meaning_in_one_chain_are_two_questions() {
         passes,
         "the second may hold where the first does not: {found:?}"
     );
+}
+
+/// Docker before 1.5 gave its bridge 172.17.42.1, and the first address of the subnet to a container.
+#[test]
+fn a_container_at_the_first_address_of_its_subnet_is_no_address_of_this_host() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/c3/iptables-save.txt");
+    let text = std::fs::read_to_string(path).expect("the rules");
+    let (dst, host) = ("10.0.2.15", Host::default());
+    for (port, container) in [(1000, "172.17.0.1"), (1002, "172.17.0.3")] {
+        let words = format!("tcp:198.51.100.7->{dst}:{port}");
+        let answer = ask(&text, &host, None, &words);
+        let ends = endings(&answer);
+        assert!(
+            ends.iter().all(|end| *end == Disposition::Forwarded),
+            "{port}: {ends:?}"
+        );
+        let seen = answer.report.request.output.dst;
+        assert_eq!(seen, Field::Known(container.to_string()));
+        let reasons: Vec<&str> = answer
+            .host
+            .inferences
+            .iter()
+            .map(|i| i.because.as_str())
+            .collect();
+        assert!(
+            reasons.iter().all(|reason| !reason.contains('#')),
+            "{reasons:?}"
+        );
+    }
 }
 
 #[test]
