@@ -17,7 +17,7 @@ use nfpath::host::{Host, LinkKind, Scope};
 use nfpath::iptables::Family;
 use nfpath::kernel::{self, Agreement, Verified};
 use nfpath::load::bundle::{HostPart, assemble};
-use nfpath::load::{Loaded, SaveText, load_with_text};
+use nfpath::load::{Loaded, SaveText, TextOf, load_with_text};
 use support::{kernel_or_skip, shared_or_skip};
 
 /// How often a flow is sent that differs: under load the lab may be too slow to see a packet; a wrong model is wrong
@@ -61,7 +61,7 @@ fn saves_of(folder: &Path) -> Vec<SaveText> {
             Some(SaveText {
                 source: name.into(),
                 text: fs::read_to_string(folder.join(name)).ok()?,
-                family,
+                of: TextOf::Iptables(family),
             })
         })
         .collect()
