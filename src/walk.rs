@@ -16,7 +16,7 @@ mod track;
 
 use std::net::IpAddr;
 
-use crate::conntrack::{CtRef, Entry, Manip, asks, inverse_icmp, status};
+use crate::conntrack::{CtRef, Entry, Manip, Zone, asks, inverse_icmp, status};
 use crate::eval::{Env, Iface, Observer, Pf, Sender, Skb, World};
 use crate::hooks::{Hooks, Slot, Work};
 use crate::host::{AddressType, Host, LinkKind, Origin, TypeAnswer};
@@ -510,7 +510,7 @@ impl<'w, R: Record> Walker<'w, R> {
             nf_bridge: false,
             uid: probe.uid,
             gid: probe.gid,
-            zone: 0,
+            zone: Zone::default(),
         }
     }
 
@@ -678,6 +678,7 @@ pub(crate) fn view(skb: &Skb) -> PacketView {
         ct_state: match skb.ct {
             CtRef::None => None,
             CtRef::Untracked => Some("untracked"),
+            CtRef::Template => Some("new"),
             CtRef::Tracked(info) => Some(info.name()),
         },
     }
