@@ -805,8 +805,14 @@ fn answer(skb: &Skb, disposition: &Disposition, to_many: bool) -> Option<Probe> 
         // bridged, and so not routed
         return None;
     }
+    // the kernel's own answers: `icmp_echo`, `icmp_timestamp`, and the echo of `icmpv6_rcv`
+    let answers = |kind: u8| match packet.v6 {
+        false => matches!(kind, 8 | 13),
+        true => kind == 128,
+    };
     let icmp = match packet.icmp() {
         None => None,
+        Some((kind, _)) if *disposition == Disposition::Local && !answers(kind) => return None,
         Some((kind, code)) if asks(packet.proto, kind) => {
             Some((inverse_icmp(packet.proto, kind)?, code))
         }
