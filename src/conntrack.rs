@@ -102,6 +102,32 @@ pub enum Manip {
     Dst,
 }
 
+/// A zone, and the directions that it counts for; in the other one the zone is 0 (`struct nf_conntrack_zone`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Zone {
+    pub id: u16,
+    pub original: bool,
+    pub reply: bool,
+}
+
+impl Default for Zone {
+    fn default() -> Zone {
+        Zone {
+            id: 0,
+            original: true,
+            reply: true,
+        }
+    }
+}
+
+impl Zone {
+    /// The zone of a direction (`nf_ct_zone_id`).
+    pub fn of(self, reply: bool) -> u16 {
+        let counts = if reply { self.reply } else { self.original };
+        if counts { self.id } else { 0 }
+    }
+}
+
 /// A tracked conversation.
 #[derive(Debug, Clone)]
 pub struct Entry {
@@ -111,13 +137,13 @@ pub struct Entry {
     pub status: u32,
     pub mark: Known<u32>,
     pub label: Known<u128>,
-    pub zone: u16,
+    pub zone: Zone,
     pub helper: Option<Name>,
 }
 
 impl Entry {
     /// A new entry for a first packet.
-    pub fn new(original: Tuple, zone: u16) -> Entry {
+    pub fn new(original: Tuple, zone: Zone) -> Entry {
         Entry {
             original,
             reply: original.inverse(),
@@ -196,6 +222,8 @@ pub enum CtRef {
     #[default]
     None,
     Untracked,
+    /// `ct zone set` before the look-up: it counts as new, and has no entry yet (`nft_ct_set_zone_eval`).
+    Template,
     /// It belongs to the entry of this walk.
     Tracked(CtInfo),
 }

@@ -10,7 +10,7 @@ pub(crate) use field::{is_own_address, mark_for_routing, own_address_claim};
 
 use std::net::IpAddr;
 
-use crate::conntrack::{CtRef, Entry, status};
+use crate::conntrack::{CtRef, Entry, Zone, status};
 use crate::host::{Host, Origin};
 use crate::logic::{Claim, FactId, Knowledge, Known, Ranges, Source, max_of};
 use crate::packet::{Packet, proto, tcp};
@@ -90,7 +90,7 @@ pub struct Skb {
     pub uid: Option<u32>,
     pub gid: Option<u32>,
     /// `ct zone set` before the look-up.
-    pub zone: u16,
+    pub zone: Zone,
 }
 
 /// What does not change during a walk.

@@ -202,7 +202,7 @@ pub fn saves_within(source: &str, text: &str) -> Vec<SaveText> {
 fn saves_of(
     texts: &[SaveText],
     diagnostics: &mut Vec<Diagnostic>,
-) -> Vec<(String, save::Save, bool)> {
+) -> Vec<(String, save::Save, Backend)> {
     let mut sets = ipset::Sets::default();
     for text in texts.iter().filter(|text| text.of == TextOf::Ipset) {
         let (found, notes) = ipset::read(&text.text);
@@ -224,10 +224,24 @@ fn saves_of(
             // what the flag says counts more than a comment that several programs write
             save.generator = Some(format!("{}-legacy", family.save_command()));
         }
-        let is_legacy = save.backend() == Some(save::Backend::Legacy);
-        saves.push((text.source.clone(), save, is_legacy));
+        let backend = match (is_legacy, save.backend()) {
+            (true, _) => Backend::Legacy,
+            (false, Some(save::Backend::Legacy)) => Backend::LegacyByComment,
+            (false, _) => Backend::Nft,
+        };
+        saves.push((text.source.clone(), save, backend));
     }
     saves
+}
+
+/// Which tables a text of iptables tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Backend {
+    Nft,
+    /// The user, or the part of the snapshot, says so.
+    Legacy,
+    /// The comment of the program that wrote it says so.
+    LegacyByComment,
 }
 
 /// A diagnostic about a line of an input gets the input's name and keeps the line.
@@ -283,12 +297,20 @@ fn listing(
         .collect();
     let mut meanings = merge::Meanings::default();
     let mut legacy = Vec::new();
-    for (source, parsed, is_legacy) in saves_of(saves, &mut diagnostics) {
+    for (source, parsed, backend) in saves_of(saves, &mut diagnostics) {
+        let (found, notes) = merge::merge(&document, &parsed);
+        let is_legacy = match backend {
+            Backend::Nft => false,
+            Backend::Legacy => true,
+            // what the listing has rule by rule is the listing's own, whatever wrote the text
+            Backend::LegacyByComment => {
+                !notes.is_empty() || !merge::has_rules_of(&document, &parsed)
+            }
+        };
         if is_legacy {
             legacy.push((source, parsed));
             continue;
         }
-        let (found, notes) = merge::merge(&document, &parsed);
         diagnostics.extend(named(notes, &source));
         meanings.extend(found);
         let (listed, not_listed): (Vec<_>, Vec<_>) = parsed

@@ -53,30 +53,64 @@ const MOST: usize = 256;
 
 /// Words of the text that follow `iif`, `oif`, `device`, `fwd to` or `dup to` and can be names of interfaces.
 fn interfaces(text: &str) -> Vec<String> {
+    const VERDICTS: [&str; 6] = ["accept", "drop", "continue", "return", "queue", "vmap"];
     let mut found: Vec<String> = Vec::new();
+    // braces that are open since the word that names follow
+    let mut depth = 0usize;
     let mut listens = false;
     let mut before = "";
-    let separators = |c: char| c.is_whitespace() || matches!(c, '{' | '}' | ',' | ';' | '=' | '!');
-    for word in text.split(separators).filter(|word| !word.is_empty()) {
-        let name = word.trim_matches('"');
+    for word in words(text) {
         let to = word == "to" && matches!(before, "fwd" | "dup");
+        let target = matches!(before, "jump" | "goto");
         before = word;
-        if to || matches!(word, "iif" | "oif" | "device" | "devices") {
-            listens = true;
-            continue;
-        }
-        let plain = name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '@'));
-        let fits = plain && (1..16).contains(&name.len()) && !name.starts_with(['.', '-']);
-        // a list of names goes on as long as names follow
-        listens =
-            listens && fits && !matches!(word, "priority" | "accept" | "drop" | "jump" | "goto");
-        if listens && name != "lo" && !found.iter().any(|n| n == name) && found.len() < MOST {
-            found.push(name.into());
+        match word {
+            "{" if listens => depth += 1,
+            "}" if depth > 0 => {
+                depth -= 1;
+                listens = depth > 0;
+            }
+            "\n" | ";" if depth == 0 => listens = false,
+            "iif" | "oif" | "device" | "devices" => listens = true,
+            _ if to => listens = true,
+            word if listens && !target => {
+                let name = word.trim_matches('"');
+                let plain =
+                    |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '@');
+                let fits = (1..16).contains(&name.len())
+                    && name.chars().all(plain)
+                    && !name.starts_with(['.', '-'])
+                    && !VERDICTS.contains(&name)
+                    && !matches!(name, "jump" | "goto");
+                if fits && name != "lo" && !found.iter().any(|n| n == name) && found.len() < MOST {
+                    found.push(name.into());
+                }
+                // outside of braces one name follows, perhaps behind an operator
+                if depth == 0 && fits {
+                    listens = false;
+                }
+            }
+            _ => {}
         }
     }
     found
+}
+
+/// Words, braces, and ends of statements.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let ends = |c: char| matches!(c, '{' | '}' | ';' | '\n');
+    let apart = |c: char| c == ' ' || c == '\t' || c == '\r' || matches!(c, ',' | '=' | '!' | ':');
+    text.split_inclusive(ends)
+        .flat_map(move |part| {
+            let cut = part.len()
+                - part
+                    .chars()
+                    .next_back()
+                    .filter(|c| ends(*c))
+                    .map_or(0, char::len_utf8);
+            let (inside, end) = part.split_at(cut);
+            inside.split(apart).chain([end])
+        })
+        .filter(|word| !word.is_empty())
 }
 
 fn run(command: &mut Command, input: &str) -> Result<String, String> {
@@ -139,6 +173,11 @@ mod tests {
     #[test]
     fn names_behind_iif_are_found_and_nothing_that_a_shell_reads() {
         let text = "iif { eth0, \"wan.5\" } accept\noif != br-lan drop; iif \"$(reboot)\" drop; device \"x y\"";
-        assert_eq!(interfaces(text), ["eth0", "wan.5", "br-lan", "x", "y"]);
+        assert_eq!(interfaces(text), ["eth0", "wan.5", "br-lan", "x"]);
+        let maps = "oif vmap { eth1 : accept, eth2 : jump eth9 }\niif . oif { a0 . a1,\n a2 . a3 } counter\nfwd to \"f0\"\ndevices = { d0, d1 }; policy drop;";
+        assert_eq!(
+            interfaces(maps),
+            ["eth1", "eth2", "a0", "a1", "a2", "a3", "f0", "d0", "d1"]
+        );
     }
 }

@@ -16,7 +16,7 @@ mod track;
 
 use std::net::IpAddr;
 
-use crate::conntrack::{CtRef, Entry, Manip, asks, inverse_icmp, status};
+use crate::conntrack::{CtRef, Entry, Manip, Zone, asks, inverse_icmp, status};
 use crate::eval::{Env, Iface, Observer, Pf, Sender, Skb, World};
 use crate::hooks::{Hooks, Slot, Work};
 use crate::host::{AddressType, Host, LinkKind, Origin, TypeAnswer};
@@ -510,7 +510,7 @@ impl<'w, R: Record> Walker<'w, R> {
             nf_bridge: false,
             uid: probe.uid,
             gid: probe.gid,
-            zone: 0,
+            zone: Zone::default(),
         }
     }
 
@@ -678,6 +678,7 @@ pub(crate) fn view(skb: &Skb) -> PacketView {
         ct_state: match skb.ct {
             CtRef::None => None,
             CtRef::Untracked => Some("untracked"),
+            CtRef::Template => Some("new"),
             CtRef::Tracked(info) => Some(info.name()),
         },
     }
@@ -804,8 +805,14 @@ fn answer(skb: &Skb, disposition: &Disposition, to_many: bool) -> Option<Probe> 
         // bridged, and so not routed
         return None;
     }
+    // the kernel's own answers: `icmp_echo`, `icmp_timestamp`, and the echo of `icmpv6_rcv`
+    let answers = |kind: u8| match packet.v6 {
+        false => matches!(kind, 8 | 13),
+        true => kind == 128,
+    };
     let icmp = match packet.icmp() {
         None => None,
+        Some((kind, _)) if *disposition == Disposition::Local && !answers(kind) => return None,
         Some((kind, code)) if asks(packet.proto, kind) => {
             Some((inverse_icmp(packet.proto, kind)?, code))
         }

@@ -143,10 +143,13 @@ pub(super) fn read(ruleset: Option<&str>, facts: &Facts) -> Result<Input, Failur
         _ => None,
     };
     let mut extra = Vec::new();
-    if let Some((name, content)) = context {
-        let mut bundle = bundle::read(&name, &content).map_err(Failure::unreadable)?;
+    if let Some((name, context)) = context {
+        let mut bundle = bundle::read(&name, &context).map_err(Failure::unreadable)?;
+        // what the RULESET says of a kind itself goes before the context
+        let within = load::saves_within(&source, &content);
         for own in bundle.take_texts(&name) {
-            if !saves.iter().any(|save| save.of == own.of) {
+            let mut known = saves.iter().chain(&within);
+            if !known.any(|save| save.of == own.of) {
                 saves.push(own);
             }
         }

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::{describe_field, field_type};
-use crate::conntrack::{CtRef, Entry, state, status};
+use crate::conntrack::{CtRef, Entry, Zone, state, status};
 use crate::host::{AddressType, Host, LinkKind, RouteAnswer, RouteQuery, RouteType, TypeAnswer};
 use crate::logic::{Claim, Knowledge, Known, Source, max_of};
 use crate::packet::{Bits, assumed_field, proto, tcp};
@@ -537,7 +537,15 @@ impl Env<'_, '_> {
             return Loaded::Value(u128::from(match self.skb.ct {
                 CtRef::None => state::INVALID,
                 CtRef::Untracked => state::UNTRACKED,
+                CtRef::Template => state::NEW,
                 CtRef::Tracked(info) => info.state(),
+            }));
+        }
+        if self.skb.ct == CtRef::Template && key == CtKey::Zone {
+            let zone = self.skb.zone;
+            return Loaded::Value(u128::from(match dir {
+                Some(dir) => zone.of(dir == CtDir::Reply),
+                None => zone.id,
             }));
         }
         let CtRef::Tracked(info) = self.skb.ct else {
@@ -566,7 +574,10 @@ impl Env<'_, '_> {
                 Known::Value(label) => Loaded::Value(label),
                 Known::Fact(fact) => self.known_fact(fact),
             },
-            CtKey::Zone => Loaded::Value(u128::from(entry.zone)),
+            CtKey::Zone => Loaded::Value(u128::from(match dir {
+                Some(dir) => entry.zone.of(dir == CtDir::Reply),
+                None => entry.zone.id,
+            })),
             CtKey::L3proto => Loaded::Value(if self.skb.packet.v6 { 10 } else { 2 }),
             CtKey::Protocol => Loaded::Value(u128::from(tuple.proto)),
             CtKey::Saddr { v6 } => self.ct_address(tuple.src, v6),
@@ -748,10 +759,16 @@ impl Env<'_, '_> {
                 MetaKey::Pkttype => self.skb.pkttype = self.decided("packet type", value) as u8,
                 _ => {}
             },
-            Field::Ct { key, .. } => {
+            Field::Ct { key, dir } => {
                 if *key == CtKey::Zone {
-                    if self.skb.ct == CtRef::None {
-                        self.skb.zone = self.decided("conntrack zone", value) as u16;
+                    // what conntrack has seen, or another rule has given a zone, keeps it
+                    if matches!(self.skb.ct, CtRef::None | CtRef::Untracked) {
+                        self.skb.zone = Zone {
+                            id: self.decided("conntrack zone", value) as u16,
+                            original: *dir != Some(CtDir::Reply),
+                            reply: *dir != Some(CtDir::Original),
+                        };
+                        self.skb.ct = CtRef::Template;
                     }
                     return Ok(());
                 }

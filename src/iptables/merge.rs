@@ -152,6 +152,27 @@ pub fn merge(document: &Document, save: &Save) -> (Meanings, Vec<Diagnostic>) {
     (meanings, diagnostics)
 }
 
+/// Whether each chain of a text that has rules is in the listing with as many.
+pub fn has_rules_of(document: &Document, save: &Save) -> bool {
+    let mut some = false;
+    let same = save.tables.iter().all(|table| {
+        table
+            .chains
+            .iter()
+            .filter(|chain| !chain.rules.is_empty())
+            .all(|chain| {
+                some = true;
+                let listed = rules(document).filter(|(_, rule)| {
+                    rule.family == save.family.to_string()
+                        && rule.table == table.name
+                        && rule.chain == chain.name
+                });
+                listed.count() == chain.rules.len()
+            })
+    });
+    some && same
+}
+
 /// Whether the listing has a table of this name.
 pub fn is_listed(document: &Document, family: Family, name: &str) -> bool {
     document.objects.iter().any(|object| {

@@ -3,12 +3,13 @@
 //! Cases come in blocks, each with a host of its own; a block is worked off by one thread in its own lab, and depends on
 //! nothing but the seed and its number. Every disagreement is written down as a folder that says how to see it again.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::channel;
 
 use crate::explain::Question;
 use crate::hooks::Hooks;
@@ -89,6 +90,8 @@ enum Outcome {
     Panicked(String),
     /// What the flows of a ruleset met.
     Covered(Box<Coverage>),
+    /// The block has no more.
+    Done,
     /// With the reason, for people.
     Refused(String),
     NotSent(String),
@@ -104,7 +107,7 @@ pub fn random(
     let next = AtomicU64::new(0);
     let stop = AtomicBool::new(false);
     let reductions = AtomicU64::new(REDUCTIONS);
-    let (sender, outcomes) = channel();
+    let (sender, outcomes) = channel::<(u64, Outcome)>();
     let mut tally = Tally::default();
     let mut coverage = Coverage::default();
     let mut cases = Vec::new();
@@ -124,15 +127,44 @@ pub fn random(
                         Some(block) => block,
                         None => number,
                     };
-                    block(options, number, stop, reductions, &sender)?;
+                    let tell = |outcome| sender.send((number, outcome)).is_ok();
+                    block(options, number, stop, reductions, &tell)?;
+                    tell(Outcome::Done);
                 }
                 Ok::<(), LabError>(())
             }));
         }
         drop(sender);
-        for outcome in outcomes {
+        // counted in the order of the blocks, whichever is done first: the same seed counts the same flows
+        let mut waiting: BTreeMap<u64, Vec<Outcome>> = BTreeMap::new();
+        let mut turn = options.block.unwrap_or(0);
+        let mut left_out = Vec::new();
+        let in_order = outcomes.into_iter().flat_map(|(number, outcome)| {
+            waiting.entry(number).or_default().push(outcome);
+            let mut ready = Vec::new();
+            while let Some(outcomes) = waiting.get_mut(&turn) {
+                let done = outcomes
+                    .iter()
+                    .any(|outcome| matches!(outcome, Outcome::Done));
+                ready.append(outcomes);
+                if !done {
+                    break;
+                }
+                turn += 1;
+            }
+            ready
+        });
+        for outcome in in_order {
             let mut remark = None;
+            let full = tally.flows == options.flows;
             match outcome {
+                Outcome::Done => {}
+                Outcome::Unknown(name) | Outcome::Differed(name) | Outcome::Panicked(name)
+                    if full =>
+                {
+                    left_out.push(name);
+                }
+                _ if full => {}
                 Outcome::Refused(why) => {
                     tally.refused += 1;
                     remark = Some(why);
@@ -142,7 +174,6 @@ pub fn random(
                     remark = Some(why);
                 }
                 Outcome::Covered(more) => coverage.add(&more),
-                _ if tally.flows == options.flows => {}
                 outcome => {
                     tally.flows += 1;
                     match outcome {
@@ -156,7 +187,10 @@ pub fn random(
                             cases.push((name, "panic"));
                         }
                         Outcome::Differed(name) => cases.push((name, "no")),
-                        Outcome::Covered(_) | Outcome::Refused(_) | Outcome::NotSent(_) => {}
+                        Outcome::Covered(_)
+                        | Outcome::Refused(_)
+                        | Outcome::NotSent(_)
+                        | Outcome::Done => {}
                     }
                 }
             }
@@ -171,6 +205,10 @@ pub fn random(
                 Ok(Err(error)) => return Err(error),
                 Err(_) => return fail("the lab fell over; this is a bug"),
             }
+        }
+        for name in left_out {
+            // behind the last flow that counts
+            let _ = std::fs::remove_dir_all(options.folder.join(name));
         }
         cases.sort_unstable();
         Ok(Found {
@@ -187,7 +225,7 @@ fn block(
     number: u64,
     stop: &AtomicBool,
     reductions: &AtomicU64,
-    sender: &Sender<Outcome>,
+    tell: &dyn Fn(Outcome) -> bool,
 ) -> Result<(), LabError> {
     let mut numbers = Numbers::new(options.seed, number << 16);
     let host = host_of(&generate::topology(&mut numbers))?;
@@ -212,7 +250,7 @@ fn block(
                 let line = line.and_then(|line| text.lines().nth(line.wrapping_sub(1)));
                 let line = line.unwrap_or("").trim();
                 let remark = format!("ruleset {number}-{ruleset}: {error}: {line}");
-                let _ = sender.send(Outcome::Refused(remark));
+                tell(Outcome::Refused(remark));
                 continue;
             }
         };
@@ -221,7 +259,7 @@ fn block(
             Ok(loaded) => loaded,
             Err(error) => {
                 let remark = format!("ruleset {number}-{ruleset}: nft cannot list it: {error}");
-                let _ = sender.send(Outcome::Refused(remark));
+                tell(Outcome::Refused(remark));
                 continue;
             }
         };
@@ -244,7 +282,7 @@ fn block(
                 Err(error) => {
                     let flow = question.flow;
                     let remark = format!("case {number}-{ruleset}: {flow}: {error}");
-                    let _ = sender.send(Outcome::NotSent(remark));
+                    tell(Outcome::NotSent(remark));
                     continue;
                 }
             };
@@ -289,11 +327,11 @@ fn block(
                     }
                 },
             };
-            if sender.send(outcome).is_err() {
+            if !tell(outcome) {
                 return Ok(());
             }
         }
-        let _ = sender.send(Outcome::Covered(Box::new(coverage)));
+        tell(Outcome::Covered(Box::new(coverage)));
         let take = |left: u64| left.checked_sub(1);
         if let Some((name, question)) = differing
             && reductions

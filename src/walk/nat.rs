@@ -147,7 +147,7 @@ impl<R: Record> Walker<'_, R> {
         let Some(entry) = self.entries.get(skb.entry) else {
             return Ok(Some(nat.kind));
         };
-        let zone = entry.zone;
+        let zone = entry.zone.id;
         let now = invert(&entry.reply);
         let old_port = match manip {
             Manip::Src => now.sport,

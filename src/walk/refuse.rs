@@ -7,7 +7,7 @@
 
 use std::net::IpAddr;
 
-use crate::conntrack::{CtInfo, CtRef, asks};
+use crate::conntrack::{CtInfo, CtRef};
 use crate::eval::{Pf, Sender, Skb};
 use crate::host::{AddressType, TypeAnswer};
 use crate::logic::Known;
@@ -238,9 +238,8 @@ fn may_be_told(refused: &Skb, told: Told) -> bool {
         (Told::Icmp(..), None) => true,
         // no error is told about an error
         (Told::Icmp(..), Some((kind, _))) if packet.v6 => kind >= 128,
-        (Told::Icmp(..), Some((kind, _))) => {
-            asks(packet.proto, kind) || !matches!(kind, 3 | 4 | 5 | 11 | 12)
-        }
+        // icmp_pointers: 8, 0, and 13 to 18 are no errors
+        (Told::Icmp(..), Some((kind, _))) => matches!(kind, 0 | 8 | 13..=18),
     };
     let for_host = packet.v6 || told == Told::Reset || refused.pkttype == HOST;
     sender && to_one && about && for_host

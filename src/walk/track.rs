@@ -1,6 +1,6 @@
 //! Conntrack's work at prerouting and output (`nf_conntrack_in`) and at the end (`nf_conntrack_confirm`).
 
-use crate::conntrack::{CtInfo, CtRef, Entry, Tuple, asks, status};
+use crate::conntrack::{CtInfo, CtRef, Entry, Tuple, Zone, asks, status};
 use crate::eval::{Pf, Skb};
 use crate::logic::Known;
 use crate::packet::{Packet, proto, tcp};
@@ -17,7 +17,7 @@ impl<R: Record> Walker<'_, R> {
         match state {
             GivenState::New | GivenState::Invalid | GivenState::Related => {}
             GivenState::Established => {
-                let mut entry = Entry::new(tuple_of(&skb.packet), 0);
+                let mut entry = Entry::new(tuple_of(&skb.packet), Zone::default());
                 entry.status = seen;
                 if skb.packet.proto == proto::TCP {
                     entry.status |= status::ASSURED;
@@ -32,8 +32,10 @@ impl<R: Record> Walker<'_, R> {
     /// Looks the packet's conversation up, or begins one.
     pub(super) fn conntrack_in(&mut self, skb: &mut Skb, pf: Pf, hook: Hook) {
         // already seen: loopback, or a frame that passed inside a bridge
-        if skb.ct != CtRef::None {
-            return;
+        match skb.ct {
+            CtRef::None => {}
+            CtRef::Template => skb.ct = CtRef::None,
+            CtRef::Untracked | CtRef::Tracked(_) => return,
         }
         match self.forced.take() {
             Some(GivenState::Invalid) => {
@@ -61,13 +63,12 @@ impl<R: Record> Walker<'_, R> {
         }
         let tuple = tuple_of(&skb.packet);
         for (at, entry) in self.entries.iter_mut().enumerate() {
-            if entry.zone != skb.zone {
-                continue;
-            }
-            let info = if tuple == entry.reply {
+            let zoned = |reply: bool| entry.zone.of(reply) == skb.zone.of(reply);
+            let (answers, asks) = (zoned(true), zoned(false));
+            let info = if tuple == entry.reply && answers {
                 entry.status |= status::SEEN_REPLY;
                 CtInfo::EstablishedReply
-            } else if tuple == entry.original {
+            } else if tuple == entry.original && asks {
                 if entry.status & status::SEEN_REPLY != 0 {
                     CtInfo::Established
                 } else {
