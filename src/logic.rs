@@ -10,6 +10,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// How questions name the packet that comes back.
+const REPLY: &str = "the reply";
+
 /// Inclusive ranges, sorted and disjoint.
 pub type Ranges = Vec<(u128, u128)>;
 
@@ -382,9 +385,14 @@ impl Knowledge {
         known.map(|(_, own)| *own)
     }
 
+    /// Whether the reply is walked.
+    pub fn walks_reply(&self) -> bool {
+        self.packet == Some(REPLY)
+    }
+
     /// From now on the reply is walked.
     pub fn begin_reply(&mut self) {
-        self.packet = Some("the reply");
+        self.packet = Some(REPLY);
     }
 
     /// From now on the answer to a refused packet is walked; gives what was walked before.

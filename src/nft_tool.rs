@@ -160,7 +160,14 @@ fn worded(line: &str) -> String {
     match place {
         Some((place, error)) => {
             let row = place.split(':').next().unwrap_or(place);
-            format!("line {row}: {error}")
+            let missing = "Could not process rule: No such file or directory";
+            let hint = match error.trim_end() == missing {
+                true => {
+                    ": this kernel lacks what the line asks for, or it names a set or object that is not there"
+                }
+                false => "",
+            };
+            format!("line {row}: {error}{hint}")
         }
         None => line.to_string(),
     }

@@ -125,6 +125,9 @@ impl Progress {
         self.shown = Some(Instant::now());
         let filled = (done * 20 / self.total.max(1)).min(20) as usize;
         let bar = format!("{}{}", "#".repeat(filled), ".".repeat(20 - filled));
+        // a line that wraps could not be taken away
+        let room = width().saturating_sub(bar.len() + 4);
+        let text: String = text.chars().take(room).collect();
         let _ = write!(io::stderr().lock(), "\r\u{1b}[K[{bar}] {text}");
     }
 

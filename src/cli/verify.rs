@@ -23,7 +23,7 @@ pub(super) struct Verify {
     #[arg(short, long)]
     verbose: bool,
     /// Verify so many flows through made-up rulesets.
-    #[arg(long, value_name = "FLOWS", conflicts_with_all = ["ruleset", "live", "flow"])]
+    #[arg(long, value_name = "FLOWS", conflicts_with_all = ["ruleset", "live", "flow"], value_parser = clap::value_parser!(u64).range(1..))]
     random: Option<u64>,
     /// What the made-up cases are made from. The same number gives the same cases.
     #[arg(long, value_name = "NUMBER", requires = "random")]

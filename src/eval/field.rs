@@ -541,13 +541,7 @@ impl Env<'_, '_> {
                 CtRef::Tracked(info) => info.state(),
             }));
         }
-        if self.skb.ct == CtRef::Template && key == CtKey::Zone {
-            let zone = self.skb.zone;
-            return Loaded::Value(u128::from(match dir {
-                Some(dir) => zone.of(dir == CtDir::Reply),
-                None => zone.id,
-            }));
-        }
+        // a template has a state and nothing else
         let CtRef::Tracked(info) = self.skb.ct else {
             return Loaded::Absent;
         };

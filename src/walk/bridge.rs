@@ -174,6 +174,10 @@ impl<R: Record> Walker<'_, R> {
             }
             skb.iif = Some(port);
             skb.pkttype = pkttype;
+            if route.is_none() {
+                // bridge_parent_rtable: until the packet is routed, a route that only stands for the bridge
+                skb.route = Some(NextHop::Direct);
+            }
         }
         self.run(skb, Pf::Bridge, Hook::Prerouting, split, i32::MAX)?;
         Ok(Passed {
@@ -316,15 +320,12 @@ impl<R: Record> Walker<'_, R> {
         called: bool,
         route: Option<Decision>,
     ) -> Ended {
-        let own = skb.route;
-        if called && route.is_none() {
-            // bridge_parent_rtable: a route that only stands for the bridge
-            skb.route = Some(NextHop::Direct);
-        }
         if let Err(ended) = self.run_all(skb, Pf::Bridge, Hook::Input) {
             return ended;
         }
-        skb.route = own;
+        if called && route.is_none() {
+            skb.route = None;
+        }
         skb.iif = Some(bridge);
         if let Err(ended) = self.ingress(skb, bridge) {
             return ended;
@@ -386,8 +387,6 @@ impl<R: Record> Walker<'_, R> {
         self.run(skb, Pf::Bridge, Hook::Forward, i32::MIN, split - 1)?;
         if called {
             (skb.iif, skb.oif) = (Some(bridge), Some(bridge));
-            // bridge_parent_rtable: a route that only stands for the bridge
-            skb.route = Some(NextHop::Direct);
             let pkttype = skb.pkttype;
             skb.pkttype = seen_by_ip(pkttype);
             self.run_all(skb, pf, Hook::Forward)?;

@@ -90,7 +90,9 @@ impl<R: Record> Walker<'_, R> {
             );
             return;
         }
-        if !may_begin(&skb.packet) {
+        // sctp_new: an answer (INIT ACK) begins no association
+        let answers = skb.packet.proto == proto::SCTP && self.know.walks_reply();
+        if answers || !may_begin(&skb.packet) {
             self.step(skb, pf, hook, StepKind::Conntrack(ConntrackStep::Invalid));
             return;
         }
