@@ -8,7 +8,7 @@ use crate::hooks::Hooks;
 use crate::host::{
     AddressType, Host, Link, LinkKind, Origin, RouteAnswer, RouteQuery, RouteType, TypeAnswer,
 };
-use crate::infer::infer;
+use crate::infer::{infer, leaves_by};
 use crate::load::Loaded;
 use crate::logic::{Choice, Claim, Knowledge, Known, Source, max_of, subtract};
 use crate::packet::{Spec, proto};
@@ -26,6 +26,8 @@ pub struct Question {
     pub sent_here: bool,
     pub iif: Option<String>,
     pub oif: Option<String>,
+    /// The interface that the packet is known to be forwarded to.
+    pub leaves_by: Option<String>,
     pub in_port: Option<String>,
     pub mark: u32,
     pub state: GivenState,
@@ -49,6 +51,7 @@ impl Question {
             sent_here: false,
             iif: None,
             oif: None,
+            leaves_by: None,
             in_port: None,
             mark: 0,
             state: GivenState::New,
@@ -115,6 +118,9 @@ pub fn explain(
         }
     }
     infer(&loaded.ruleset, &mut host, flow);
+    if let Some(dev) = &question.leaves_by {
+        leaves_by(&mut host, flow, dev);
+    }
     if let (Some(bridge), Some(port)) = (&question.iif, &question.in_port) {
         join(&mut host, bridge, port)?;
     }

@@ -21,7 +21,6 @@ use crate::ruleset::{
 };
 
 /// Adds to the host what the ruleset and the flow let one conclude.
-///
 pub fn infer(ruleset: &Ruleset, host: &mut Host, flow: &Flow) {
     loopback(host);
     if !host.complete.addresses {
@@ -44,6 +43,31 @@ pub fn infer(ruleset: &Ruleset, host: &mut Host, flow: &Flow) {
     if !host.complete.routes(family_of(flow)) {
         default_route(host, flow, uplink);
     }
+}
+
+/// What a log line of a forwarded packet proves: the way to its destination, where no route is known.
+pub fn leaves_by(host: &mut Host, flow: &Flow, dev: &str) {
+    let prefix = IpNet::from(flow.dst);
+    let narrower = host
+        .routes
+        .iter()
+        .any(|r| r.prefix.contains(&flow.dst) && r.prefix.prefix_len() > 0);
+    if host.complete.routes(family_of(flow)) || narrower {
+        return;
+    }
+    let name: Name = dev.into();
+    let origin = conclude(
+        host,
+        format!("{} is reached by {name}", flow.dst),
+        "yes".into(),
+        "the log line shows the packet on its way out there".into(),
+        format!("`--route {prefix},dev={name}`, or a snapshot of the host"),
+    );
+    if host.link(dev).is_none() && !host.complete.links {
+        host.links
+            .push(Link::named(name.clone(), LinkKind::Physical, origin));
+    }
+    host.routes.push(route(prefix, name, Scope::GLOBAL, origin));
 }
 
 fn family_of(flow: &Flow) -> IpFamily {

@@ -27,6 +27,8 @@ pub struct Seen {
     pub sent_here: bool,
     pub iif: Option<String>,
     pub oif: Option<String>,
+    /// The interface that it was seen on its way out by, when it was forwarded.
+    pub leaves_by: Option<String>,
     /// The bridge port it came in by.
     pub in_port: Option<String>,
     pub mark: u32,
@@ -50,6 +52,7 @@ impl Seen {
             sent_here: false,
             iif: None,
             oif: None,
+            leaves_by: None,
             in_port: None,
             mark: 0,
             tcp_flags: None,

@@ -826,6 +826,30 @@ fn an_accept_behind_the_isolation_of_docker_is_never_seen() {
 }
 
 #[test]
+fn a_log_line_shows_the_way_out_where_no_route_is_known() {
+    let line = "IN=docker0 OUT=eth0 PHYSIN=veth57a730b SRC=172.17.0.2 DST=10.0.2.3 LEN=60 PROTO=UDP SPT=60692 DPT=53";
+    let text = succeeds(&["explain", "testdata/c3/iptables-save.txt", "--flow", line]);
+    assert!(text.contains("request   veth57a730b → eth0"), "{text}");
+    assert!(
+        text.contains("source 172.17.0.2:60692 becomes the address of eth0:60692"),
+        "{text}"
+    );
+    assert!(
+        text.contains("10.0.2.3 is reached by eth0, inferred"),
+        "{text}"
+    );
+    // what is known of the host goes before it
+    let mut known = vec!["explain", "testdata/c3/iptables-save.txt", "--flow", line];
+    known.extend(["--route", "10.0.2.0/24,dev=eth1"]);
+    let output = run(&known);
+    assert!(
+        !out(&output).contains("10.0.2.3 is reached by eth0"),
+        "{}",
+        out(&output)
+    );
+}
+
+#[test]
 fn truncated_json() {
     let whole = fs::read(testdata("c1/ruleset.json")).expect("reads");
     let output = explain_text(&whole[..20_000], &[]);

@@ -285,6 +285,7 @@ fn question(seen: &Seen, packet: &Packet) -> Result<Question, Failure> {
     let flow = seen.flow;
     let mut question = Question {
         sent_here: seen.sent_here,
+        leaves_by: seen.leaves_by.clone(),
         iif: packet.iif.clone().or_else(|| seen.iif.clone()),
         oif: packet.oif.clone().or_else(|| seen.oif.clone()),
         in_port: packet.in_port.clone().or_else(|| seen.in_port.clone()),

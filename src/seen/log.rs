@@ -78,6 +78,7 @@ fn read(text: &str) -> Result<Seen, String> {
     seen.oif = goes.filter(|_| seen.sent_here).map(str::to_string);
     seen.in_port = value("PHYSIN").map(str::to_string);
     if came.is_some() && goes.is_some() {
+        seen.leaves_by = goes.map(str::to_string);
         seen.remarks.push("written in forward or postrouting: DST and DPT are those after a dnat, if there was one; ask with the address that was sent to first".into());
     }
     if let Some(ether) = value("MAC") {
