@@ -48,11 +48,12 @@ pub fn infer(ruleset: &Ruleset, host: &mut Host, flow: &Flow) {
 /// What a log line of a forwarded packet proves: the way to its destination, where no route is known.
 pub fn leaves_by(host: &mut Host, flow: &Flow, dev: &str) {
     let prefix = IpNet::from(flow.dst);
-    let narrower = host
-        .routes
-        .iter()
-        .any(|r| r.prefix.contains(&flow.dst) && r.prefix.prefix_len() > 0);
-    if host.complete.routes(family_of(flow)) || narrower {
+    // a default route that was worked out says less than the line
+    let known = host.routes.iter().any(|r| {
+        let guessed = r.prefix.prefix_len() == 0 && matches!(r.origin, Origin::Inferred(_));
+        r.prefix.contains(&flow.dst) && !guessed
+    });
+    if host.complete.routes(family_of(flow)) || known {
         return;
     }
     let name: Name = dev.into();
