@@ -1191,8 +1191,7 @@ pub fn is_sender_fact(key: MetaKey) -> bool {
 fn as_listed(ruleset: &Ruleset, id: SetId, key: &[u128], listed: bool) -> (Claim, &'static str) {
     let set = ruleset.set(id);
     let mut name = format!("@{}", set.name.as_deref().unwrap_or("anonymous"));
-    let shares = |other: &Set| other.name == set.name && other.table != set.table;
-    if ruleset.sets.iter().any(shares) {
+    if set.shares_name {
         let table = ruleset.table(set.table);
         name = format!("{name} of {} {}", table.family, table.name);
     }

@@ -215,12 +215,7 @@ pub fn explain(
         },
         mark: question.mark,
     };
-    let sources = Sources {
-        ruleset: &loaded.ruleset,
-        document: &loaded.document,
-        origins: &loaded.origins,
-        host: &host,
-    };
+    let sources = Sources::of(loaded, &host);
     let report = build::flow(sources, info, &explored, &given);
     Ok(Answer {
         report,

@@ -162,6 +162,18 @@ pub enum ChainType {
     Other(Name),
 }
 
+impl ChainType {
+    /// nft's word for it.
+    pub fn name(&self) -> &str {
+        match self {
+            ChainType::Filter => "filter",
+            ChainType::Nat => "nat",
+            ChainType::Route => "route",
+            ChainType::Other(name) => name,
+        }
+    }
+}
+
 /// What happens to a packet that reaches the end of a base chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Policy {

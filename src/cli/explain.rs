@@ -57,12 +57,7 @@ impl Explain {
         input::refuse_unused(&self.packet, &answers)?;
         let mut flows: Vec<FlowReport> = Vec::new();
         for answer in answers {
-            let sources = Sources {
-                ruleset: &input.loaded.ruleset,
-                document: &input.loaded.document,
-                origins: &input.loaded.origins,
-                host: &answer.host,
-            };
+            let sources = Sources::of(&input.loaded, &answer.host);
             let mut flow = answer.report;
             for text in &self.why_not {
                 let rule = why_not::find(sources, text)

@@ -104,12 +104,7 @@ fn told(
     request: &Traced,
     reply: Option<&Traced>,
 ) -> FlowReport {
-    let sources = with_ruleset.then_some(Sources {
-        ruleset: &input.loaded.ruleset,
-        document: &input.loaded.document,
-        origins: &input.loaded.origins,
-        host: &input.host,
-    });
+    let sources = with_ruleset.then(|| Sources::of(&input.loaded, &input.host));
     let mut kernel = traced::flow(sources, request, reply);
     if !with_ruleset {
         return kernel;

@@ -37,6 +37,7 @@ pub fn lower(document: &Document, meanings: &Meanings) -> (Ruleset, Vec<Diagnost
         }
     }
     lowering.mark_volatile();
+    lowering.mark_shared_names();
     (lowering.ruleset, lowering.diagnostics)
 }
 
@@ -320,6 +321,17 @@ impl Lowering {
         }
         for set in updated {
             self.ruleset.sets[set.index()].volatile = true;
+        }
+    }
+
+    /// Sets of one name in several tables have to be told apart by their tables.
+    fn mark_shared_names(&mut self) {
+        let mut tables: HashMap<&Str, usize> = HashMap::new();
+        for (_, name) in self.named_sets.keys() {
+            *tables.entry(name).or_default() += 1;
+        }
+        for ((_, name), id) in &self.named_sets {
+            self.ruleset.sets[id.index()].shares_name = tables[name] > 1;
         }
     }
 

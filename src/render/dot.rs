@@ -16,7 +16,7 @@ use crate::graph::plan::{Collapse, End, Item, ItemKind, Place, Plan, Section, Wa
 use crate::graph::{HookGraph, Node, Spot, rule_words, table_words};
 use crate::hooks::{Slot, Work};
 use crate::nft::print::priority_words;
-use crate::ruleset::{Base, ChainId, ChainType, Hook, Policy, RuleId, Ruleset, TableId};
+use crate::ruleset::{Base, ChainId, Hook, Policy, RuleId, Ruleset, TableId};
 use crate::walk::step::Outcome;
 
 /// How a graph is drawn.
@@ -272,7 +272,7 @@ impl Writer<'_> {
         };
         let mut facts = vec![
             table_words(self.ruleset, chain.table),
-            kind_words(&base.kind).to_owned(),
+            base.kind.name().to_owned(),
             count(chain.rules.len(), "rule"),
         ];
         facts.extend(self.folded_words(id));
@@ -409,7 +409,7 @@ impl Writer<'_> {
         if let Some(base) = &chain.base {
             facts.push(format!(
                 "type {} hook {} priority {}, policy {}",
-                kind_words(&base.kind),
+                base.kind.name(),
                 base.hook,
                 base.priority,
                 base.policy.name()
@@ -810,15 +810,6 @@ pub(super) fn spot_words(pf: Pf, spot: Spot) -> (&'static str, &'static str) {
         (_, Spot::Sends) => ("ellipse", "this host\\nsends"),
         (Pf::Bridge, Spot::Leaves) => ("ellipse", "frame leaves\\nby a bridge port"),
         (_, Spot::Leaves) => ("ellipse", "packet leaves"),
-    }
-}
-
-pub(super) fn kind_words(kind: &ChainType) -> &str {
-    match kind {
-        ChainType::Filter => "filter",
-        ChainType::Nat => "nat",
-        ChainType::Route => "route",
-        ChainType::Other(name) => name,
     }
 }
 

@@ -9,7 +9,7 @@ use std::fmt::Write;
 use petgraph::graph::NodeIndex;
 
 use super::dot::{
-    Options, count, flow_of, kind_words, rules_words, shorten, spot_words, step_number, visit_words,
+    Options, count, flow_of, rules_words, shorten, spot_words, step_number, visit_words,
 };
 use super::painted::TrailEndAt;
 use super::safe;
@@ -198,7 +198,7 @@ impl Writer<'_> {
             format!(
                 "{}, {}, {}{}",
                 table_words(self.ruleset, chain.table),
-                kind_words(&base.kind),
+                base.kind.name(),
                 count(chain.rules.len(), "rule"),
                 self.folded(id)
             ),

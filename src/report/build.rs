@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use crate::eval::{Actual, Iface, Pf, describe};
 use crate::host::{Host, LinkKind};
-use crate::load::Origins;
+use crate::load::{Loaded, Origins};
 use crate::logic::{Choice, Knowledge, Known, Source};
 use crate::nft::ast::{Document, Object, Stmt as Syntax};
 use crate::nft::print;
 use crate::owner::Owners;
 use crate::packet::proto;
 use crate::ruleset::datatype::ifname_text;
-use crate::ruleset::{ChainId, ChainType, Operand, Policy, RuleId, Ruleset, Stmt};
+use crate::ruleset::{ChainId, Operand, Policy, RuleId, Ruleset, Stmt};
 use crate::walk::explore::Explored;
 use crate::walk::step::{
     self, BridgeStep, Disposition, HostDrop, Outcome, PacketView, Path, RoutingDecision,
@@ -34,6 +34,18 @@ pub struct Sources<'a> {
     pub document: &'a Document,
     pub origins: &'a Origins,
     pub host: &'a Host,
+}
+
+impl<'a> Sources<'a> {
+    /// A ruleset as it was loaded, on a host.
+    pub fn of(loaded: &'a Loaded, host: &'a Host) -> Sources<'a> {
+        Sources {
+            ruleset: &loaded.ruleset,
+            document: &loaded.document,
+            origins: &loaded.origins,
+            host,
+        }
+    }
 }
 
 /// The report of one flow.
@@ -497,12 +509,7 @@ impl Resolver<'_> {
             Some(base) => (
                 base.priority,
                 base.hook.name(),
-                match &base.kind {
-                    ChainType::Filter => "filter".to_string(),
-                    ChainType::Nat => "nat".into(),
-                    ChainType::Route => "route".into(),
-                    ChainType::Other(name) => name.to_string(),
-                },
+                base.kind.name().to_string(),
                 base.policy == Policy::Accept,
             ),
             None => (0, "", String::new(), true),

@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{ChainStep, Field, FlowReport, Packet, PathReport, Step, StepKind, Verdict};
+use super::build::endpoint;
+use super::{ChainStep, FlowReport, Packet, PathReport, Step, StepKind, Verdict};
 
 /// A row. Its members are the columns of the CSV form, in this order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
@@ -150,17 +151,9 @@ fn open_questions(flow: &FlowReport) -> String {
 }
 
 fn ends(packet: &Packet) -> String {
-    let end = |address: &Field, port: &Option<Field>| {
-        let address = address.text();
-        match port.as_ref().and_then(Field::known) {
-            Some(port) if address.contains(':') => format!("[{address}]:{port}"),
-            Some(port) => format!("{address}:{port}"),
-            None => address.to_string(),
-        }
-    };
     format!(
         "{} -> {}",
-        end(&packet.src, &packet.sport),
-        end(&packet.dst, &packet.dport)
+        endpoint(&packet.src, packet.sport.as_ref()),
+        endpoint(&packet.dst, packet.dport.as_ref())
     )
 }

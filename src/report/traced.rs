@@ -8,11 +8,10 @@ use std::sync::Arc;
 use crate::conntrack::inverse_icmp;
 use crate::nft::print;
 use crate::owner::Owner;
-use crate::packet::proto;
-use crate::ruleset::{ChainId, ChainType, Family, Handle, Hook, Policy, Ruleset};
+use crate::ruleset::{ChainId, Family, Handle, Hook, Policy, Ruleset};
 use crate::trace::{Event, EventKind, Glimpse, Traced};
 
-use super::build::{Sources, rule_text};
+use super::build::{Sources, protocol_name, rule_text};
 use super::{
     ChainStep, Field, FlowInfo, FlowReport, NatStep, Packet, PathReport, RuleRef, RuleStep, Step,
     StepKind, Verdict,
@@ -102,7 +101,7 @@ pub fn flow(sources: Option<Sources<'_>>, request: &Traced, reply: Option<&Trace
         Some(_) | None => request.verdict,
     };
     let number = known.proto.unwrap_or(0);
-    let name = proto::name(number).map_or_else(|| number.to_string(), str::to_string);
+    let name = protocol_name(number);
     let end = |address: Option<std::net::IpAddr>, port: Option<u16>| match (address, port) {
         (None, _) => "?".to_string(),
         (Some(std::net::IpAddr::V6(ip)), Some(port)) => format!("[{ip}]:{port}"),
@@ -298,12 +297,7 @@ impl Teller<'_> {
         let (priority, kind, accept) = match &base {
             Some(base) => (
                 base.priority,
-                match &base.kind {
-                    ChainType::Filter => "filter".to_string(),
-                    ChainType::Nat => "nat".into(),
-                    ChainType::Route => "route".into(),
-                    ChainType::Other(name) => name.to_string(),
-                },
+                base.kind.name().to_string(),
                 base.policy == Policy::Accept,
             ),
             None => (0, String::new(), true),

@@ -74,6 +74,8 @@ pub struct Set {
     pub data_kind: Option<DataKind>,
     /// Rules or user space may add elements at any time (`dynamic`, `timeout`, or a rule that updates it).
     pub volatile: bool,
+    /// Another table has a set of this name.
+    pub shares_name: bool,
     /// Elements that this version could not read: a miss is then unknown.
     pub incomplete: bool,
     index: Index,
@@ -134,6 +136,7 @@ impl Set {
             key,
             data_kind,
             volatile: false,
+            shares_name: false,
             incomplete: false,
             index,
             data,
