@@ -14,32 +14,16 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 
 use crate::diagnostic::Diagnostic;
+use crate::explain::Question;
 use crate::flow::{self, Flow, IpFamily};
 use crate::packet::{proto, tcp};
 
-/// A packet that somebody saw, or a connection that somebody listed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A packet that somebody saw, or a connection that somebody listed, as a question.
+#[derive(Debug, Clone)]
 pub struct Seen {
     /// Where it stands in its file: `line 3`, `packet 12`.
     pub at: String,
-    pub flow: Flow,
-    /// True when this host sends it.
-    pub sent_here: bool,
-    pub iif: Option<String>,
-    pub oif: Option<String>,
-    /// The interface that it was seen on its way out by, when it was forwarded.
-    pub leaves_by: Option<String>,
-    /// The bridge port it came in by.
-    pub in_port: Option<String>,
-    pub mark: u32,
-    pub tcp_flags: Option<u8>,
-    /// Type and code.
-    pub icmp: Option<(u8, u8)>,
-    /// Bytes of the IP packet.
-    pub length: Option<u16>,
-    pub uid: Option<u32>,
-    pub ether_src: Option<[u8; 6]>,
-    pub ether_dst: Option<[u8; 6]>,
+    pub question: Question,
     /// What the line leaves open, or what was guessed.
     pub remarks: Vec<String>,
 }
@@ -48,26 +32,14 @@ impl Seen {
     fn new(flow: Flow) -> Seen {
         Seen {
             at: String::new(),
-            flow,
-            sent_here: false,
-            iif: None,
-            oif: None,
-            leaves_by: None,
-            in_port: None,
-            mark: 0,
-            tcp_flags: None,
-            icmp: None,
-            length: None,
-            uid: None,
-            ether_src: None,
-            ether_dst: None,
+            question: Question::new(flow),
             remarks: Vec::new(),
         }
     }
 
     /// TCP flags as seen; those of a packet inside a connection are remarked on.
     fn flags(&mut self, flags: u8) {
-        self.tcp_flags = Some(flags);
+        self.question.tcp_flags = Some(flags);
         if flags & tcp::SYN == 0 {
             self.remarks.push(
                 "a packet inside a connection: taken for the first one that conntrack sees; `--ct-state established` asks for one of a connection that it knows".into(),
@@ -79,6 +51,8 @@ impl Seen {
 /// What a line turned out to be.
 enum Line {
     Flow(Box<Seen>),
+    /// One of the packets of a conversation, of which the first is asked.
+    Packet(Box<Seen>),
     /// A heading, or something that is no flow: the reason, where it is worth one.
     Nothing(Option<String>),
     /// Not of this kind.
@@ -134,7 +108,7 @@ pub fn read(source: &str, content: &[u8]) -> Result<(Vec<Seen>, Vec<Diagnostic>)
 /// What is wrong, in one line.
 pub fn read_one(text: &str) -> Result<Seen, String> {
     match line(text) {
-        Line::Flow(seen) => Ok(*seen),
+        Line::Flow(seen) | Line::Packet(seen) => Ok(*seen),
         Line::Bad(why) | Line::Nothing(Some(why)) => Err(why),
         Line::Nothing(None) => Err("no flow".into()),
         Line::Other => flow::parse(text)
@@ -164,11 +138,9 @@ fn lines(source: &str, text: &str) -> (Vec<Seen>, Vec<Diagnostic>) {
         }
         let at = format!("line {}", number + 1);
         let from = format!("{source}: {at}");
-        // several packets of one conversation are one question, also where lines of packets stand side by side
-        let packets = matches!(tcpdump::line(text), Line::Flow(_));
         match line(text) {
-            Line::Flow(seen) if packets && !conversations.is_first(&seen.flow) => {}
-            Line::Flow(mut seen) => {
+            Line::Packet(seen) if !conversations.is_first(&seen.question.flow) => {}
+            Line::Flow(mut seen) | Line::Packet(mut seen) => {
                 seen.at = at;
                 found.push(*seen);
             }
@@ -225,16 +197,6 @@ fn flow_of(
         dst,
         dport: dport.filter(|_| ports),
     })
-}
-
-/// `52:54:00:12:34:56`
-fn mac(text: &str) -> Option<[u8; 6]> {
-    let parts: Vec<u8> = text
-        .split(':')
-        .map(|part| u8::from_str_radix(part, 16))
-        .collect::<Result<_, _>>()
-        .ok()?;
-    parts.try_into().ok()
 }
 
 /// Flags of TCP as bits, by the first letters that tcpdump writes.

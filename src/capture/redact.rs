@@ -10,6 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde_json::{Map, Value};
 
+use crate::host::Mac;
+use crate::load::ip_json::parse_mac;
 use crate::owner::{self, Owner};
 use crate::ruleset::datatype::DataType;
 
@@ -586,16 +588,8 @@ fn address_at(word: &str) -> Option<(IpAddr, usize)> {
         .find(|(address, end)| address.is_ipv4() || word[..*end].contains(':'))
 }
 
-fn ethernet(word: &str) -> Option<[u8; 6]> {
-    if word.len() != 17 {
-        return None;
-    }
-    let bytes: Vec<u8> = word
-        .split(':')
-        .map(|part| u8::from_str_radix(part, 16))
-        .collect::<Result<_, _>>()
-        .ok()?;
-    bytes.try_into().ok()
+fn ethernet(word: &str) -> Option<Mac> {
+    parse_mac(word).filter(|_| word.len() == 17)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use crate::flow;
 use crate::host::Host;
 use crate::iptables::Family;
 use crate::load::bundle::{self, HostPart};
+use crate::load::ip_json::parse_mac;
 use crate::load::{self, Kind, Loaded, SaveText, TextOf};
 use crate::packet::proto;
 use crate::seen::{self, Seen};
@@ -282,22 +283,18 @@ pub(super) fn asked_in(file: &str, packet: &Packet) -> Result<Vec<Asked>, Failur
 
 /// A question as it was seen, with what the command line says instead.
 fn question(seen: &Seen, packet: &Packet) -> Result<Question, Failure> {
-    let flow = seen.flow;
-    let mut question = Question {
-        sent_here: seen.sent_here,
-        leaves_by: seen.leaves_by.clone(),
-        iif: packet.iif.clone().or_else(|| seen.iif.clone()),
-        oif: packet.oif.clone().or_else(|| seen.oif.clone()),
-        in_port: packet.in_port.clone().or_else(|| seen.in_port.clone()),
-        mark: seen.mark,
-        tcp_flags: seen.tcp_flags,
-        icmp: seen.icmp,
-        length: seen.length,
-        uid: seen.uid,
-        ether_src: seen.ether_src,
-        ether_dst: seen.ether_dst,
-        ..Question::new(flow)
-    };
+    let mut question = seen.question.clone();
+    let flow = question.flow;
+    let said = [
+        (&packet.iif, &mut question.iif),
+        (&packet.oif, &mut question.oif),
+        (&packet.in_port, &mut question.in_port),
+    ];
+    for (said, name) in said {
+        if said.is_some() {
+            name.clone_from(said);
+        }
+    }
     let names = [
         ("--iif", &question.iif),
         ("--oif", &question.oif),
@@ -378,12 +375,7 @@ fn is_interface_name(name: &str) -> bool {
 }
 
 fn mac(text: &str) -> Result<[u8; 6], Failure> {
-    let parts: Result<Vec<u8>, _> = text
-        .split(':')
-        .map(|part| u8::from_str_radix(part, 16))
-        .collect();
-    let parts = parts.unwrap_or_default();
-    <[u8; 6]>::try_from(parts).map_err(|_| {
+    parse_mac(text).ok_or_else(|| {
         Failure::usage(anyhow!(
             "`--ether {text}`: not an Ethernet address; write it as 52:54:00:12:34:56"
         ))

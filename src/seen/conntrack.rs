@@ -55,7 +55,7 @@ pub(super) fn line(text: &str) -> Line {
         let mut seen = Seen::new(flow);
         let byte = |key: &str| first(key).and_then(|text| text.parse::<u8>().ok());
         if let (proto::ICMP | proto::ICMPV6, Some(kind)) = (proto, byte("type=")) {
-            seen.icmp = Some((kind, byte("code=").unwrap_or(0)));
+            seen.question.icmp = Some((kind, byte("code=").unwrap_or(0)));
         }
         // the connection's own mark says nothing about the mark of its packets
         Ok(seen)

@@ -2,22 +2,11 @@
 
 use std::net::IpAddr;
 
-use crate::flow::parse_protocol;
-use crate::packet::{proto, tcp};
+use crate::flow::logged;
+use crate::load::ip_json::parse_mac;
+use crate::packet::proto;
 
-use super::{Line, Seen, flow_of, mac};
-
-/// Flags as the line names them.
-const FLAGS: [(&str, u8); 8] = [
-    ("CWR", tcp::CWR),
-    ("ECE", tcp::ECE),
-    ("URG", tcp::URG),
-    ("ACK", tcp::ACK),
-    ("PSH", tcp::PSH),
-    ("RST", tcp::RST),
-    ("SYN", tcp::SYN),
-    ("FIN", tcp::FIN),
-];
+use super::{Line, Seen, flow_of};
 
 /// `IN=eth0 OUT= MAC=… SRC=… DST=… LEN=60 … PROTO=TCP SPT=1 DPT=2 … SYN`
 pub(super) fn line(text: &str) -> Line {
@@ -39,13 +28,7 @@ pub(super) fn line(text: &str) -> Line {
 }
 
 fn read(text: &str) -> Result<Seen, String> {
-    let value = |key: &str| {
-        text.split_whitespace()
-            .filter_map(|word| word.split_once('='))
-            .find(|(name, _)| *name == key)
-            .map(|(_, value)| value)
-            .filter(|value| !value.is_empty())
-    };
+    let value = |key: &str| logged::value(text, key);
     let need = |key: &str| value(key).ok_or_else(|| format!("a log line without `{key}=`"));
     let address = |key: &str| -> Result<IpAddr, String> {
         let text = need(key)?;
@@ -64,30 +47,26 @@ fn read(text: &str) -> Result<Seen, String> {
         let fits = |n: u32| u16::try_from(n).map_err(|_| format!("`{key}={n}` is too large"));
         number(key)?.map(fits).transpose()
     };
-    let named = need("PROTO")?;
-    let proto = match named {
-        "ICMPv6" => proto::ICMPV6,
-        name => parse_protocol(name).map_err(|error| error.to_string())?,
-    };
+    let proto = logged::protocol(need("PROTO")?).map_err(|error| error.to_string())?;
     let (src, dst) = (address("SRC")?, address("DST")?);
     let flow = flow_of(proto, Some(src), short("SPT")?, dst, short("DPT")?)?;
     let mut seen = Seen::new(flow);
     let (came, goes) = (value("IN"), value("OUT"));
-    seen.sent_here = came.is_none() && goes.is_some();
-    seen.iif = came.map(str::to_string);
-    seen.oif = goes.filter(|_| seen.sent_here).map(str::to_string);
-    seen.in_port = value("PHYSIN").map(str::to_string);
+    seen.question.sent_here = came.is_none() && goes.is_some();
+    seen.question.iif = came.map(str::to_string);
+    seen.question.oif = goes.filter(|_| seen.question.sent_here).map(str::to_string);
+    seen.question.in_port = value("PHYSIN").map(str::to_string);
     if came.is_some() && goes.is_some() {
-        seen.leaves_by = goes.map(str::to_string);
+        seen.question.leaves_by = goes.map(str::to_string);
         seen.remarks.push("written in forward or postrouting: DST and DPT are those after a dnat, if there was one; ask with the address that was sent to first".into());
     }
     if let Some(ether) = value("MAC") {
-        let at = |from: usize| ether.get(from..from + 17).and_then(mac);
-        (seen.ether_dst, seen.ether_src) = (at(0), at(18));
+        let at = |from: usize| ether.get(from..from + 17).and_then(parse_mac);
+        (seen.question.ether_dst, seen.question.ether_src) = (at(0), at(18));
     }
-    seen.mark = number("MARK")?.unwrap_or(0);
-    seen.uid = number("UID")?.filter(|_| seen.sent_here);
-    seen.length = match short("LEN")? {
+    seen.question.mark = number("MARK")?.unwrap_or(0);
+    seen.question.uid = number("UID")?.filter(|_| seen.question.sent_here);
+    seen.question.length = match short("LEN")? {
         // of IPv6 too, LEN counts the header
         Some(length) if length >= 20 => Some(length),
         _ => None,
@@ -96,14 +75,10 @@ fn read(text: &str) -> Result<Seen, String> {
         && let (Some(kind), code) = (short("TYPE")?, short("CODE")?)
     {
         let byte = |n: u16| u8::try_from(n).map_err(|_| format!("ICMP type {n} is too large"));
-        seen.icmp = Some((byte(kind)?, byte(code.unwrap_or(0))?));
+        seen.question.icmp = Some((byte(kind)?, byte(code.unwrap_or(0))?));
     }
     if proto == proto::TCP {
-        let flags = text
-            .split_whitespace()
-            .filter_map(|word| FLAGS.iter().find(|(name, _)| *name == word))
-            .fold(0, |flags, (_, bit)| flags | bit);
-        seen.flags(flags);
+        seen.flags(logged::tcp_flags(text));
     }
     Ok(seen)
 }

@@ -44,7 +44,7 @@ pub(super) fn read(source: &str, content: &[u8]) -> Result<(Vec<Seen>, Vec<Diagn
             let decoded = interface.and_then(|from| decode(from, data));
             match decoded {
                 Some(Ok(mut seen)) => {
-                    if conversations.is_first(&seen.flow) {
+                    if conversations.is_first(&seen.question.flow) {
                         seen.at = format!("packet {packets}");
                         found.push(seen);
                     }
@@ -183,26 +183,27 @@ fn decode(from: &Interface, data: &[u8]) -> Option<Result<Seen, String>> {
     }
     let seen = flow_of(number, Some(src), sport, dst, dport).map(|flow| {
         let mut seen = Seen::new(flow);
-        seen.length = u16::try_from(length).ok().filter(|length| *length >= 20);
+        seen.question.length = u16::try_from(length).ok().filter(|length| *length >= 20);
         match &packet.transport {
             Some(TransportSlice::Tcp(tcp)) => seen.flags(tcp.slice().get(13).copied().unwrap_or(0)),
             Some(TransportSlice::Icmpv4(icmp)) => {
-                seen.icmp = Some((icmp.type_u8(), icmp.code_u8()))
+                seen.question.icmp = Some((icmp.type_u8(), icmp.code_u8()))
             }
             Some(TransportSlice::Icmpv6(icmp)) => {
-                seen.icmp = Some((icmp.type_u8(), icmp.code_u8()))
+                seen.question.icmp = Some((icmp.type_u8(), icmp.code_u8()))
             }
             _ => {}
         }
         if let Some(LinkSlice::Ethernet2(ether)) = &packet.link {
-            (seen.ether_src, seen.ether_dst) = (Some(ether.source()), Some(ether.destination()));
+            (seen.question.ether_src, seen.question.ether_dst) =
+                (Some(ether.source()), Some(ether.destination()));
         }
         match sent {
             true => seen.remarks.push(
                 "captured as this host sent it: behind the ruleset, and perhaps translated".into(),
             ),
             // `any` is no interface
-            false => seen.iif = from.name.clone().filter(|name| name != "any"),
+            false => seen.question.iif = from.name.clone().filter(|name| name != "any"),
         }
         seen
     });

@@ -83,7 +83,7 @@ pub(super) fn line(text: &str) -> Line {
                 other,
                 Some(other_port),
             )?);
-            seen.sent_here = true;
+            seen.question.sent_here = true;
             seen
         };
         let (side, port) = if incoming {
@@ -97,7 +97,7 @@ pub(super) fn line(text: &str) -> Line {
         Ok(seen)
     };
     match read() {
-        Ok(seen) if proto::has_ports(seen.flow.proto) => Line::Flow(Box::new(seen)),
+        Ok(seen) if proto::has_ports(seen.question.flow.proto) => Line::Flow(Box::new(seen)),
         Ok(_) => Line::Other,
         Err(why) => Line::Bad(why),
     }

@@ -4,8 +4,9 @@ use serde_json::Value;
 
 use crate::diagnostic::Diagnostic;
 use crate::flow::{self, parse_icmp_type, parse_mark, parse_protocol, parse_tcp_flags};
+use crate::load::ip_json::parse_mac;
 
-use super::{Seen, flow_of, mac};
+use super::{Seen, flow_of};
 
 /// The columns that are read; `flow` stands for the first five.
 const COLUMNS: &[&str] = &[
@@ -165,25 +166,27 @@ fn row(cell: impl Fn(&str) -> Option<String>) -> Result<Seen, String> {
         }
     };
     let mut seen = Seen::new(flow);
-    (seen.iif, seen.oif, seen.in_port) = (cell("iif"), cell("oif"), cell("in_port"));
+    (seen.question.iif, seen.question.oif, seen.question.in_port) =
+        (cell("iif"), cell("oif"), cell("in_port"));
     if let Some(mark) = cell("mark") {
-        seen.mark = parse_mark(&mark).map_err(|error| error.to_string())?;
+        seen.question.mark = parse_mark(&mark).map_err(|error| error.to_string())?;
     }
     if let Some(flags) = cell("tcp_flags") {
-        seen.tcp_flags = Some(parse_tcp_flags(&flags).map_err(|error| error.to_string())?);
+        seen.question.tcp_flags = Some(parse_tcp_flags(&flags).map_err(|error| error.to_string())?);
     }
     if let Some(kind) = cell("icmp_type") {
         let message = parse_icmp_type(&kind, flow.family).map_err(|error| error.to_string())?;
-        seen.icmp = Some((message.kind, message.code.unwrap_or(0)));
+        seen.question.icmp = Some((message.kind, message.code.unwrap_or(0)));
     }
-    seen.length = small("length")?;
-    seen.uid = number("uid")?.and_then(|uid| u32::try_from(uid).ok());
+    seen.question.length = small("length")?;
+    seen.question.uid = number("uid")?.and_then(|uid| u32::try_from(uid).ok());
     let ether = |key: &str| {
         let parse = |text: String| {
-            mac(&text).ok_or_else(|| format!("`{key}` is `{text}`, which is no Ethernet address"))
+            parse_mac(&text)
+                .ok_or_else(|| format!("`{key}` is `{text}`, which is no Ethernet address"))
         };
         cell(key).map(parse).transpose()
     };
-    (seen.ether_src, seen.ether_dst) = (ether("ether_src")?, ether("ether_dst")?);
+    (seen.question.ether_src, seen.question.ether_dst) = (ether("ether_src")?, ether("ether_dst")?);
     Ok(seen)
 }

@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 
+use crate::load::ip_json::parse_mac;
 use crate::packet::proto;
 
-use super::{LETTERS, Line, Seen, flow_of, mac};
+use super::{LETTERS, Line, Seen, flow_of};
 
 /// `12:00:00.1 eth0  In  IP 10.0.0.2.40000 > 10.0.0.1.22: Flags [S], …`
 pub(super) fn line(text: &str) -> Line {
@@ -12,7 +13,7 @@ pub(super) fn line(text: &str) -> Line {
         return Line::Other;
     };
     // with -e the Ethernet addresses come first, with a `>` of their own
-    let ether = before.split_whitespace().last().and_then(mac);
+    let ether = before.split_whitespace().last().and_then(parse_mac);
     let (head, packet, ether_dst) = match ether {
         Some(_) => {
             let Some((to, rest)) = after.split_once(", ethertype IP") else {
@@ -21,7 +22,7 @@ pub(super) fn line(text: &str) -> Line {
             let Some((_, packet)) = rest.split_once(": ") else {
                 return Line::Other;
             };
-            (before, packet, mac(to))
+            (before, packet, parse_mac(to))
         }
         None => {
             let words: Vec<&str> = before.split_whitespace().collect();
@@ -44,7 +45,7 @@ pub(super) fn line(text: &str) -> Line {
         let (dst, dport) = end(dst.trim())?;
         let proto = protocol(rest, src, dport.is_some() || sport.is_some())?;
         let mut seen = Seen::new(flow_of(proto, Some(src), sport, dst, dport)?);
-        (seen.ether_src, seen.ether_dst) = (ether, ether_dst);
+        (seen.question.ether_src, seen.question.ether_dst) = (ether, ether_dst);
         if let Some(flags) = rest.strip_prefix("Flags [") {
             let letters = flags.split(']').next().unwrap_or_default();
             let bits = LETTERS
@@ -54,7 +55,7 @@ pub(super) fn line(text: &str) -> Line {
             seen.flags(bits);
         }
         if let (proto::ICMP | proto::ICMPV6, Some(kind)) = (proto, echo(rest, proto)) {
-            seen.icmp = Some((kind, 0));
+            seen.question.icmp = Some((kind, 0));
         }
         // `-i any` names the interface and the direction
         let words: Vec<&str> = head.split_whitespace().collect();
@@ -63,13 +64,13 @@ pub(super) fn line(text: &str) -> Line {
                 "Out" => seen.remarks.push(format!(
                     "seen as it went out by {interface}: behind the ruleset, and perhaps translated"
                 )),
-                _ => seen.iif = Some((*interface).to_string()),
+                _ => seen.question.iif = Some((*interface).to_string()),
             }
         }
         Ok(seen)
     };
     match read() {
-        Ok(seen) => Line::Flow(Box::new(seen)),
+        Ok(seen) => Line::Packet(Box::new(seen)),
         Err(why) => Line::Bad(why),
     }
 }

@@ -8,7 +8,10 @@ fn one(text: &str) -> Seen {
 #[track_caller]
 fn all(text: &str) -> (Vec<String>, Vec<String>) {
     let (found, remarks) = read("f", text.as_bytes()).expect("flows");
-    let flows = found.iter().map(|seen| seen.flow.to_string()).collect();
+    let flows = found
+        .iter()
+        .map(|seen| seen.question.flow.to_string())
+        .collect();
     (
         flows,
         remarks
@@ -24,17 +27,27 @@ fn a_kernel_log_line_of_ufw() {
         "Nov 21 10:00:00 host kernel: [ 123.456] [UFW BLOCK] IN=eth0 OUT= MAC=52:54:00:12:34:56:52:54:00:65:43:21:08:00 SRC=203.0.113.5 DST=192.0.2.10 LEN=60 TOS=0x00 PREC=0x00 TTL=51 ID=4711 DF PROTO=TCP SPT=51000 DPT=23 WINDOW=64240 RES=0x00 SYN URGP=0 MARK=0x10",
     );
     assert_eq!(
-        seen.flow.to_string(),
+        seen.question.flow.to_string(),
         "tcp:203.0.113.5:51000->192.0.2.10:23"
     );
-    assert_eq!(seen.iif.as_deref(), Some("eth0"));
+    assert_eq!(seen.question.iif.as_deref(), Some("eth0"));
     assert_eq!(
-        (seen.mark, seen.tcp_flags, seen.length),
+        (
+            seen.question.mark,
+            seen.question.tcp_flags,
+            seen.question.length
+        ),
         (16, Some(tcp::SYN), Some(60))
     );
-    assert_eq!(seen.ether_dst, Some([0x52, 0x54, 0, 0x12, 0x34, 0x56]));
-    assert_eq!(seen.ether_src, Some([0x52, 0x54, 0, 0x65, 0x43, 0x21]));
-    assert!(!seen.sent_here && seen.remarks.is_empty());
+    assert_eq!(
+        seen.question.ether_dst,
+        Some([0x52, 0x54, 0, 0x12, 0x34, 0x56])
+    );
+    assert_eq!(
+        seen.question.ether_src,
+        Some([0x52, 0x54, 0, 0x65, 0x43, 0x21])
+    );
+    assert!(!seen.question.sent_here && seen.remarks.is_empty());
 }
 
 #[test]
@@ -42,8 +55,8 @@ fn a_log_line_of_a_forwarded_packet_says_that_the_destination_may_be_translated(
     let seen = one(
         "IN=br0 OUT=eth1 PHYSIN=veth1 MAC= SRC=10.0.0.2 DST=172.20.0.2 LEN=84 PROTO=ICMP TYPE=8 CODE=0 ID=1 SEQ=1",
     );
-    assert_eq!(seen.icmp, Some((8, 0)));
-    assert_eq!(seen.in_port.as_deref(), Some("veth1"));
+    assert_eq!(seen.question.icmp, Some((8, 0)));
+    assert_eq!(seen.question.in_port.as_deref(), Some("veth1"));
     assert!(seen.remarks[0].contains("after a dnat"));
 }
 
@@ -52,8 +65,11 @@ fn a_log_line_of_output() {
     let seen = one(
         "IN= OUT=eth0 SRC=10.0.0.1 DST=10.0.0.9 LEN=40 PROTO=UDP SPT=53 DPT=4000 LEN=20 UID=101 GID=101",
     );
-    assert!(seen.sent_here);
-    assert_eq!((seen.uid, seen.oif.as_deref()), (Some(101), Some("eth0")));
+    assert!(seen.question.sent_here);
+    assert_eq!(
+        (seen.question.uid, seen.question.oif.as_deref()),
+        (Some(101), Some("eth0"))
+    );
 }
 
 #[test]
@@ -61,8 +77,8 @@ fn an_icmp_error_in_a_log_line_is_not_the_packet_it_repeats() {
     let seen = one(
         "IN=eth0 OUT= MAC= SRC=10.0.0.254 DST=10.0.0.1 LEN=68 PROTO=ICMP TYPE=3 CODE=1 [SRC=10.0.0.1 DST=192.0.2.1 LEN=40 PROTO=TCP SPT=1 DPT=2 ] MARK=0x1",
     );
-    assert_eq!(seen.flow.to_string(), "icmp:10.0.0.254->10.0.0.1");
-    assert_eq!(seen.icmp, Some((3, 1)));
+    assert_eq!(seen.question.flow.to_string(), "icmp:10.0.0.254->10.0.0.1");
+    assert_eq!(seen.question.icmp, Some((3, 1)));
 }
 
 #[test]
@@ -124,7 +140,10 @@ fn lines_of_tcpdump_are_one_flow_a_conversation() {
 IP6 fe80::1.5353 > ff02::fb.5353: 0 PTR (QM)? x. (30)
 12:00:00.2 52:54:00:12:34:56 > 52:54:00:65:43:21, ethertype IPv4 (0x0800), length 74: 10.0.0.3.1 > 10.0.0.1.53: UDP, length 3";
     let (found, remarks) = read("f", text.as_bytes()).expect("flows");
-    let flows: Vec<String> = found.iter().map(|seen| seen.flow.to_string()).collect();
+    let flows: Vec<String> = found
+        .iter()
+        .map(|seen| seen.question.flow.to_string())
+        .collect();
     assert_eq!(
         flows,
         [
@@ -134,12 +153,15 @@ IP6 fe80::1.5353 > ff02::fb.5353: 0 PTR (QM)? x. (30)
             "udp:10.0.0.3:1->10.0.0.1:53",
         ]
     );
-    assert_eq!(found[0].tcp_flags, Some(tcp::SYN));
+    assert_eq!(found[0].question.tcp_flags, Some(tcp::SYN));
     assert_eq!(
-        (found[1].icmp, found[1].iif.as_deref()),
+        (found[1].question.icmp, found[1].question.iif.as_deref()),
         (Some((8, 0)), Some("eth0"))
     );
-    assert_eq!(found[3].ether_src, Some([0x52, 0x54, 0, 0x12, 0x34, 0x56]));
+    assert_eq!(
+        found[3].question.ether_src,
+        Some([0x52, 0x54, 0, 0x12, 0x34, 0x56])
+    );
     assert!(remarks.is_empty(), "{remarks:?}");
     assert!(
         read_one("IP host.ssh > other.40000: Flags [.], ack 1")
@@ -211,12 +233,15 @@ fn the_first_packet_of_each_conversation_of_a_capture() {
     ]);
     let (found, remarks) = read("f", &file).expect("flows");
     assert_eq!(found.len(), 2, "{found:?}");
-    assert_eq!(found[0].flow.to_string(), "tcp:10.0.0.2:40000->10.0.0.1:22");
     assert_eq!(
-        (found[0].at.as_str(), found[0].tcp_flags),
+        found[0].question.flow.to_string(),
+        "tcp:10.0.0.2:40000->10.0.0.1:22"
+    );
+    assert_eq!(
+        (found[0].at.as_str(), found[0].question.tcp_flags),
         ("packet 1", Some(2))
     );
-    assert_eq!(found[0].ether_src, Some([2, 0, 0, 0, 0, 2]));
+    assert_eq!(found[0].question.ether_src, Some([2, 0, 0, 0, 0, 2]));
     assert!(found[1].remarks[0].contains("inside a connection"));
     assert!(remarks[0].message.contains("1 of 4 packets"), "{remarks:?}");
 }

@@ -3,8 +3,8 @@
 //! `PACKET: FAMILY ID IN=… SRC=… …` at each built-in chain, then `TRACE: FAMILY ID TABLE:CHAIN:rule:HANDLE:VERDICT  RULE`
 //! or `TRACE: FAMILY ID TABLE:CHAIN:policy:VERDICT`.
 
-use crate::flow::parse_protocol;
-use crate::packet::{proto, tcp};
+use crate::flow::logged;
+use crate::packet::proto;
 
 use super::{Event, EventKind, Glimpse};
 
@@ -69,30 +69,10 @@ pub(super) fn parse(line: &str) -> Option<Line> {
 }
 
 fn glimpse(text: &str) -> Glimpse {
-    let value = |key: &str| {
-        text.split_whitespace()
-            .filter_map(|word| word.split_once('='))
-            .find(|(name, _)| *name == key)
-            .map(|(_, value)| value)
-            .filter(|value| !value.is_empty())
-    };
-    let proto = value("PROTO").and_then(|name| match name {
-        "ICMPv6" => Some(proto::ICMPV6),
-        name => parse_protocol(name).ok(),
-    });
+    let value = |key: &str| logged::value(text, key);
+    let proto = value("PROTO").and_then(|name| logged::protocol(name).ok());
     let ports = value("SPORT").or(value("SPT")).is_some();
-    let names = [
-        ("FIN", tcp::FIN),
-        ("SYN", tcp::SYN),
-        ("RST", tcp::RST),
-        ("PSH", tcp::PSH),
-        ("ACK", tcp::ACK),
-        ("URG", tcp::URG),
-    ];
-    let flags = text
-        .split_whitespace()
-        .filter_map(|word| names.iter().find(|(name, _)| *name == word))
-        .fold(0, |flags, (_, bit)| flags | bit);
+    let flags = logged::tcp_flags(text);
     let flags = (flags != 0 && ports).then_some(flags);
     // the monitor does not print the protocol: only TCP has flags, and most of the others with ports are UDP
     let told = match (flags, ports) {
