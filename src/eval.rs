@@ -57,8 +57,10 @@ pub enum Sender {
     Outside,
     /// One that a program has open.
     Program,
-    /// One of the kernel itself, which belongs to no user: echo replies, errors, resets.
+    /// One of the kernel itself, which belongs to no user: echo replies, errors.
     Kernel,
+    /// None, though it is this host that sends it: resets of `reject` (`nf_send_reset`).
+    Nobody,
     /// None, but the packet is for a program's socket, which is found before the input hook (`ip_rcv_finish_core`).
     Receiver {
         /// False when it is found only if the program has connected it.

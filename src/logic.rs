@@ -315,6 +315,21 @@ impl Knowledge {
         ranges: &[(u128, u128)],
         claim: impl FnOnce() -> Claim,
     ) -> bool {
+        let usual = match self.fact(id).usual {
+            Some((value, source)) => (ranges.iter().any(|r| r.0 <= value && value <= r.1), source),
+            None => (false, Source::Open),
+        };
+        self.test_with(id, ranges, usual, claim)
+    }
+
+    /// As [`Knowledge::test`], with the answer that is usual, and who says so.
+    pub fn test_with(
+        &mut self,
+        id: FactId,
+        ranges: &[(u128, u128)],
+        (usual, source): (bool, Source),
+        claim: impl FnOnce() -> Claim,
+    ) -> bool {
         let inside = intersect(&self.fact(id).domain, ranges);
         if inside.is_empty() {
             return false;
@@ -324,10 +339,6 @@ impl Knowledge {
             return true;
         }
         let because = self.fact(id).settle.clone();
-        let (usual, source) = match self.fact(id).usual {
-            Some((value, source)) => (ranges.iter().any(|r| r.0 <= value && value <= r.1), source),
-            None => (false, Source::Open),
-        };
         let holds = self.choose(claim(), because, source, usual);
         self.facts[id.0 as usize].domain = if holds { inside } else { outside };
         holds

@@ -117,6 +117,8 @@ pub struct Packet {
     assumed: u128,
     /// Byte ranges that stand for a fact.
     facts: Vec<(u8, u8, FactId)>,
+    /// Runs of bits, by first bit and end, that a rule wrote into bytes which are not known or customary otherwise.
+    written: Vec<(u16, u16)>,
     pub v6: bool,
     pub proto: u8,
     length_assumed: bool,
@@ -138,6 +140,7 @@ impl Packet {
             unknown: 0,
             assumed: 0,
             facts: Vec::new(),
+            written: Vec::new(),
             v6: spec.v6,
             proto: spec.proto,
             length_assumed: spec.length.is_none(),
@@ -230,6 +233,19 @@ impl Packet {
 
     fn mark_unknown(&mut self, at: usize, len: usize) {
         self.unknown |= mask(at, len);
+        let (from, to) = (at as u16 * 8, (at + len) as u16 * 8);
+        self.written
+            .retain(|&(start, end)| end <= from || start >= to);
+    }
+
+    /// Whether rules wrote all these bits, so that it does not matter what their bytes were.
+    fn is_written(&self, bit: usize, end: usize) -> bool {
+        let within = |position: usize| {
+            self.written
+                .iter()
+                .any(|&(start, end)| (usize::from(start)..usize::from(end)).contains(&position))
+        };
+        !self.written.is_empty() && (bit..end).all(within)
     }
 
     fn assume(&mut self, at: usize, len: usize, assumed: bool) {
@@ -251,7 +267,7 @@ impl Packet {
 
     fn write_fact(&mut self, at: usize, len: usize, fact: FactId) {
         self.write(at, &[0u8; 16][..len]);
-        self.unknown |= mask(at, len);
+        self.mark_unknown(at, len);
         self.facts.push((at as u8, len as u8, fact));
     }
 
@@ -450,7 +466,10 @@ impl Packet {
             return Bits::Unknown;
         }
         let (first, last) = (bit / 8, end.div_ceil(8));
-        let touched = mask(first, last - first);
+        let touched = match self.is_written(bit, end) {
+            true => 0,
+            false => mask(first, last - first),
+        };
         if self.unknown & touched != 0 {
             return match self.fact_at(first, last - first) {
                 Some(fact) if bit.is_multiple_of(8) && end.is_multiple_of(8) => Bits::Fact(fact),
@@ -512,6 +531,11 @@ impl Packet {
         if whole {
             let copy: Vec<u8> = self.bytes[first..last].to_vec();
             self.write(first, &copy);
+        } else {
+            let (from, to) = (first as u8, last as u8);
+            self.facts
+                .retain(|&(start, len, _)| start + len <= from || start >= to);
+            self.written.push((bit as u16, (bit + len as usize) as u16));
         }
         true
     }
@@ -620,5 +644,18 @@ mod tests {
         assert_eq!(p.load(Base::Th, 0, 16), Bits::Value(40000));
         assert!(p.store(Base::Nh, 8, 6, Known::Value(0x08)));
         assert_eq!(p.tos(), 0x20);
+    }
+
+    #[test]
+    fn bits_that_a_rule_wrote_are_known_the_others_of_their_byte_are_not() {
+        let mut p = udp();
+        assert_eq!(p.load(Base::Nh, 8, 6), Bits::Assumed(0));
+        assert!(p.store(Base::Nh, 8, 6, Known::Value(0x12)));
+        assert_eq!(p.load(Base::Nh, 8, 6), Bits::Value(0x12));
+        assert_eq!(p.load(Base::Nh, 14, 2), Bits::Assumed(0));
+        assert_eq!(p.load(Base::Nh, 8, 8), Bits::Assumed(0x48));
+        assert!(p.store(Base::Th, 4, 4, Known::Value(1)));
+        assert_eq!(p.load(Base::Th, 4, 4), Bits::Value(1));
+        assert_eq!(p.load(Base::Th, 0, 16), Bits::Unknown);
     }
 }

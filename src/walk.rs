@@ -19,10 +19,11 @@ use std::net::IpAddr;
 use crate::conntrack::{CtRef, Entry, Manip, Zone, asks, inverse_icmp, status};
 use crate::eval::{Env, Iface, Observer, Pf, Sender, Skb, World};
 use crate::hooks::{Hooks, Slot, Work};
-use crate::host::{AddressType, Host, LinkKind, Origin, TypeAnswer};
+use crate::host::{AddressType, Host, LinkKind, Mac, Origin, TypeAnswer};
 use crate::logic::{Claim, Knowledge, Known, Source, max_of};
-use crate::packet::{self, Packet, proto};
+use crate::packet::{self, Bits, Packet, proto};
 use crate::ruleset::datatype::{DataType, ifname_value};
+use crate::ruleset::protocol::Base;
 use crate::ruleset::{ChainId, ChainType, Family, Hook, Policy, Ruleset};
 
 use step::{AssumedField, Disposition, Outcome, PacketView, Path, Point, Step, StepKind, Walked};
@@ -176,6 +177,12 @@ impl Record for Trace {
         self.steps = steps;
     }
 }
+
+/// `PACKET_HOST`
+const HOST: u8 = 0;
+
+/// `PACKET_OTHERHOST`
+const OTHERHOST: u8 = 3;
 
 /// The names of a host's links as values, for [`World::link_values`].
 pub fn link_values(host: &Host) -> Vec<u128> {
@@ -575,10 +582,25 @@ impl<'w, R: Record> Walker<'w, R> {
             return self.bridge_in(skb, iface, port);
         }
         skb.iif = Some(iface);
+        if skb.pkttype == HOST && self.is_for_another_station(skb, iface) {
+            skb.pkttype = OTHERHOST;
+        }
         if let Err(ended) = self.ingress(skb, iface) {
             return ended;
         }
         self.ip_receive(skb)
+    }
+
+    /// Whether a frame is addressed to somebody else on the wire (`eth_type_trans`); where it is not said, it is not.
+    fn is_for_another_station(&self, skb: &Skb, iface: Iface) -> bool {
+        self.mac(iface)
+            .and_then(|own| is_addressed_to(skb, own))
+            .is_some_and(|own| !own)
+    }
+
+    /// The Ethernet address of an interface.
+    fn mac(&self, iface: Iface) -> Option<Mac> {
+        self.host().link(self.name(Some(iface))?)?.mac
     }
 
     /// The port of a bridge behind which an address lives, or a fact that stands for it.
@@ -768,6 +790,17 @@ fn take_path(
         disposition,
         choices: (from, know.choices.len()),
         answer: None,
+    }
+}
+
+/// Whether a frame's destination is this Ethernet address; `None`: its destination is not known.
+fn is_addressed_to(skb: &Skb, own: Mac) -> Option<bool> {
+    let own = own
+        .iter()
+        .fold(0, |value, byte| value << 8 | u128::from(*byte));
+    match skb.packet.load(Base::Ll, 0, 48) {
+        Bits::Value(mac) => Some(mac == own),
+        _ => None,
     }
 }
 

@@ -126,6 +126,28 @@ fn multicast_by_an_interface_that_nobody_names_is_not_asked_to_be_an_own_address
 }
 
 #[test]
+fn a_frame_for_another_station_comes_to_no_chain_of_ip() {
+    let mut host = host(&[], &["eth0=10.0.0.1/24"]);
+    host.links[0].mac = Some([2, 0, 0, 0, 0, 1]);
+    let loaded = load("made up", &ruleset(&[FILTER], &[]), &[]).expect("a listing");
+    let ends = |dst| {
+        let question = Question {
+            iif: Some("eth0".into()),
+            ether_dst: Some(dst),
+            ..Question::new(flow::parse("udp:10.0.0.2:40000->10.0.0.1:53").expect("a flow"))
+        };
+        let hooks = Hooks::new(&loaded.ruleset);
+        let answer = explain(&loaded, &hooks, &host, &question).expect("an answer");
+        let steps = answer.report.request.steps.len();
+        (endings(&answer), steps)
+    };
+    let (other, steps) = ends([2, 0, 0, 0, 0, 9]);
+    assert_eq!(other, [Disposition::Host(HostDrop::OtherHost)]);
+    assert_eq!(steps, 1);
+    assert_eq!(ends([2, 0, 0, 0, 0, 1]).0, [Disposition::Local]);
+}
+
+#[test]
 fn a_packet_to_its_own_sender_is_not_forwarded_where_forwarding_is_off() {
     let dnat = json!([{"dnat": {"family": "ip", "addr": "10.0.0.2"}}]);
     let text = ruleset(&[("nat", "prerouting", -100)], &[("prerouting", dnat)]);

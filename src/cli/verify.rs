@@ -135,6 +135,18 @@ impl Verify {
             tally.refused,
             tally.not_sent
         ));
+        if tally.repeated > 0 {
+            output::note(&format!(
+                "{} of the flows that agree were sent twice: the first time the lab lost a packet or a line",
+                tally.repeated
+            ));
+        }
+        if tally.misread > 0 {
+            output::note(&format!(
+                "{} flows are left out: they differ at a rule that nft lists otherwise than the kernel has it",
+                tally.misread
+            ));
+        }
         let differ = tally.flows - tally.agreed;
         if differ > 0 {
             output::note(&format!("what differs is in {}", self.out.display()));

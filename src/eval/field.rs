@@ -197,8 +197,10 @@ impl Env<'_, '_> {
         let looked_up = matches!(self.skb.packet.proto, proto::TCP | proto::UDP);
         let found = match self.skb.sender {
             Sender::Program | Sender::Kernel | Sender::Receiver { sure: true } => true,
-            Sender::Outside | Sender::Receiver { sure: false } if !looked_up => false,
-            Sender::Outside | Sender::Receiver { sure: false } => {
+            Sender::Outside | Sender::Nobody | Sender::Receiver { sure: false } if !looked_up => {
+                false
+            }
+            Sender::Outside | Sender::Nobody | Sender::Receiver { sure: false } => {
                 let question = Claim::new(
                     "a local socket",
                     ("belongs", "does not belong"),
@@ -296,7 +298,7 @@ impl Env<'_, '_> {
     /// Whether the kernel knows a socket of this host for the packet.
     fn has_socket(&mut self) -> bool {
         match self.skb.sender {
-            Sender::Outside => false,
+            Sender::Outside | Sender::Nobody => false,
             Sender::Program | Sender::Kernel | Sender::Receiver { sure: true } => true,
             Sender::Receiver { sure: false } => {
                 let claim = Claim::new("the receiving socket", ("is", "is not"), "connected");

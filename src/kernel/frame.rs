@@ -242,7 +242,8 @@ impl Headers {
     /// What the receiver of this packet answers; `None` when it does not.
     pub fn answer(&self) -> Option<Headers> {
         let broadcast = matches!(self.dst, IpAddr::V4(v4) if v4.is_broadcast());
-        if self.dst.is_multicast() || broadcast {
+        let is_reset = self.proto == proto::TCP && self.tcp_flags & tcp::RST != 0;
+        if self.dst.is_multicast() || broadcast || is_reset {
             return None;
         }
         let icmp = match self.icmp {
@@ -496,5 +497,10 @@ mod tests {
             ..ping
         };
         assert_eq!(error.answer(), None);
+        let reset = Headers {
+            tcp_flags: tcp::RST,
+            ..syn
+        };
+        assert_eq!(reset.answer(), None);
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! Left out: the inside of bonds, tunnels and macvlans (they are wires), VLAN filtering of bridges, queues.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::IpAddr;
@@ -37,6 +37,9 @@ pub struct LabError(pub String);
 pub(super) fn fail<T>(text: impl Into<String>) -> Result<T, LabError> {
     Err(LabError(text.into()))
 }
+
+/// Family, table, chain and handle of a rule in the lab's kernel.
+pub(super) type RuleKey = (String, String, String, u64);
 
 /// How long the kernel may take to tell what it did.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -879,26 +882,7 @@ impl Lab {
 
     /// Loads a ruleset in place of what is there, and listens to its trace. Gives nft's listing of it.
     pub fn load(&mut self, words: &Words) -> Result<String, LabError> {
-        self.monitor = None;
-        let flushed = run("nft", &["flush", "ruleset"], "")?;
-        if !flushed.success {
-            return fail(format!("nft: {}", first_line(&flushed.stderr)));
-        }
-        for part in &words.0 {
-            let (program, args, text): (_, &[&str], _) = match part {
-                Part::Nft(text) => ("nft", &["-f", "-"], text),
-                Part::Iptables(IpFamily::V4, save) => ("iptables-nft-restore", &[], save),
-                Part::Iptables(IpFamily::V6, save) => ("ip6tables-nft-restore", &[], save),
-                Part::Ipset(sets) => ("ipset", &["restore"], sets),
-            };
-            let ran = run(program, args, text)?;
-            if !ran.success {
-                return fail(format!(
-                    "{program} does not load this ruleset: {}",
-                    first_line(&ran.stderr)
-                ));
-            }
-        }
+        self.put(words)?;
         let listing = run("nft", &["-j", "list", "ruleset"], "")?;
         if !listing.success {
             return fail(format!("nft: {}", first_line(&listing.stderr)));
@@ -919,9 +903,60 @@ impl Lab {
         Ok(listing.stdout)
     }
 
+    /// Loads a ruleset in place of what is there.
+    fn put(&mut self, words: &Words) -> Result<(), LabError> {
+        self.monitor = None;
+        let flushed = run("nft", &["flush", "ruleset"], "")?;
+        if !flushed.success {
+            return fail(format!("nft: {}", first_line(&flushed.stderr)));
+        }
+        for part in &words.0 {
+            let (program, args, text): (_, &[&str], _) = match part {
+                Part::Nft(text) => ("nft", &["-f", "-"], text),
+                Part::Iptables(IpFamily::V4, save) => ("iptables-nft-restore", &[], save),
+                Part::Iptables(IpFamily::V6, save) => ("ip6tables-nft-restore", &[], save),
+                Part::Ipset(sets) => ("ipset", &["restore"], sets),
+            };
+            let ran = run(program, args, text)?;
+            if !ran.success {
+                return fail(format!(
+                    "{program} does not load this ruleset: {}",
+                    first_line(&ran.stderr)
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// The ruleset that was loaded last in nft's own syntax, which tells what nft 1.0.6 leaves out of its JSON.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The rules, by family, table, chain and handle, of which nft's listing says something else than the kernel has:
+    /// loaded again from the listing they are other instructions. Afterwards the ruleset has to be loaded again.
+    pub(super) fn listed_otherwise(
+        &mut self,
+        words: &Words,
+    ) -> Result<BTreeSet<RuleKey>, LabError> {
+        let in_kernel = || -> Result<Vec<(RuleKey, Vec<String>)>, LabError> {
+            let listed = run("nft", &["--debug=netlink", "list", "ruleset"], "")?;
+            Ok(instructions(&listed.stdout))
+        };
+        self.put(words)?;
+        let loaded = in_kernel()?;
+        let text = run("nft", &["list", "ruleset"], "")?.stdout;
+        if self.put(&Words(vec![Part::Nft(text)])).is_err() {
+            // nft does not read what it writes
+            return Ok(loaded.into_iter().map(|(key, _)| key).collect());
+        }
+        // tables, chains and rules keep their order
+        let again = in_kernel()?;
+        let mut again = again.iter().map(|(_, words)| words);
+        let otherwise = loaded
+            .into_iter()
+            .filter(|(_, words)| again.next() != Some(words));
+        Ok(otherwise.map(|(key, _)| key).collect())
     }
 
     /// Takes base chains out again that a program made without being told.
@@ -1314,6 +1349,39 @@ impl Lab {
 }
 
 /// Whether a table is the lab's own.
+/// The instructions of each rule in what `nft --debug=netlink list ruleset` prints. Anonymous sets are numbered anew at
+/// each load, so they lose their numbers.
+fn instructions(listed: &str) -> Vec<(RuleKey, Vec<String>)> {
+    let mut rules: Vec<(RuleKey, Vec<String>)> = Vec::new();
+    let mut in_rule = false;
+    for line in listed.lines() {
+        if let Some(instruction) = line.strip_prefix("  [") {
+            if let Some((_, words)) = rules.last_mut().filter(|_| in_rule) {
+                let words_of = instruction.split(' ').map(|word| {
+                    let anonymous = word.starts_with("__set") || word.starts_with("__map");
+                    word.get(..5).filter(|_| anonymous).unwrap_or(word)
+                });
+                words.push(words_of.collect::<Vec<_>>().join(" "));
+            }
+            continue;
+        }
+        let mut words = line.split(' ');
+        let key = (words.next(), words.next(), words.next(), words.next());
+        in_rule = false;
+        if let (Some(family), Some(table), Some(chain), Some(handle)) = key
+            && !line.starts_with(char::is_whitespace)
+            && let Ok(handle) = handle.parse()
+        {
+            in_rule = true;
+            rules.push((
+                (family.into(), table.into(), chain.into(), handle),
+                Vec::new(),
+            ));
+        }
+    }
+    rules
+}
+
 pub(super) fn is_ours(table: &str) -> bool {
     table == TRACE_TABLE || table == MARK_TABLE
 }

@@ -56,6 +56,10 @@ pub struct Tally {
     pub refused: u64,
     /// Flows that could not be sent.
     pub not_sent: u64,
+    /// Of the flows that agree, those that did so only when they were sent again: the lab lost a packet or a line.
+    pub repeated: u64,
+    /// Flows that differ first at a rule which nft lists otherwise than the kernel has it. They are not among `flows`.
+    pub misread: u64,
 }
 
 impl fmt::Display for Tally {
@@ -85,6 +89,9 @@ pub struct Found {
 /// One flow's outcome; the name of a case that was written down.
 enum Outcome {
     Agreed,
+    AgreedWhenRepeated,
+    /// nft's listing is wrong about the rule; with the words for people.
+    Misread(String),
     Unknown(String),
     Differed(String),
     Panicked(String),
@@ -173,11 +180,19 @@ pub fn random(
                     tally.not_sent += 1;
                     remark = Some(why);
                 }
+                Outcome::Misread(why) => {
+                    tally.misread += 1;
+                    remark = Some(why);
+                }
                 Outcome::Covered(more) => coverage.add(&more),
                 outcome => {
                     tally.flows += 1;
                     match outcome {
                         Outcome::Agreed => tally.agreed += 1,
+                        Outcome::AgreedWhenRepeated => {
+                            tally.agreed += 1;
+                            tally.repeated += 1;
+                        }
                         Outcome::Unknown(name) => {
                             tally.unknown += 1;
                             cases.push((name, "unknown"));
@@ -190,6 +205,7 @@ pub fn random(
                         Outcome::Covered(_)
                         | Outcome::Refused(_)
                         | Outcome::NotSent(_)
+                        | Outcome::Misread(_)
                         | Outcome::Done => {}
                     }
                 }
@@ -268,7 +284,7 @@ fn block(
         let inventory = Inventory::new(&loaded.ruleset);
         let mut coverage = Coverage::default();
         coverage.loaded(&loaded.ruleset, &inventory);
-        let mut differing = None;
+        let mut differing = Vec::new();
         for flow in 0..FLOWS {
             let mut numbers = Numbers::new(options.seed, stream | (flow + 1));
             let question = definite(&generate::question(&mut numbers))?;
@@ -321,9 +337,9 @@ fn block(
                         Outcome::Unknown(case.name)
                     }
                     Agreement::No => {
-                        case.write(&options.folder, &Ok(verified))?;
-                        differing.get_or_insert((case.name.clone(), question.clone()));
-                        Outcome::Differed(case.name)
+                        let name = case.name;
+                        differing.push((name, question.clone(), verified));
+                        continue;
                     }
                 },
             };
@@ -331,20 +347,71 @@ fn block(
                 return Ok(());
             }
         }
-        tell(Outcome::Covered(Box::new(coverage)));
-        let take = |left: u64| left.checked_sub(1);
-        if let Some((name, question)) = differing
-            && reductions
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
-                .is_ok()
-        {
-            let reduced = reduce(&mut lab, &facts, &text, &question);
-            let file = options.folder.join(&name).join("ruleset.reduced.nft");
-            std::fs::write(&file, reduced)
-                .map_err(|error| LabError(format!("{}: {error}", file.display())))?;
+        for (name, question, verified) in differing {
+            // a line of the trace, or a packet, may be lost when the machine has much to do
+            let repeated = afresh(&mut lab, &facts, &text, &question);
+            let agrees = repeated.is_ok_and(|again| again.agreement == Agreement::Yes);
+            let outcome = if agrees {
+                Outcome::AgreedWhenRepeated
+            } else if let Some(rule) = misread(&mut lab, &words, &verified)? {
+                let flow = question.flow;
+                Outcome::Misread(format!(
+                    "case {number}-{ruleset}: {flow}: nft lists {rule} otherwise than the kernel has it"
+                ))
+            } else {
+                let case = Case {
+                    name: name.clone(),
+                    text: &text,
+                    listing: &listing,
+                    snapshot: &snapshot,
+                    question: &question,
+                    loaded: &loaded,
+                };
+                case.write(&options.folder, &Ok(verified))?;
+                let take = |left: u64| left.checked_sub(1);
+                let order = Ordering::Relaxed;
+                if reductions.fetch_update(order, order, take).is_ok() {
+                    let reduced = reduce(&mut lab, &facts, &text, &question);
+                    let file = options.folder.join(&name).join("ruleset.reduced.nft");
+                    std::fs::write(&file, reduced)
+                        .map_err(|error| LabError(format!("{}: {error}", file.display())))?;
+                }
+                Outcome::Differed(name)
+            };
+            if !tell(outcome) {
+                return Ok(());
+            }
         }
+        tell(Outcome::Covered(Box::new(coverage)));
     }
     Ok(())
+}
+
+/// The rule at the first difference, if nft's listing is wrong about it: then model and kernel had different rules.
+fn misread(lab: &mut Lab, words: &Words, verified: &Verified) -> Result<Option<String>, LabError> {
+    let pairs = [
+        Some(&verified.request),
+        verified.reply.as_ref(),
+        verified.answer.as_ref(),
+    ];
+    let first = pairs
+        .into_iter()
+        .flatten()
+        .find_map(|pair| Some((pair, pair.difference?)));
+    let Some((pair, row)) = first else {
+        return Ok(None);
+    };
+    let otherwise = lab.listed_otherwise(words)?;
+    let sides = [&pair.model, &pair.kernel];
+    let mut lines = sides.into_iter().filter_map(|way| way.lines.get(row));
+    let line = lines.find(|line| {
+        line.rule.is_some_and(|rule| {
+            let key = (&line.family, &line.table, &line.chain);
+            let at = |(f, t, c, h): &super::lab::RuleKey| (f, t, c) == key && *h == rule.handle.0;
+            otherwise.iter().any(at)
+        })
+    });
+    Ok(line.map(ToString::to_string))
 }
 
 /// The ruleset without rules that the disagreement does not need: ever smaller runs of lines are taken out as long as
@@ -369,10 +436,10 @@ fn reduce(lab: &mut Lab, facts: &Host, text: &str, question: &Question) -> Strin
                 return lines.join("\n") + "\n";
             }
             attempts -= 1;
-            match differs(lab, facts, &shorter.join("\n"), question) {
-                Ok(true) => lines = shorter,
+            match afresh(lab, facts, &shorter.join("\n"), question) {
+                Ok(verified) if verified.agreement == Agreement::No => lines = shorter,
                 // a ruleset that is refused, or a packet that cannot be sent, is no smaller case
-                Ok(false) | Err(_) => at = end,
+                Ok(_) | Err(_) => at = end,
             }
         }
         size /= 2;
@@ -380,8 +447,13 @@ fn reduce(lab: &mut Lab, facts: &Host, text: &str, question: &Question) -> Strin
     lines.join("\n") + "\n"
 }
 
-/// Whether model and kernel differ on a flow.
-fn differs(lab: &mut Lab, facts: &Host, text: &str, question: &Question) -> Result<bool, LabError> {
+/// One flow through a ruleset that is loaded for it.
+fn afresh(
+    lab: &mut Lab,
+    facts: &Host,
+    text: &str,
+    question: &Question,
+) -> Result<Verified, LabError> {
     let listing = lab.load(&Words(vec![Part::Nft(text.to_string())]))?;
     let loaded = load_with_text("the lab", &listing, lab.text().to_string(), &[])
         .map_err(|error| LabError(error.to_string()))?;
@@ -390,7 +462,7 @@ fn differs(lab: &mut Lab, facts: &Host, text: &str, question: &Question) -> Resu
     let first = opening(lab, question, question.iif.as_deref())?;
     let conversation = converse(lab, &first)?;
     let place_of = |f: &str, t: &str, c: &str, h| handles.of(f, t, c, h);
-    let compared = compare(
+    let (verified, _) = compare(
         &loaded,
         &hooks,
         facts,
@@ -399,7 +471,7 @@ fn differs(lab: &mut Lab, facts: &Host, text: &str, question: &Question) -> Resu
         &conversation,
         place_of,
     )?;
-    Ok(compared.0.agreement == Agreement::No)
+    Ok(verified)
 }
 
 fn words_of(panic: &(dyn std::any::Any + Send)) -> String {

@@ -95,9 +95,13 @@ impl Sorter<'_> {
         by_time: Part,
     ) -> Option<Part> {
         let opening = self.0;
+        // nobody is told of an error about an error
         let is_error = match (proto?, icmp) {
-            (proto::ICMP, Some(3 | 11)) => opening.icmp.is_none_or(|(kind, _)| kind == 8),
-            (proto::ICMPV6, Some(1 | 3)) => opening.icmp.is_none_or(|(kind, _)| kind == 128),
+            (proto::ICMP, Some(3 | 11)) => {
+                let is_error = |(kind, _)| matches!(kind, 3 | 4 | 5 | 11 | 12);
+                !opening.icmp.is_some_and(is_error)
+            }
+            (proto::ICMPV6, Some(1 | 3)) => opening.icmp.is_none_or(|(kind, _)| kind >= 128),
             (proto::TCP, _) if opening.proto == proto::TCP => {
                 flags? & tcp::RST != 0 && opening.tcp_flags & tcp::RST == 0
             }
@@ -246,7 +250,10 @@ fn attempt(
     let sorter = Sorter(headers);
     let first_lines = lab.lines().len();
     let (first_frames, first_local) = (lab.frames().len(), listeners[0].received.borrow().len());
-    let end = |lab: &Lab, part: Part| {
+    let end = |lab: &Lab, part: Part, proto: Option<u8>| {
+        let is = |headers: &Headers, by_time: Part| {
+            sorter.of(headers, by_time) == part && proto.is_none_or(|proto| headers.proto == proto)
+        };
         let by_time = |at: usize, first: usize| {
             if at < first {
                 Part::Request
@@ -256,14 +263,13 @@ fn attempt(
         };
         let local = listeners[0].received.borrow();
         let mut local = local.iter().enumerate();
-        let local =
-            local.find(|(at, headers)| sorter.of(headers, by_time(*at, first_local)) == part);
+        let local = local.find(|(at, headers)| is(headers, by_time(*at, first_local)));
         if let Some((_, headers)) = local {
             return Ending::Local(headers.clone());
         }
         for (at, (device, frame)) in lab.frames().iter().enumerate() {
             if let Content::Ip(headers) = &frame.content
-                && sorter.of(headers, by_time(at, first_frames)) == part
+                && is(headers, by_time(at, first_frames))
             {
                 return Ending::Left {
                     device: device.clone(),
@@ -273,9 +279,9 @@ fn attempt(
         }
         Ending::Gone
     };
-    let request = end(lab, Part::Request);
+    let request = end(lab, Part::Request, None);
     let mut missed = None;
-    let mut replied = end(lab, Part::Reply) != Ending::Gone;
+    let mut replied = end(lab, Part::Reply, None) != Ending::Gone;
     match &request {
         Ending::Left { device, headers } => {
             if let Some(answer) = headers.answer() {
@@ -294,7 +300,7 @@ fn attempt(
             proto::ICMP | proto::ICMPV6 => replied |= arrived.answer().is_some(),
             _ => {
                 if let Some(answer) = arrived.answer() {
-                    answer_from_host(&answer, &listeners[0].socket)?;
+                    answer_from_host(&answer)?;
                     replied = true;
                 }
             }
@@ -302,8 +308,7 @@ fn attempt(
         Ending::Gone => {}
     }
     lab.settle(&listeners)?;
-    let reply_end = end(lab, Part::Reply);
-    let answer_end = end(lab, Part::Answer);
+    let reply_end = end(lab, Part::Reply, None);
     let (first, rest) = lab.lines().split_at(first_lines);
     let (mut lines, rest) = (trace::join(first), trace::join(rest));
     let mut parts = HashMap::new();
@@ -315,6 +320,7 @@ fn attempt(
         events: sorted.reply,
         end: reply_end,
     });
+    let answer_end = end(lab, Part::Answer, sorted.answered_by);
     let answer = (answer_end != Ending::Gone || !sorted.answer.is_empty()).then_some(Seen {
         events: sorted.answer,
         end: answer_end,
@@ -352,6 +358,8 @@ struct Sorted {
     request: Vec<Event>,
     reply: Vec<Event>,
     answer: Vec<Event>,
+    /// The protocol of the answer.
+    answered_by: Option<u8>,
 }
 
 /// Puts each rule and policy to its packet. Every base chain a packet enters begins with a packet line of the same
@@ -368,7 +376,16 @@ fn sort(
             EventKind::Packet(seen) => {
                 let part = sorter.part(seen.proto, seen.tcp_flags, seen.icmp, by_time);
                 let known = parts.get(&event.id).copied();
-                let part = part.or(known).unwrap_or(by_time);
+                let mut part = part.or(known).unwrap_or(by_time);
+                if part == Part::Answer
+                    && sorted.answered_by.is_some_and(|by| Some(by) != seen.proto)
+                {
+                    // an error about the reset
+                    part = Part::Other;
+                }
+                if part == Part::Answer {
+                    sorted.answered_by = seen.proto;
+                }
                 parts.insert(event.id.clone(), part);
             }
             EventKind::Rule { .. } | EventKind::Policy { .. } => {
@@ -466,7 +483,7 @@ fn send_by_socket(opening: &Opening, oif: Option<&str>) -> Result<Socket, LabErr
 }
 
 /// The answer of a service of the host.
-fn answer_from_host(answer: &Headers, raw: &Socket) -> Result<(), LabError> {
+fn answer_from_host(answer: &Headers) -> Result<(), LabError> {
     let (from, to): (IpAddr, IpAddr) = (answer.src, answer.dst);
     let sent = if answer.proto == proto::UDP {
         Socket::open(to.is_ipv6(), SocketKind::Datagram).and_then(|socket| {
@@ -474,7 +491,11 @@ fn answer_from_host(answer: &Headers, raw: &Socket) -> Result<(), LabError> {
             socket.send_to(&[], SocketAddr::new(to, answer.dport))
         })
     } else {
-        raw.send_to(&answer.encode(), SocketAddr::new(to, 0))
+        // the route of a service's answer is chosen for its own source, not for any
+        Socket::open(to.is_ipv6(), SocketKind::Raw(answer.proto)).and_then(|socket| {
+            socket.bind(SocketAddr::new(from, 0))?;
+            socket.send_to(&answer.encode(), SocketAddr::new(to, 0))
+        })
     };
     match sent {
         Ok(()) => Ok(()),
@@ -520,6 +541,18 @@ mod tests {
         assert_eq!(icmp(8), Some(Part::Request));
         assert_eq!(icmp(0), Some(Part::Reply));
         assert_eq!(icmp(3), Some(Part::Answer));
+        let pong = Headers {
+            icmp: Some((0, 0)),
+            ..opening(proto::ICMP)
+        };
+        let icmp = |kind| Sorter(&pong).part(Some(1), None, Some(kind), Part::Request);
+        assert_eq!(icmp(3), Some(Part::Answer));
+        let unreachable = Headers {
+            icmp: Some((3, 1)),
+            ..opening(proto::ICMP)
+        };
+        let icmp = |kind| Sorter(&unreachable).part(Some(1), None, Some(kind), Part::Request);
+        assert_eq!(icmp(3), Some(Part::Request));
         let udp = opening(proto::UDP);
         let sorter = Sorter(&udp);
         assert_eq!(

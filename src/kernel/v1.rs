@@ -35,6 +35,8 @@ struct Totals {
     panics: u64,
     refused_rulesets: u64,
     flows_not_sent: u64,
+    flows_repeated: u64,
+    flows_misread: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -188,6 +190,8 @@ pub fn random(found: &Found, seed: u64) -> String {
         unknown,
         refused,
         not_sent,
+        repeated,
+        misread,
     } = found.tally;
     text(&Document {
         schema: SCHEMA,
@@ -199,6 +203,8 @@ pub fn random(found: &Found, seed: u64) -> String {
             panics,
             refused_rulesets: refused,
             flows_not_sent: not_sent,
+            flows_repeated: repeated,
+            flows_misread: misread,
         },
         seed: Some(seed),
         flows: Vec::new(),

@@ -267,6 +267,7 @@ pub(crate) fn host_drop_name(drop: HostDrop) -> &'static str {
         HostDrop::IsolatedPort => "isolated-port",
         HostDrop::LinkLocalSource => "link-local-source",
         HostDrop::NotJoined => "not-joined",
+        HostDrop::OtherHost => "other-host",
     }
 }
 
@@ -286,6 +287,9 @@ fn host_drop_text(drop: HostDrop, packet: &Packet) -> String {
             format!("reverse path filter: the way back to {src} is not by {iif}; see `sysctl net.ipv4.conf.{dev}.rp_filter`")
         }
         HostDrop::MartianSource => format!("martian source: {src} cannot come in by {iif}"),
+        HostDrop::MartianDestination if dst.contains(':') => {
+            format!("martian destination: {dst} cannot be reached from outside")
+        }
         HostDrop::MartianDestination => {
             format!("martian destination: {dst} cannot be reached from outside; see `sysctl net.ipv4.conf.{dev}.route_localnet`")
         }
@@ -300,6 +304,9 @@ fn host_drop_text(drop: HostDrop, packet: &Packet) -> String {
         }
         HostDrop::NotJoined => {
             format!("nobody on this host has joined the group {dst} on {iif}; see `ip maddr show`")
+        }
+        HostDrop::OtherHost => {
+            format!("the frame's Ethernet destination is not that of {iif}: it is for another station")
         }
     }
 }

@@ -6,22 +6,14 @@ use crate::eval::{Iface, NextHop, Pf, Skb};
 use crate::hooks::{Slot, Work};
 use crate::host::{IpFamily, Mac, RouteAnswer, RouteQuery, RouteType};
 use crate::logic::{Claim, Known, Source};
-use crate::packet::Bits;
 use crate::ruleset::Hook;
-use crate::ruleset::protocol::Base;
 
 use super::ip::Decision;
 use super::step::{BridgeStep, Disposition, HostDrop, StepKind};
-use super::{Ended, Record, Walker};
+use super::{Ended, HOST, OTHERHOST, Record, Walker, is_addressed_to};
 
 /// Where br_netfilter sits among the chains of the bridge family (`NF_BR_PRI_BRNF`).
 const BRNF: i32 = 0;
-
-/// `PACKET_HOST`
-const HOST: u8 = 0;
-
-/// `PACKET_OTHERHOST`
-const OTHERHOST: u8 = 3;
 
 /// The packet type that br_netfilter shows to the IP hooks.
 fn seen_by_ip(pkttype: u8) -> u8 {
@@ -115,13 +107,9 @@ impl<R: Record> Walker<'_, R> {
         let Some(own) = self.mac(port) else {
             return false;
         };
-        let own = own
-            .iter()
-            .fold(0, |value, byte| value << 8 | u128::from(*byte));
-        match skb.packet.load(Base::Ll, 0, 48) {
-            Bits::Value(mac) => mac == own,
-            _ => self.mac(bridge) == self.mac(port) && self.onward(skb, bridge) != Onward::Across,
-        }
+        is_addressed_to(skb, own).unwrap_or_else(|| {
+            self.mac(bridge) == self.mac(port) && self.onward(skb, bridge) != Onward::Across
+        })
     }
 
     /// Bridge prerouting, with IP prerouting in its middle when br_netfilter is on.
@@ -199,11 +187,6 @@ impl<R: Record> Walker<'_, R> {
         }
     }
 
-    /// The Ethernet address of an interface.
-    fn mac(&self, iface: Iface) -> Option<Mac> {
-        self.host().link(self.name(Some(iface))?)?.mac
-    }
-
     /// The Ethernet address behind an IP address on a link.
     fn ethernet_of(&self, link: Iface, ip: Option<IpAddr>) -> Option<Mac> {
         let dev = self.name(Some(link))?;
@@ -220,11 +203,8 @@ impl<R: Record> Walker<'_, R> {
             return Onward::Up { gateway: true };
         };
         let own = self.mac(bridge);
-        if let (Bits::Value(mac), Some(own)) = (skb.packet.load(Base::Ll, 0, 48), own) {
-            let own = own
-                .iter()
-                .fold(0, |value, byte| value << 8 | u128::from(*byte));
-            return if mac == own {
+        if let Some(own) = own.and_then(|own| is_addressed_to(skb, own)) {
+            return if own {
                 Onward::Up { gateway: true }
             } else {
                 Onward::Across
@@ -332,6 +312,9 @@ impl<R: Record> Walker<'_, R> {
         }
         if called {
             let pf = Self::pf(skb);
+            if let Err(ended) = self.ip_checked(skb) {
+                return ended;
+            }
             self.step(
                 skb,
                 pf,
@@ -351,7 +334,7 @@ impl<R: Record> Walker<'_, R> {
     fn bridge_across(&mut self, skb: &mut Skb, bridge: Iface, port: Iface, called: bool) -> Ended {
         let out = self.port_towards(bridge, skb.packet.dst().value());
         skb.out_port = Some(out);
-        if let Some(why) = self.refuses(port, out) {
+        if let Some(why) = self.refuses(skb, port, out) {
             return self.host_drop(skb, Pf::Bridge, Hook::Forward, why);
         }
         self.step(
@@ -408,16 +391,73 @@ impl<R: Record> Walker<'_, R> {
     }
 
     /// Ports that do not pass a frame on (`should_deliver`).
-    fn refuses(&self, port: Iface, out: Iface) -> Option<HostDrop> {
+    fn refuses(&mut self, skb: &Skb, port: Iface, out: Iface) -> Option<HostDrop> {
+        let same = self.is_same_port(skb, port, out);
         let host = self.host();
         let (from, to) = (
             host.link(self.name(Some(port))?)?,
             host.link(self.name(Some(out))?)?,
         );
-        if from.name == to.name && from.hairpin == Some(false) {
-            return Some(HostDrop::SamePort);
+        let isolated = from.isolated == Some(true) && to.isolated == Some(true);
+        let hairpin = same.then(|| {
+            from.hairpin.unwrap_or_else(|| {
+                let claim = Claim::new(
+                    format!("port {}", from.name),
+                    ("is", "is not"),
+                    "in hairpin mode",
+                );
+                let settle = "see `bridge -d link` on the host, or give a snapshot";
+                self.know.ask(claim, settle, Source::Default, false)
+            })
+        });
+        match hairpin {
+            Some(false) => Some(HostDrop::SamePort),
+            Some(true) | None => isolated.then_some(HostDrop::IsolatedPort),
         }
-        (from.isolated == Some(true) && to.isolated == Some(true)).then_some(HostDrop::IsolatedPort)
+    }
+
+    /// Whether a frame would leave by the port that it came in by. Where that is not known, it usually does not.
+    fn is_same_port(&mut self, skb: &Skb, port: Iface, out: Iface) -> bool {
+        let whom = |ip: Known<IpAddr>, whom: &str| match ip {
+            Known::Value(ip) => ip.to_string(),
+            Known::Fact(_) => whom.to_string(),
+        };
+        let sender = whom(skb.packet.src(), "the sender");
+        let receiver = whom(skb.packet.dst(), "the receiver");
+        let claim = Claim::new(
+            format!("{sender} and {receiver}"),
+            ("are", "are not"),
+            "behind the same port of the bridge",
+        );
+        let usual = (false, Source::Default);
+        match (self.value_of(port), self.value_of(out)) {
+            (Some(from), Some(to)) => from == to,
+            (Some(known), None) => {
+                let Iface::Fact(fact) = out else { return false };
+                let is_port = [(known, known)];
+                self.know.test_with(fact, &is_port, usual, || claim)
+            }
+            (None, Some(known)) => {
+                let Iface::Fact(fact) = port else {
+                    return false;
+                };
+                let is_port = [(known, known)];
+                self.know.test_with(fact, &is_port, usual, || claim)
+            }
+            (None, None) if port == out => true,
+            (None, None) => {
+                let because = "give `bridge fdb` and neighbours with a snapshot";
+                self.know.ask(claim, because, usual.1, usual.0)
+            }
+        }
+    }
+
+    /// The name of an interface as nft's 16 bytes, where it is known.
+    fn value_of(&self, iface: Iface) -> Option<u128> {
+        match iface {
+            Iface::Link(at) => self.world.link_values.get(usize::from(at)).copied(),
+            Iface::Fact(fact) => self.know.single(fact),
+        }
     }
 
     /// A packet of the IP stack leaves by a bridge (`br_dev_xmit`); no IP hooks inside.

@@ -1,7 +1,7 @@
 //! The IP stack between the hooks: `ip_rcv`, `ip_route_input`, `ip_forward`, `ip_local_deliver`, `ip_local_out`,
 //! `ip_output`, and the IPv6 pairs.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use crate::conntrack::{CtRef, status};
 use crate::eval::{Iface, NextHop, Pf, Sender, Skb, own_address_claim};
@@ -11,7 +11,7 @@ use crate::packet::proto;
 use crate::ruleset::Hook;
 
 use super::step::{BridgeStep, Disposition, HostDrop, RoutingDecision, RoutingStep, StepKind};
-use super::{Ended, Record, Walker};
+use super::{Ended, OTHERHOST, Record, Walker};
 
 /// What the routing decision of a received packet is.
 #[derive(Debug, Clone, Copy)]
@@ -29,10 +29,40 @@ impl<R: Record> Walker<'_, R> {
     /// A packet that the link layer hands up (`ip_rcv`).
     pub(super) fn ip_receive(&mut self, skb: &mut Skb) -> Ended {
         let pf = Self::pf(skb);
-        if let Err(ended) = self.run_all(skb, pf, Hook::Prerouting) {
-            return ended;
+        let passed = self
+            .ip_checked(skb)
+            .and_then(|()| self.run_all(skb, pf, Hook::Prerouting));
+        match passed {
+            Err(ended) => ended,
+            Ok(()) => self.ip_received(skb),
         }
-        self.ip_received(skb)
+    }
+
+    /// What is looked at before any chain of IP (`ip_rcv_core`, `ip6_rcv_core`): whether the frame was for this station,
+    /// and for IPv6 addresses that never come in by a wire.
+    pub(super) fn ip_checked(&mut self, skb: &Skb) -> Result<(), Ended> {
+        let pf = Self::pf(skb);
+        let within = self.is_loopback(skb.iif);
+        let mut drop = |why| Err(self.host_drop(skb, pf, Hook::Prerouting, why));
+        if skb.pkttype == OTHERHOST {
+            return drop(HostDrop::OtherHost);
+        }
+        let v6 = |ip: Known<IpAddr>| match ip {
+            Known::Value(IpAddr::V6(v6)) => Some(v6),
+            Known::Value(IpAddr::V4(_)) | Known::Fact(_) => None,
+        };
+        let (src, dst) = (v6(skb.packet.src()), v6(skb.packet.dst()));
+        // IPV6_ADDR_MC_SCOPE: 0 is reserved, 1 stays on its interface
+        let scope = |dst: Ipv6Addr| dst.is_multicast().then(|| dst.octets()[1] & 0xf);
+        if src.is_some_and(|src| src.is_multicast() || src.is_loopback() && !within) {
+            return drop(HostDrop::MartianSource);
+        }
+        if dst.is_some_and(|dst| {
+            scope(dst) == Some(0) || !within && (dst.is_loopback() || scope(dst) == Some(1))
+        }) {
+            return drop(HostDrop::MartianDestination);
+        }
+        Ok(())
     }
 
     /// A packet that has passed prerouting (`ip_rcv_finish`).
@@ -119,16 +149,18 @@ impl<R: Record> Walker<'_, R> {
             dev.and_then(|dev| host.route_localnet(dev))
                 .unwrap_or(false)
         };
-        if let Some(src) = src {
-            let bad = src.is_multicast()
-                || matches!(src, IpAddr::V4(v4) if v4.is_broadcast())
-                || src.is_loopback() && !(src.is_ipv4() && localnet());
+        if let Some(IpAddr::V4(src)) = src {
+            let bad = src.is_multicast() || src.is_broadcast() || src.is_loopback() && !localnet();
             if bad {
                 return Err(self.host_drop(skb, pf, Hook::Prerouting, HostDrop::MartianSource));
             }
         }
-        if dst.is_loopback() && !(dst.is_ipv4() && localnet()) {
+        if dst.is_ipv4() && dst.is_loopback() && !localnet() {
             return Err(self.host_drop(skb, pf, Hook::Prerouting, HostDrop::MartianDestination));
+        }
+        if dst.is_ipv6() && dst.is_loopback() {
+            // rt6_need_strict: only a route of the interface that it came by would do
+            return Ok(Decision::Refused(HostDrop::NoRoute));
         }
         if let IpAddr::V4(v4) = dst
             && v4.is_broadcast()
@@ -483,10 +515,9 @@ impl<R: Record> Walker<'_, R> {
             self.to_many = true;
         }
         let pf = Self::pf(skb);
-        let hook = if matches!(skb.sender, Sender::Program | Sender::Kernel) {
-            Hook::Output
-        } else {
-            Hook::Prerouting
+        let hook = match skb.sender {
+            Sender::Program | Sender::Kernel | Sender::Nobody => Hook::Output,
+            Sender::Outside | Sender::Receiver { .. } => Hook::Prerouting,
         };
         self.step(
             skb,

@@ -15,7 +15,7 @@ use crate::packet::{self, Packet, proto, tcp};
 use crate::ruleset::{Hook, Reject};
 
 use super::step::{Disposition, HostDrop, Path};
-use super::{Entrance, GivenState, Probe, Record, Walker, take_path};
+use super::{Entrance, GivenState, HOST, Probe, Record, Walker, take_path};
 
 /// What a sender is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,9 +24,6 @@ enum Told {
     /// ICMP type and code, of the packet's own IP version.
     Icmp(u8, u8),
 }
-
-/// `PACKET_HOST`
-const HOST: u8 = 0;
 
 impl<R: Record> Walker<'_, R> {
     /// The answer of a rule that rejects; its way is over before the rule's own (`nft_reject_inet_eval`).
@@ -76,7 +73,8 @@ impl<R: Record> Walker<'_, R> {
                 | HostDrop::SamePort
                 | HostDrop::IsolatedPort
                 | HostDrop::LinkLocalSource
-                | HostDrop::NotJoined,
+                | HostDrop::NotJoined
+                | HostDrop::OtherHost,
                 _,
             ) => return,
         };
@@ -174,7 +172,10 @@ impl<R: Record> Walker<'_, R> {
             gid: None,
         };
         let mut skb = self.skb(&probe);
-        skb.sender = Sender::Kernel;
+        skb.sender = match told {
+            Told::Reset => Sender::Nobody,
+            Told::Icmp(..) => Sender::Kernel,
+        };
         skb.packet = skb.packet.without_link_header();
         let family = if packet.v6 { "ipv6" } else { "ipv4" };
         if self.host().sysctl(&format!("net.{family}.fwmark_reflect")) == Some(1) {

@@ -214,6 +214,8 @@ pub enum HostDrop {
     LinkLocalSource,
     /// a multicast group that nobody on this host has joined
     NotJoined,
+    /// the frame is addressed to another station
+    OtherHost,
 }
 
 /// Where a path ended (one page: docs/outcomes.md).
