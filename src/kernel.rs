@@ -103,7 +103,9 @@ pub struct Verified {
     /// What the host sent back, because it refused the request.
     pub answer: Option<Pair>,
     pub agreement: Agreement,
-    /// Remarks for people, one line each.
+    /// What the input leaves open and the kernel settled otherwise than is usual.
+    pub settled: Vec<String>,
+    /// Other remarks for people, one line each.
     pub notes: Vec<String>,
     /// What nft printed.
     pub trace: Vec<String>,
@@ -766,7 +768,7 @@ pub fn compare(
     let Some((rank, request, reply, answer, walked)) = best else {
         return fail("the model gave no way at all");
     };
-    let mut notes = Vec::new();
+    let (mut notes, mut settled) = (Vec::new(), Vec::new());
     let open = match (&request.model.end, reply.as_ref().map(|r| &r.model.end)) {
         (End::Open { why }, _) | (_, Some(End::Open { why })) => Some(why.clone()),
         _ => None,
@@ -774,10 +776,7 @@ pub fn compare(
     let agreement = match open {
         _ if rank == AGREES => {
             for choice in walked.choices.iter().filter(|c| c.holds != c.usual) {
-                notes.push(format!(
-                    "left open by the input, settled by the kernel: {}",
-                    choice.claim.said(choice.holds)
-                ));
+                settled.push(choice.claim.said(choice.holds));
             }
             if walked.reply.is_some() && kernel_reply.is_none() {
                 notes.push("the lab has no answer to this packet, so no reply was compared".into());
@@ -793,6 +792,7 @@ pub fn compare(
         reply,
         answer,
         agreement,
+        settled,
         notes,
         trace: conversation.lines.clone(),
     };

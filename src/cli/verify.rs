@@ -141,6 +141,12 @@ impl Verify {
                 tally.repeated
             ));
         }
+        if tally.settled > 0 {
+            output::note(&format!(
+                "{} of the flows that agree are so by an answer that is not the first: the kernel settled what the input leaves open (-v tells what)",
+                tally.settled
+            ));
+        }
         if tally.misread > 0 {
             output::note(&format!(
                 "{} flows are left out: they differ at a rule that nft lists otherwise than the kernel has it",

@@ -58,6 +58,9 @@ pub struct Tally {
     pub not_sent: u64,
     /// Of the flows that agree, those that did so only when they were sent again: the lab lost a packet or a line.
     pub repeated: u64,
+    /// Of the flows that agree, those where the kernel settled what the input leaves open: a random port, an order of
+    /// chains. The kernel's way was among the model's answers, and not the first.
+    pub settled: u64,
     /// Flows that differ first at a rule which nft lists otherwise than the kernel has it. They are not among `flows`.
     pub misread: u64,
 }
@@ -88,7 +91,8 @@ pub struct Found {
 
 /// One flow's outcome; the name of a case that was written down.
 enum Outcome {
-    Agreed,
+    /// With what the kernel settled that the input leaves open, for people.
+    Agreed(Option<String>),
     AgreedWhenRepeated,
     /// nft's listing is wrong about the rule; with the words for people.
     Misread(String),
@@ -188,7 +192,11 @@ pub fn random(
                 outcome => {
                     tally.flows += 1;
                     match outcome {
-                        Outcome::Agreed => tally.agreed += 1,
+                        Outcome::Agreed(settled) => {
+                            tally.agreed += 1;
+                            tally.settled += u64::from(settled.is_some());
+                            remark = settled;
+                        }
                         Outcome::AgreedWhenRepeated => {
                             tally.agreed += 1;
                             tally.repeated += 1;
@@ -331,7 +339,12 @@ fn block(
                 }
                 Ok(Err(error)) => return Err(error),
                 Ok(Ok((verified, _))) => match &verified.agreement {
-                    Agreement::Yes => Outcome::Agreed,
+                    Agreement::Yes => {
+                        let settled = (!verified.settled.is_empty()).then(|| {
+                            format!("case {}: {}", case.name, verified.settled.join("; "))
+                        });
+                        Outcome::Agreed(settled)
+                    }
                     Agreement::Unknown(_) => {
                         case.write(&options.folder, &Ok(verified))?;
                         Outcome::Unknown(case.name)

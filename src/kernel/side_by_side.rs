@@ -17,6 +17,10 @@ pub fn text(verified: &Verified, width: usize) -> String {
     if let Some(reply) = &verified.reply {
         table(&mut out, "reply", reply, width);
     }
+    for settled in &verified.settled {
+        let settled = safe::terminal(settled);
+        out += &format!("left open by the input, settled by the kernel: {settled}\n");
+    }
     for note in &verified.notes {
         out += &format!("note: {}\n", safe::terminal(note));
     }
@@ -180,6 +184,7 @@ mod tests {
             reply: None,
             answer: None,
             agreement: Agreement::No,
+            settled: Vec::new(),
             notes: Vec::new(),
             trace: Vec::new(),
         };

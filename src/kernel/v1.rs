@@ -36,6 +36,7 @@ struct Totals {
     refused_rulesets: u64,
     flows_not_sent: u64,
     flows_repeated: u64,
+    flows_settled: u64,
     flows_misread: u64,
 }
 
@@ -51,6 +52,7 @@ struct Flow<'a> {
     /// What the sender of a refused packet gets.
     #[serde(skip_serializing_if = "Option::is_none")]
     answer: Option<Pair<'a>>,
+    settled: &'a [String],
     notes: &'a [String],
 }
 
@@ -173,6 +175,7 @@ pub fn flows(verified: &[Verified]) -> String {
                 request: pair(&verified.request),
                 reply: verified.reply.as_ref().map(pair),
                 answer: verified.answer.as_ref().map(pair),
+                settled: &verified.settled,
                 notes: &verified.notes,
             })
             .collect(),
@@ -191,6 +194,7 @@ pub fn random(found: &Found, seed: u64) -> String {
         refused,
         not_sent,
         repeated,
+        settled,
         misread,
     } = found.tally;
     text(&Document {
@@ -204,6 +208,7 @@ pub fn random(found: &Found, seed: u64) -> String {
             refused_rulesets: refused,
             flows_not_sent: not_sent,
             flows_repeated: repeated,
+            flows_settled: settled,
             flows_misread: misread,
         },
         seed: Some(seed),
