@@ -67,11 +67,9 @@ pub struct Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let percent = if self.flows == 0 {
-            0.0
-        } else {
-            self.agreed as f64 * 100.0 / self.flows as f64
-        };
+        // rounded down: 100.00 % says that all agree
+        let hundredths = (self.agreed * 10_000).checked_div(self.flows).unwrap_or(0);
+        let percent = hundredths as f64 / 100.0;
         write!(
             f,
             "kernel agreement: {}/{} flows ({percent:.2} %), panics {}, unknown {}",
