@@ -1024,6 +1024,18 @@ fn refinements_that_do_not_fit() {
 }
 
 #[test]
+fn a_limit_that_is_assumed_and_not_asked_for_is_said() {
+    let args = ["explain", "testdata/c1/ruleset.json", "--flow", FLOW];
+    let plain = run(&args);
+    let mut assumed = args.to_vec();
+    assumed.extend(["--assume", "quota=over"]);
+    let assumed = run(&assumed);
+    assert_eq!(out(&assumed), out(&plain));
+    let words = "`--assume quota=over` changes nothing: no quota is asked for on the way";
+    assert!(err(&assumed).contains(words), "{}", err(&assumed));
+}
+
+#[test]
 fn an_interface_that_the_host_does_not_have() {
     let mut args = vec!["explain", "testdata/c1/ruleset.json", "--flow", FLOW];
     args.extend(C1_HOST);

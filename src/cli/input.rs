@@ -424,15 +424,19 @@ fn assume(values: &[String]) -> Result<Vec<(String, String)>, Failure> {
     Ok(assumed)
 }
 
-/// Refuses what was assumed and no flow asks for; limits and the like may come up or not.
+/// Refuses what was assumed and no flow asks for. Limits and the like may come up or not, so of these it is only said.
 pub(super) fn refuse_unused(packet: &Packet, answers: &[explain::Answer]) -> Result<(), Failure> {
-    let of_a_kind = |text: &&String| {
-        let kinds = ["limit=", "quota=", "count="];
-        !kinds.iter().any(|kind| text.starts_with(kind))
-    };
+    let kinds = ["limit=", "quota=", "count="];
     for (at, text) in packet.assume.iter().enumerate() {
         let used = answers.iter().any(|answer| !answer.unused.contains(&at));
-        if used || !of_a_kind(&text) {
+        if used {
+            continue;
+        }
+        if let Some(kind) = kinds.iter().find(|kind| text.starts_with(*kind)) {
+            let kind = kind.trim_end_matches('=');
+            output::note(&format!(
+                "`--assume {text}` changes nothing: no {kind} is asked for on the way"
+            ));
             continue;
         }
         let mut facts: Vec<&str> = Vec::new();
