@@ -216,7 +216,7 @@ fn is_told_by_iptables(loaded: &Loaded, saves: &[SaveText], family: &str, table:
     has_text
         && objects.any(|(at, object)| {
             matches!(object, Object::Rule(rule) if rule.family == family && rule.table == table)
-                && loaded.origins.contains_key(&at)
+                && loaded.meanings.contains_key(&at)
         })
 }
 
