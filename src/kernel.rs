@@ -58,6 +58,8 @@ pub struct Words(pub Vec<Part>);
 pub enum Part {
     /// For `nft -f`.
     Nft(String),
+    /// For `nft -j -f`.
+    NftJson(String),
     /// For `iptables-nft-restore` and `ip6tables-nft-restore`.
     Iptables(IpFamily, String),
     /// For `ipset restore`.

@@ -26,7 +26,7 @@ use crate::owner::{Owner, Owners, Place};
 use crate::report::build::{disposition_name, rule_ref};
 use crate::report::remedy::{Addition, Advice, Change, Remedy, RuleChange, Status};
 use crate::report::{RuleRef, Verdict};
-use crate::ruleset::{ChainId, ChainType, Family, Handle, Ruleset};
+use crate::ruleset::{ChainId, ChainType, Family, Handle, RuleId, Ruleset, Stmt};
 use crate::walk::step::{Disposition, HostDrop, PacketView};
 
 use command::{Loader, Spot, can_say, commands};
@@ -53,28 +53,44 @@ pub struct Asked<'a> {
     pub has_handles: bool,
 }
 
-/// What would let a flow and its reply pass.
-pub fn remedy(asked: Asked<'_>) -> Advice {
-    Search { asked }.advice()
-}
-
-/// The ruleset with the rules of a remedy, and the host with its settings.
-pub fn amended(loaded: &Loaded, host: &Host, remedy: &Remedy) -> (Loaded, Host) {
-    let mut changed = host.clone();
-    let mut insertions = Vec::new();
-    for addition in &remedy.additions {
-        match &addition.change {
-            Change::Settings(settings) => set(&mut changed, settings),
-            Change::Rule(rule) => insertions.push(Insertion {
-                family: rule.family,
-                table: rule.table.as_str().into(),
-                chain: rule.chain.as_str().into(),
-                index: rule.index,
-                statements: rule.statements.clone(),
-            }),
+/// What would let a flow and its reply pass, and for each remedy what it changes.
+pub fn remedy(asked: Asked<'_>) -> (Advice, Vec<Amendment>) {
+    let mut advice = Advice {
+        status: Status::NothingToChange,
+        remedies: Vec::new(),
+        remains: None,
+    };
+    if asked.answer.report.verdict == Verdict::Accept {
+        return (advice, Vec::new());
+    }
+    let search = Search { asked };
+    let (status, ways, remains) = search.ways();
+    (advice.status, advice.remains) = (status, remains);
+    let mut amendments = Vec::new();
+    for steps in &ways {
+        if let Some(remedy) = search.told(steps) {
+            advice.remedies.push(remedy);
+            amendments.push(search.amendment(steps));
         }
     }
-    (loaded.with_rules(&insertions), changed)
+    (advice, amendments)
+}
+
+/// What a remedy changes.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Amendment {
+    pub insertions: Vec<Insertion>,
+    /// Settings of the kernel, each with its value.
+    pub settings: Vec<(String, String)>,
+}
+
+impl Amendment {
+    /// The ruleset with the rules, and the host with the settings.
+    pub fn applied(&self, loaded: &Loaded, host: &Host) -> (Loaded, Host) {
+        let mut host = host.clone();
+        set(&mut host, &self.settings);
+        (loaded.with_rules(&self.insertions), host)
+    }
 }
 
 struct Search<'a> {
@@ -96,6 +112,8 @@ struct Candidate {
     before: Option<usize>,
     matching: Matching,
     place: Option<Place>,
+    /// For a policy of firewalld: the interface that has to be put into the zone first.
+    bind: Option<String>,
     /// The software that writes the chain anew.
     rewritten: Option<&'static str>,
 }
@@ -130,57 +148,54 @@ struct Way {
 }
 
 impl Search<'_> {
-    fn advice(&self) -> Advice {
-        if self.asked.answer.report.verdict == Verdict::Accept {
-            return Advice {
-                status: Status::NothingToChange,
-                remedies: Vec::new(),
-                remains: None,
-            };
-        }
+    /// The additions of each remedy, best first, and what remains when none is whole.
+    fn ways(&self) -> (Status, Vec<Vec<Taken>>, Option<String>) {
         let mut whole: Vec<Vec<Taken>> = Vec::new();
         let mut part: Option<Way> = None;
         for preferred in 0..MOST {
             let way = self.search(preferred);
-            match &way.remains {
-                None => {
-                    let steps = self.needed(way.steps);
-                    if !whole.contains(&steps) {
-                        whole.push(steps);
-                    }
-                }
-                Some(_) => {
-                    part.get_or_insert(way);
-                }
+            if way.remains.is_some() {
+                part.get_or_insert(way);
+                continue;
+            }
+            let steps = self.needed(way.steps);
+            if !whole.contains(&steps) {
+                whole.push(steps);
             }
         }
-        let rewritten = |steps: &Vec<Taken>| {
-            let is =
-                |taken: &Taken| matches!(&taken.step, Step::Rule(rule) if rule.rewritten.is_some());
-            steps.iter().any(is)
+        let is_rewritten = |taken: &Taken| match &taken.step {
+            Step::Rule(rule) => rule.rewritten.is_some(),
+            Step::Settings(_) => false,
         };
-        whole.sort_by_key(|steps| (rewritten(steps), steps.len()));
-        if !whole.is_empty() {
-            return Advice {
-                status: Status::Found,
-                remedies: whole.iter().filter_map(|steps| self.told(steps)).collect(),
-                remains: None,
-            };
+        whole.sort_by_key(|steps| (steps.iter().any(is_rewritten), steps.len()));
+        match (whole.is_empty(), part) {
+            (false, _) => (Status::Found, whole, None),
+            (true, Some(way)) if !way.steps.is_empty() => {
+                (Status::Partial, vec![way.steps], way.remains)
+            }
+            (true, way) => (Status::None, Vec::new(), way.and_then(|way| way.remains)),
         }
-        let remains = part.as_ref().and_then(|way| way.remains.clone());
-        let steps = part.map(|way| way.steps).unwrap_or_default();
-        let remedies: Vec<Remedy> = match steps.is_empty() {
-            true => Vec::new(),
-            false => self.told(&steps).into_iter().collect(),
-        };
-        Advice {
-            status: match remedies.is_empty() {
-                true => Status::None,
-                false => Status::Partial,
-            },
-            remedies,
-            remains,
+    }
+
+    fn amendment(&self, steps: &[Taken]) -> Amendment {
+        let ruleset = &self.asked.loaded.ruleset;
+        let mut amendment = Amendment::default();
+        for ((rule, index), taken) in self.indices(steps).into_iter().zip(steps) {
+            if let Step::Settings(settings) = &taken.step {
+                amendment.settings.extend(settings.iter().cloned());
+            }
+            if let Some(rule) = rule {
+                let table = ruleset.table_of(rule.chain);
+                amendment.insertions.push(Insertion {
+                    family: table.family,
+                    table: table.name.clone(),
+                    chain: ruleset.chain(rule.chain).name.clone(),
+                    index,
+                    statements: rule.matching.syntax(),
+                });
+            }
         }
+        amendment
     }
 
     /// Adds what the n-th place offers, one obstacle after the other.
@@ -250,25 +265,8 @@ impl Search<'_> {
 
     /// Everything with these steps taken.
     fn world(&self, steps: &[Taken]) -> Option<World> {
-        let mut host = self.asked.host.clone();
-        let ruleset = &self.asked.loaded.ruleset;
-        let mut insertions = Vec::new();
-        for ((rule, index), taken) in self.indices(steps).into_iter().zip(steps) {
-            if let Step::Settings(settings) = &taken.step {
-                set(&mut host, settings);
-            }
-            if let Some(rule) = rule {
-                let table = ruleset.table_of(rule.chain);
-                insertions.push(Insertion {
-                    family: table.family,
-                    table: table.name.clone(),
-                    chain: ruleset.chain(rule.chain).name.clone(),
-                    index,
-                    statements: rule.matching.syntax(),
-                });
-            }
-        }
-        let loaded = self.asked.loaded.with_rules(&insertions);
+        let Asked { loaded, host, .. } = self.asked;
+        let (loaded, host) = self.amendment(steps).applied(loaded, host);
         let hooks = Hooks::new(&loaded.ruleset);
         let answer = explain(&loaded, &hooks, &host, self.asked.question).ok()?;
         Some(World {
@@ -368,17 +366,18 @@ impl Search<'_> {
         };
         let mut found: Vec<(u8, Vec<Candidate>)> = Vec::new();
         let deciding = run.calls.last();
-        let places: Vec<(ChainId, PacketView, Place)> = run
+        let places: Vec<(&death::Entered, Place)> = run
             .entered
             .iter()
-            .filter_map(|(id, packet)| {
-                let place = Place::by_name(&table.name, &ruleset.chain(*id).name)?;
-                Some((*id, *packet, place))
+            .filter_map(|entered| {
+                let chain = ruleset.chain(entered.chain);
+                Some((entered, Place::by_name(&table.name, &chain.name)?))
             })
             .collect();
-        for (id, packet, place) in &places {
+        for (entered, place) in &places {
+            let id = &entered.chain;
             // the ordinary rules of a zone or policy go before those of the least priority
-            let ordinary = places.iter().any(|(_, _, other)| match (place, other) {
+            let ordinary = places.iter().any(|(_, other)| match (place, other) {
                 (
                     Place::Zone { zone, first: true },
                     Place::Zone {
@@ -417,16 +416,25 @@ impl Search<'_> {
                 }
                 Place::FromZone { .. } => {
                     let policies = ruleset.find_chain(table.family, &table.name, POLICIES);
-                    let Some(policies) =
-                        policies.filter(|p| run.entered.iter().any(|(e, _)| e == p))
-                    else {
+                    let called = |id: &ChainId| run.entered.iter().any(|e| e.chain == *id);
+                    let Some(policies) = policies.filter(called) else {
                         continue;
                     };
                     (1, policies, None)
                 }
             };
+            // a policy is for zones that interfaces were put into, not for one that takes the rest
+            let unbound = matches!(place, Place::FromZone { .. })
+                && entered.by.is_some_and(|by| is_for_all(ruleset, by));
+            let bind = match unbound {
+                true => match matching::name(entered.packet.iif, facts) {
+                    Some(dev) => Some(dev),
+                    None => continue,
+                },
+                false => None,
+            };
             let mut here = Vec::new();
-            for matching in matchings(packet) {
+            for matching in matchings(&entered.packet) {
                 let matching = match place {
                     Place::Chain | Place::Ufw(_) => matching,
                     // zones and policies name interfaces themselves
@@ -448,6 +456,7 @@ impl Search<'_> {
                     before,
                     matching,
                     place,
+                    bind: bind.clone(),
                     rewritten,
                 });
             }
@@ -469,6 +478,7 @@ impl Search<'_> {
                     before,
                     matching,
                     place: None,
+                    bind: None,
                     rewritten,
                 });
             }
@@ -555,8 +565,12 @@ impl Search<'_> {
                         last: behind.is_none(),
                         behind: behind.unwrap_or_default(),
                     };
-                    let made =
-                        commands(rule.place.as_ref(), loader, &spot, (&rule.matching, &text));
+                    let made = commands(
+                        (rule.place.as_ref(), rule.bind.as_deref()),
+                        loader,
+                        &spot,
+                        (&rule.matching, &text),
+                    );
                     if let Some(software) = rule.rewritten {
                         remark(format!(
                             "{software} writes {} itself: the rule is lost when it does so again",
@@ -583,7 +597,6 @@ impl Search<'_> {
                         index,
                         before: behind,
                         text,
-                        statements,
                         owner: owner(&owners, rule),
                     });
                     (change, made.tool, made.lines, rule.matching.effect())
@@ -614,6 +627,12 @@ impl Search<'_> {
             remarks,
         })
     }
+}
+
+/// Whether a rule has no condition.
+fn is_for_all(ruleset: &Ruleset, rule: RuleId) -> bool {
+    let mut statements = ruleset.rule(rule).statements.iter();
+    statements.all(|statement| matches!(statement.kind, Stmt::Verdict(_) | Stmt::NoEffect(_)))
 }
 
 /// Software that writes rules of its own into a chain that is nobody's.

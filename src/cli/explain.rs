@@ -62,13 +62,14 @@ impl Explain {
         let mut flows: Vec<FlowReport> = Vec::new();
         for (answer, asked) in answers.into_iter().zip(&questions) {
             let advice = self.remedy.then(|| {
-                remedy(Asked {
+                let (advice, _) = remedy(Asked {
                     loaded: &input.loaded,
                     host: &input.host,
                     question: &asked.question,
                     answer: &answer,
                     has_handles: input.own_words.is_none(),
-                })
+                });
+                advice
             });
             let sources = Sources::of(&input.loaded, &answer.host);
             let mut flow = answer.report;

@@ -64,9 +64,9 @@ pub(super) struct Commands {
     pub remark: &'static str,
 }
 
-/// The commands for a rule at a place.
+/// The commands for a rule at a place; a policy may need an interface in its zone.
 pub(super) fn commands(
-    place: Option<&Place>,
+    (place, bind): (Option<&Place>, Option<&str>),
     loader: Loader,
     spot: &Spot<'_>,
     rule: (&Matching, &str),
@@ -76,7 +76,7 @@ pub(super) fn commands(
         Some(Place::Ufw(route)) => ufw(*route, matching, spot.index == 0 && !spot.last),
         Some(Place::Zone { zone, first }) => firewalld(("zone", zone), matching, *first),
         Some(Place::Policy { policy, first }) => firewalld(("policy", policy), matching, *first),
-        Some(Place::FromZone { zone }) => new_policy(zone, matching),
+        Some(Place::FromZone { zone }) => new_policy(zone, bind, matching),
         Some(Place::Chain) | None => None,
     };
     commands.unwrap_or_else(|| match loader {
@@ -124,16 +124,20 @@ fn firewalld((kind, name): (&str, &str), matching: &Matching, first: bool) -> Op
     })
 }
 
-fn new_policy(zone: &str, matching: &Matching) -> Option<Commands> {
+fn new_policy(zone: &str, bind: Option<&str>, matching: &Matching) -> Option<Commands> {
     let rule = quoted(&matching.rich_rule(false)?)?;
     let zone = quoted(zone)?;
-    let lines = vec![
+    let mut lines: Vec<String> = bind
+        .map(|dev| format!("firewall-cmd --permanent --zone={zone} --add-interface={dev}"))
+        .into_iter()
+        .collect();
+    lines.extend([
         format!("firewall-cmd --permanent --new-policy={POLICY}"),
         format!("firewall-cmd --permanent --policy={POLICY} --add-ingress-zone={zone}"),
         format!("firewall-cmd --permanent --policy={POLICY} --add-egress-zone=ANY"),
         format!("firewall-cmd --permanent --policy={POLICY} --add-rich-rule={rule}"),
         "firewall-cmd --reload".to_string(),
-    ];
+    ]);
     Some(Commands {
         tool: "firewall-cmd",
         lines,

@@ -42,11 +42,20 @@ pub(super) enum Cause {
 /// The way through one base chain, up to the verdict.
 pub(super) struct Run {
     pub base: ChainId,
-    /// Every chain that was entered, the base chain first, each with the packet as it was.
-    pub entered: Vec<(ChainId, PacketView)>,
+    /// Every chain that was entered, the base chain first.
+    pub entered: Vec<Entered>,
     /// The calls that lead to the verdict, the base chain first: a rule's position in its chain.
     pub calls: Vec<Call>,
     /// The rule that decided; `None` for the policy.
+    pub by: Option<RuleId>,
+}
+
+/// A chain that was entered, with the packet as it was.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entered {
+    pub chain: ChainId,
+    pub packet: PacketView,
+    /// The rule that led there.
     pub by: Option<RuleId>,
 }
 
@@ -149,7 +158,11 @@ fn run(path: &Path, ruleset: &Ruleset) -> Option<Run> {
     };
     let mut run = Run {
         base,
-        entered: vec![(base, first)],
+        entered: vec![Entered {
+            chain: base,
+            packet: first,
+            by: None,
+        }],
         calls: vec![call(base, first)],
         by: None,
     };
@@ -167,7 +180,11 @@ fn run(path: &Path, ruleset: &Ruleset) -> Option<Run> {
                 }
                 match rule.outcome {
                     RuleOutcome::Matched(Taken::Jump(to) | Taken::Goto(to)) => {
-                        run.entered.push((to, step.packet));
+                        run.entered.push(Entered {
+                            chain: to,
+                            packet: step.packet,
+                            by: Some(rule.rule),
+                        });
                         run.calls.push(call(to, step.packet));
                     }
                     RuleOutcome::Matched(Taken::Drop | Taken::Reject | Taken::Queue) => {

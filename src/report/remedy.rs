@@ -4,7 +4,6 @@
 
 use serde_json::Value;
 
-use crate::nft::ast::Stmt;
 use crate::owner::Owner;
 use crate::ruleset::{Family, Handle};
 
@@ -94,7 +93,6 @@ pub struct RuleChange {
     pub before: Option<Handle>,
     /// In nft's words.
     pub text: String,
-    pub statements: Vec<Stmt>,
     /// Who made the chain.
     pub owner: Option<Owner>,
 }

@@ -101,7 +101,6 @@ fn place(rule: &RuleChange) -> String {
         index,
         before,
         text: _,
-        statements: _,
         owner,
     } = rule;
     let at = match (index, before) {
