@@ -411,16 +411,15 @@ impl Search<'_> {
                     )
                 }
                 Place::Ufw(_) => (0, *id, decides.map(|_| 0)),
-                Place::Zone { first, .. } | Place::Policy { first, .. } => {
-                    (0, *id, first.then_some(0))
-                }
+                Place::Zone { first, .. } => (0, *id, first.then_some(0)),
+                Place::Policy { first, .. } => (1, *id, first.then_some(0)),
                 Place::FromZone { .. } => {
                     let policies = ruleset.find_chain(table.family, &table.name, POLICIES);
                     let called = |id: &ChainId| run.entered.iter().any(|e| e.chain == *id);
                     let Some(policies) = policies.filter(called) else {
                         continue;
                     };
-                    (1, policies, None)
+                    (2, policies, None)
                 }
             };
             // a policy is for zones that interfaces were put into, not for one that takes the rest
@@ -482,7 +481,7 @@ impl Search<'_> {
                     rewritten,
                 });
             }
-            found.push((2, here));
+            found.push((3, here));
         }
         found.retain(|(_, here)| !here.is_empty());
         found.sort_by_key(|(rank, _)| *rank);
