@@ -582,7 +582,14 @@ impl Search<'_> {
                             chain.name
                         ));
                     }
-                    remark(format!("{}: {}", made.tool, made.remark));
+                    if let Some(dev) = &rule.bind {
+                        remark(format!(
+                            "{dev} is in its zone only because that is the default; once it is put there, firewalld also lets packets of {dev} back out by it"
+                        ));
+                    }
+                    if rule.rewritten.is_none() {
+                        remark(format!("{}: {}", made.tool, made.remark));
+                    }
                     if made.lines.is_empty() {
                         remark(format!(
                             "no command is shown for {}: its name cannot be written safely",
@@ -690,8 +697,7 @@ fn nft_form(
                 .filter(|_| rule.before.is_some()),
             comment: None,
         });
-        let insert = at_front || rule.before.is_some();
-        batch.add_cmd(match insert {
+        batch.add_cmd(match rule.before.is_some() {
             true => NfCmd::Insert(object),
             false => NfCmd::Add(object),
         });

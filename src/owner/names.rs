@@ -343,10 +343,15 @@ const PLACES: &[(&str, &str, MakePlace)] = &[
     ("*", "ufw{v?}-user-output", |_, _| {
         Some(Place::Ufw(UfwRoute::Out))
     }),
-    // Docker's own, not the administrator's
+    // of Docker and of firewalld itself, not the administrator's
     (
         "firewalld",
         "filter_FWD_policy_docker-forwarding{rest?}",
+        |_, _| None,
+    ),
+    (
+        "firewalld",
+        "filter_IN_policy_allow-host-ipv6{rest?}",
         |_, _| None,
     ),
     ("firewalld", "filter_IN_policy_{policy}_{part}", policy),
