@@ -211,10 +211,11 @@ impl Search<'_> {
                 Some(world) => (&world.loaded, &world.host, &world.answer),
                 None => (self.asked.loaded, self.asked.host, self.asked.answer),
             };
+            if answer.report.verdict == Verdict::Accept {
+                return way;
+            }
             let Some(death) = Death::of(answer, &loaded.ruleset) else {
-                if answer.report.verdict != Verdict::Accept {
-                    way.remains = Some("open facts decide: see the other endings".into());
-                }
+                way.remains = Some("open facts decide: see the other endings".into());
                 return way;
             };
             met.push(death.key());

@@ -84,7 +84,7 @@ impl<'a> Death<'a> {
         let others = explored
             .alternatives
             .iter()
-            .filter(|a| a.when.iter().any(open));
+            .filter(|a| a.when.iter().all(open));
         let primary = std::iter::once((&explored.primary, &explored.knowledge));
         let mut walks = primary.chain(others.map(|a| (&a.walked, &a.knowledge)));
         let (walked, know) = walks.find(|(walked, _)| walked.outcome() != Outcome::Accept)?;
