@@ -33,14 +33,14 @@ use command::{Loader, Spot, can_say, commands};
 use death::{Cause, Death, Direction, Key, Run};
 use matching::{Facts, Matching, What};
 
-/// Alternatives that are shown.
+/// Remedies that are shown.
 const MOST: usize = 3;
-/// Additions that one alternative may have: two base chains each way, and two settings.
+/// Additions that one remedy may have: two base chains each way, and two settings.
 const DEEPEST: usize = 8;
 /// The chain of firewalld from which policies are called before the zones' own rules.
 const POLICIES: &str = "filter_FORWARD_POLICIES_pre";
 
-/// What is changed.
+/// The flow that a remedy is looked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
     pub loaded: &'a Loaded,

@@ -35,9 +35,9 @@ fn remedies(args: &[&str]) -> Value {
     report["flows"][0]["remedies"].clone()
 }
 
-/// The commands of an alternative, in order.
-fn commands(alternative: &Value) -> Vec<String> {
-    let additions = alternative["additions"].as_array();
+/// The commands of a remedy, in order.
+fn commands(remedy: &Value) -> Vec<String> {
+    let additions = remedy["additions"].as_array();
     additions
         .into_iter()
         .flatten()
@@ -51,10 +51,10 @@ fn commands(alternative: &Value) -> Vec<String> {
 fn first(args: &[&str], wanted: &[&str]) {
     let found = remedies(args);
     assert_eq!(found["status"], "found", "{found:#}");
-    for alternative in found["alternatives"].as_array().into_iter().flatten() {
+    for alternative in found["found"].as_array().into_iter().flatten() {
         assert_eq!(alternative["verdict"], "accept", "{alternative:#}");
     }
-    assert_eq!(commands(&found["alternatives"][0]), wanted);
+    assert_eq!(commands(&found["found"][0]), wanted);
 }
 
 const FIREWALLD: [&str; 15] = [
@@ -140,7 +140,7 @@ fn what_passes_needs_no_change() {
     let args = ["testdata/c2/inserted/snapshot.json"];
     let found = remedies(&with(&args, "icmp:172.18.0.2->172.19.0.2"));
     assert_eq!(found["status"], "nothing-to-change");
-    assert_eq!(found["alternatives"], Value::Array(Vec::new()));
+    assert_eq!(found["found"], Value::Array(Vec::new()));
 }
 
 fn in_file(content: &str) -> tempfile::NamedTempFile {
@@ -174,13 +174,13 @@ fn iptables_text_alone_is_answered_with_positions_in_place_of_handles() {
     // the request by a rule, the answer by another: both are udp
     assert_eq!(found["status"], "found", "{found:#}");
     assert_eq!(
-        commands(&found["alternatives"][0]),
+        commands(&found["found"][0]),
         [
             "iptables -I FORWARD 2 -i eth0 -o eth1 -s 192.0.2.9 -d 10.0.0.7 -p udp --dport 53 -j ACCEPT",
             "iptables -I FORWARD -i eth1 -o eth0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
         ]
     );
-    let against: Vec<&str> = found["alternatives"][0]["additions"]
+    let against: Vec<&str> = found["found"][0]["additions"]
         .as_array()
         .into_iter()
         .flatten()
@@ -196,7 +196,7 @@ fn an_answer_that_conntrack_does_not_know_is_let_pass_by_its_ends() {
     let found = of_save(save, &FORWARDS, "udp:192.0.2.9:5000->10.0.0.7:53");
     assert_eq!(found["status"], "found", "{found:#}");
     assert_eq!(
-        commands(&found["alternatives"][0]),
+        commands(&found["found"][0]),
         [
             "iptables -A FORWARD -i eth0 -o eth1 -s 192.0.2.9 -d 10.0.0.7 -p udp --dport 53 -j ACCEPT",
             "iptables -A FORWARD -i eth1 -o eth0 -s 10.0.0.7 -d 192.0.2.9 -p udp --sport 53 -j ACCEPT",
@@ -236,7 +236,7 @@ fn rules_of_nft_are_placed_by_their_handles_and_at_the_end_of_a_chain() {
         ],
     );
     let found = remedies(&with(&host, "tcp:192.0.2.9:5000->192.0.2.1:22"));
-    let nft = &found["alternatives"][0]["nft"]["nftables"];
+    let nft = &found["found"][0]["nft"]["nftables"];
     assert_eq!(nft[0]["insert"]["rule"]["handle"], 9);
     assert_eq!(nft[1]["add"]["rule"]["handle"], Value::Null);
 }
@@ -254,7 +254,7 @@ fn a_chain_of_a_dangerous_name_is_one_word_for_the_shell() {
         &FORWARDS,
         "udp:192.0.2.9:5000->10.0.0.7:53",
     );
-    let first = commands(&found["alternatives"][0]);
+    let first = commands(&found["found"][0]);
     assert!(
         first[0].starts_with("iptables -I 'a;$(reboot)' -i eth0"),
         "{first:?}"
@@ -264,7 +264,7 @@ fn a_chain_of_a_dangerous_name_is_one_word_for_the_shell() {
         &FORWARDS,
         "udp:192.0.2.9:5000->10.0.0.7:53",
     );
-    assert_eq!(commands(&found["alternatives"][0]), [""; 0]);
+    assert_eq!(commands(&found["found"][0]), [""; 0]);
 }
 
 #[test]
@@ -275,10 +275,10 @@ fn settings_of_the_host_are_changed_and_walked_again() {
     let found = of_save(save, &off, "udp:192.0.2.9:5000->10.0.0.7:53");
     assert_eq!(found["status"], "found", "{found:#}");
     assert_eq!(
-        commands(&found["alternatives"][0]),
+        commands(&found["found"][0]),
         ["sysctl -w net.ipv4.ip_forward=1"]
     );
-    assert_eq!(found["alternatives"][0]["nft"], Value::Null);
+    assert_eq!(found["found"][0]["nft"], Value::Null);
     let strict = [
         "--sysctl",
         "net.ipv4.ip_forward=1",
@@ -291,7 +291,7 @@ fn settings_of_the_host_are_changed_and_walked_again() {
     ];
     let found = of_save(save, &strict, "udp:192.0.2.9:5000->10.0.0.7:53");
     assert_eq!(
-        commands(&found["alternatives"][0]),
+        commands(&found["found"][0]),
         ["sysctl -w net.ipv4.conf.eth1.rp_filter=2"],
         "{found:#}"
     );
@@ -336,7 +336,7 @@ fn sorted(rule: &str) -> Vec<String> {
 #[track_caller]
 fn as_recorded(args: &[&str], file: &str, of_program: fn(&str) -> (String, String)) {
     let found = remedies(args);
-    let alternative = &found["alternatives"][0];
+    let alternative = &found["found"][0];
     let proposed = commands(alternative);
     let recorded = record(file);
     let mut added = Vec::new();
@@ -591,7 +591,7 @@ fn the_real_programs_take_what_is_proposed() {
             continue;
         }
         assert_eq!(found["status"], "found", "{snapshot}: {found:#}");
-        for alternative in found["alternatives"].as_array().into_iter().flatten() {
+        for alternative in found["found"].as_array().into_iter().flatten() {
             fs::write(&form, alternative["nft"].to_string()).expect("a form");
             shell.run(&format!("nft -c -j -f {form}"));
             let proposed = commands(alternative);

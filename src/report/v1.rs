@@ -92,8 +92,8 @@ pub struct Flow {
 pub struct Remedies {
     /// `nothing-to-change`, `found`, `partial`, or `none` when nothing can be promised.
     pub status: &'static str,
-    /// Alternatives, best first.
-    pub alternatives: Vec<Remedy>,
+    /// Remedies, best first.
+    pub found: Vec<Remedy>,
     /// What still stands in the way, when status is `partial` or `none`.
     pub remains: Option<String>,
 }
@@ -522,7 +522,7 @@ fn flow_of(flow: &model::FlowReport, matched_only: bool) -> Flow {
 fn remedies(advice: &Advice) -> Remedies {
     Remedies {
         status: advice.status.name(),
-        alternatives: advice
+        found: advice
             .remedies
             .iter()
             .map(|remedy| Remedy {
