@@ -259,7 +259,10 @@ impl Matching {
                     (_, Some(port), _) => format!("{name} to port {port}"),
                     (Some(port), None, _) => format!("{name} from port {port}"),
                     (None, None, Some(kind)) => format!("{name} {}", ends.kind(kind)),
-                    (None, None, None) => format!("{name}, whatever the port"),
+                    (None, None, None) if proto::has_ports(ends.proto) => {
+                        format!("{name}, whatever the port")
+                    }
+                    (None, None, None) => name,
                 };
                 let (src, dst) = (any(ends.src), any(ends.dst));
                 format!("lets pass {what}, {src} → {dst}{by}; nothing else")
