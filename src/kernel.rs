@@ -58,6 +58,8 @@ pub struct Words(pub Vec<Part>);
 pub enum Part {
     /// For `nft -f`.
     Nft(String),
+    /// For `nft -j -f`.
+    NftJson(String),
     /// For `iptables-nft-restore` and `ip6tables-nft-restore`.
     Iptables(IpFamily, String),
     /// For `ipset restore`.
@@ -218,7 +220,7 @@ fn is_told_by_iptables(loaded: &Loaded, saves: &[SaveText], family: &str, table:
     has_text
         && objects.any(|(at, object)| {
             matches!(object, Object::Rule(rule) if rule.family == family && rule.table == table)
-                && loaded.origins.contains_key(&at)
+                && loaded.meanings.contains_key(&at)
         })
 }
 

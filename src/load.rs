@@ -6,21 +6,17 @@ mod listing_text;
 pub mod lower;
 pub mod sysctl;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::diagnostic::Diagnostic;
 use crate::host::Host;
 use crate::iptables::{self, ipset, merge, save, standalone};
-use crate::nft::ast::{Document, Object, Stmt};
+use crate::nft::ast::{self, Document, Object, Stmt};
 use crate::nft::json;
-use crate::ruleset::Ruleset;
+use crate::ruleset::{Family, Name, Ruleset};
 
 use bundle::Bundle;
 use lower::Meanings;
-
-/// The iptables text of statements whose meaning came from iptables-save: by object, then by statement.
-pub type Origins = HashMap<usize, Vec<Option<String>>>;
 
 /// What a text is, by content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +113,8 @@ pub struct SaveText {
 pub struct Loaded {
     pub document: Document,
     pub ruleset: Ruleset,
-    pub origins: Origins,
+    /// What iptables-save text tells of the document's statements.
+    pub meanings: Meanings,
     /// Empty unless the input was a snapshot.
     pub host: Host,
     pub hostname: Option<String>,
@@ -347,21 +344,11 @@ fn finish(
 ) -> Loaded {
     let (ruleset, notes) = lower::lower(&document, &meanings);
     diagnostics.extend(notes);
-    let origins = meanings
-        .into_iter()
-        .map(|(object, statements)| {
-            let texts = statements
-                .into_iter()
-                .map(|meaning| meaning.map(|(_, text)| text))
-                .collect();
-            (object, texts)
-        })
-        .collect();
     diagnostics.extend(bundle.diagnostics);
     Loaded {
         document,
         ruleset,
-        origins,
+        meanings,
         host: bundle.host,
         hostname: bundle.hostname,
         kernel: bundle.kernel,
@@ -370,7 +357,59 @@ fn finish(
     }
 }
 
+/// The iptables text that a statement's meaning came from.
+pub fn origin(meanings: &Meanings, object: usize, statement: usize) -> Option<&str> {
+    let meaning = meanings.get(&object)?.get(statement)?;
+    meaning.as_ref().map(|(_, text)| text.as_str())
+}
+
+/// A rule that is put into a chain.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Insertion {
+    pub family: Family,
+    pub table: Name,
+    pub chain: Name,
+    /// Rules of the chain that stand before it.
+    pub index: usize,
+    pub statements: Vec<Stmt>,
+}
+
 impl Loaded {
+    /// The iptables text of a statement whose meaning came from iptables-save: by object of the document and statement.
+    pub fn origin(&self, object: usize, statement: usize) -> Option<&str> {
+        origin(&self.meanings, object, statement)
+    }
+
+    /// The same with more rules, each put in after the ones before it.
+    pub fn with_rules(&self, insertions: &[Insertion]) -> Loaded {
+        let mut document = self.document.clone();
+        let mut meanings = self.meanings.clone();
+        for insertion in insertions {
+            let at = insertion.position(&document);
+            let rule = ast::Rule {
+                family: insertion.family.name().into(),
+                table: insertion.table.clone(),
+                chain: insertion.chain.clone(),
+                expr: Some(insertion.statements.clone()),
+                ..ast::Rule::default()
+            };
+            document.objects.insert(at, Object::Rule(rule));
+            let moved = |(object, meaning)| (object + usize::from(object >= at), meaning);
+            meanings = meanings.into_iter().map(moved).collect();
+        }
+        let (ruleset, _) = lower::lower(&document, &meanings);
+        Loaded {
+            document,
+            ruleset,
+            meanings,
+            host: self.host.clone(),
+            hostname: self.hostname.clone(),
+            kernel: self.kernel.clone(),
+            taken: self.taken.clone(),
+            diagnostics: self.diagnostics.clone(),
+        }
+    }
+
     /// Whether the listing has iptables extensions whose meaning is not known.
     pub fn has_opaque_extensions(&self) -> bool {
         self.document
@@ -378,15 +417,28 @@ impl Loaded {
             .iter()
             .enumerate()
             .any(|(at, object)| match object {
-                Object::Rule(rule) => rule.expr.iter().flatten().enumerate().any(|(n, stmt)| {
-                    matches!(stmt, Stmt::Xt(_))
-                        && self
-                            .origins
-                            .get(&at)
-                            .and_then(|o| o.get(n))
-                            .is_none_or(Option::is_none)
-                }),
+                Object::Rule(rule) => {
+                    rule.expr.iter().flatten().enumerate().any(|(n, stmt)| {
+                        matches!(stmt, Stmt::Xt(_)) && self.origin(at, n).is_none()
+                    })
+                }
                 _ => false,
             })
+    }
+}
+
+impl Insertion {
+    /// Where the rule stands among the objects of a document.
+    fn position(&self, document: &Document) -> usize {
+        let is_of_chain = |object: &Object| {
+            matches!(object, Object::Rule(rule)
+                if rule.family == self.family.name() && rule.table == self.table && rule.chain == self.chain)
+        };
+        let rules = document.objects.iter().enumerate();
+        let mut rules = rules.filter(|(_, object)| is_of_chain(object));
+        match rules.nth(self.index) {
+            Some((at, _)) => at,
+            None => document.objects.len(),
+        }
     }
 }

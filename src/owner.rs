@@ -24,6 +24,36 @@ pub struct Owner {
     pub role: String,
 }
 
+/// A chain, or what it stands for, that a software leaves to the administrator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// The chain itself, by whatever program loads its table.
+    Chain,
+    /// `ufw allow`, `ufw route allow`, `ufw allow out`
+    Ufw(UfwRoute),
+    /// Rich rules of a zone of firewalld; `first`: those of the least priority, which run before all others.
+    Zone { zone: String, first: bool },
+    /// Rich rules of a policy of firewalld.
+    Policy { policy: String, first: bool },
+    /// Forwarded packets from this zone, for which a policy of firewalld can be made.
+    FromZone { zone: String },
+}
+
+/// Which packets a rule of ufw is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UfwRoute {
+    In,
+    Routed,
+    Out,
+}
+
+impl Place {
+    /// What the administrator may do with a chain of this name.
+    pub fn by_name(table: &str, chain: &str) -> Option<Place> {
+        names::place(table, chain)
+    }
+}
+
 /// Whether a bridge has a name that only one software gives.
 pub fn is_known_bridge(name: &str) -> bool {
     names::by_bridge(name).is_some()

@@ -5,6 +5,7 @@
 
 pub mod build;
 pub mod notes;
+pub mod remedy;
 pub mod row;
 pub mod traced;
 pub mod v1;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use crate::diagnostic::Diagnostic;
 use crate::owner::Owner;
 use crate::ruleset::{Family, Handle, Hook};
+use remedy::Advice;
 use why_not::WhyNot;
 
 /// The answer to one command.
@@ -120,6 +122,8 @@ pub struct FlowReport {
     pub notes: Vec<Note>,
     /// What became of rules that were asked for.
     pub why_not: Vec<WhyNot>,
+    /// What would let it pass, where that was asked for.
+    pub advice: Option<Advice>,
     /// True when not all other endings could be looked at.
     pub truncated: bool,
 }

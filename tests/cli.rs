@@ -140,6 +140,32 @@ fn the_headline_verbose_in_80_columns() {
     insta::assert_snapshot!("headline_verbose_80", text);
 }
 
+/// What would let it pass, as a narrow and as a wide terminal show it; the exit status is that of the answer.
+#[test]
+fn what_would_let_a_dropped_flow_pass() {
+    for columns in ["80", "140"] {
+        let output = nfpath()
+            .env("COLUMNS", columns)
+            .args(["explain", "testdata/c2/appended/snapshot.json", "-v"])
+            .args(["--flow", "icmp:172.18.0.2->172.19.0.2", "--remedy"])
+            .output()
+            .expect("the program runs");
+        assert_eq!(output.status.code(), Some(1));
+        let text = out(&output);
+        let section = text.find("WHAT WOULD LET IT PASS").map(|at| &text[at..]);
+        insta::assert_snapshot!(format!("remedy_{columns}"), section.expect("a section"));
+    }
+    let hint = "--remedy tells what would let it pass";
+    let dropped = ["explain", "testdata/c2/appended/snapshot.json"];
+    let dropped = run(&[&dropped[..], &["--flow", "icmp:172.18.0.2->172.19.0.2"]].concat());
+    assert!(out(&dropped).contains(hint));
+    let passes = ["explain", "testdata/c2/inserted/snapshot.json"];
+    let passes = [&passes[..], &["--flow", "icmp:172.18.0.2->172.19.0.2"]].concat();
+    assert!(!succeeds(&passes).contains(hint));
+    let asked = succeeds(&[&passes[..], &["--remedy"]].concat());
+    assert!(asked.contains("nothing to change: it passes both ways as it is"));
+}
+
 #[test]
 fn the_headline_as_json() {
     let args = [

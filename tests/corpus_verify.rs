@@ -11,13 +11,17 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
-use nfpath::explain::Question;
+use nfpath::explain::{Question, explain};
 use nfpath::flow;
+use nfpath::hooks::Hooks;
 use nfpath::host::{Host, LinkKind, Scope};
 use nfpath::iptables::Family;
 use nfpath::kernel::{self, Agreement, Verified};
 use nfpath::load::bundle::{HostPart, assemble};
 use nfpath::load::{Loaded, SaveText, TextOf, load_with_text};
+use nfpath::remedy::{Asked, remedy};
+use nfpath::report::Verdict;
+use nfpath::report::remedy::Status;
 use support::{kernel_or_skip, shared_or_skip};
 
 /// How often a flow is sent that differs: under load the lab may be too slow to see a packet; a wrong model is wrong
@@ -276,4 +280,109 @@ fn captured_hosts_do_in_a_kernel_what_the_model_says() {
         listed.iter().collect::<Vec<_>>(),
         "the table of docs/verification.md lists what cannot be verified\n{cannot:#?}"
     );
+}
+
+/// Dropped flows of one ruleset whose remedies are tried, at most.
+const DROPS_OF_A_RULESET: usize = 4;
+
+#[test]
+fn with_their_remedies_the_dropped_flows_of_captured_hosts_pass_in_a_kernel() {
+    let test = "with_their_remedies_the_dropped_flows_of_captured_hosts_pass_in_a_kernel";
+    let Some(shared) = shared_or_skip(test) else {
+        return;
+    };
+    if !kernel_or_skip(test) {
+        return;
+    }
+    let mut folders: Vec<_> = fs::read_dir(shared.join("corpus"))
+        .expect("the corpus")
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.join("ruleset.json").exists())
+        .collect();
+    folders.sort();
+    let (mut passed, mut open, mut wrong) = (0, Vec::new(), Vec::new());
+    for folder in &folders {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        let saves = saves_of(folder);
+        let loaded = load(folder, &saves);
+        let host = host_of(folder);
+        // what cannot be loaded is listed by the test above
+        let Ok(words) = kernel::words(&loaded, None, &saves) else {
+            continue;
+        };
+        let hooks = Hooks::new(&loaded.ruleset);
+        let mut drops = 0;
+        for (iif, words_of_flow) in flows(folder, &host) {
+            let mut question = Question::new(flow::parse(&words_of_flow).expect("a flow"));
+            question.iif = iif;
+            question.uid = question.iif.is_none().then_some(0);
+            let Ok(answer) = explain(&loaded, &hooks, &host, &question) else {
+                continue;
+            };
+            if answer.report.verdict == Verdict::Accept || drops == DROPS_OF_A_RULESET {
+                continue;
+            }
+            drops += 1;
+            let place = format!("{name} {words_of_flow}");
+            let (advice, amendments) = remedy(Asked {
+                loaded: &loaded,
+                host: &host,
+                question: &question,
+                answer: &answer,
+                has_handles: false,
+            });
+            if advice.status != Status::Found {
+                let remains = advice.remains.unwrap_or_default();
+                open.push(format!("{place}: {}: {remains}", advice.status.name()));
+                continue;
+            }
+            for (found, amendment) in advice.remedies.iter().zip(&amendments) {
+                let (amended, host) = amendment.applied(&loaded, &host);
+                let mut words = words.clone();
+                words.0.extend(
+                    found
+                        .nft
+                        .iter()
+                        .map(|nft| kernel::Part::NftJson(nft.to_string())),
+                );
+                let once = || {
+                    kernel::in_a_lab(|| kernel::verify(&amended, &words, &host, &question))
+                        .and_then(|verified| verified)
+                };
+                let differs = |v: &Verified| v.agreement == Agreement::No;
+                let mut verified = once();
+                for _ in 1..ATTEMPTS {
+                    if verified.as_ref().is_ok_and(differs) {
+                        verified = once();
+                    }
+                }
+                match verified {
+                    Err(error) => open.push(format!("{place}: {error}")),
+                    Ok(verified) => match &verified.agreement {
+                        Agreement::Yes => passed += 1,
+                        Agreement::Unknown(why) => open.push(format!("{place}: {why}")),
+                        Agreement::No => wrong.push(format!(
+                            "{place}\n{:#?}\n{}",
+                            amendment.insertions,
+                            kernel::side_by_side::text(&verified, 160)
+                        )),
+                    },
+                }
+            }
+        }
+    }
+    println!("{passed} remedies pass in a kernel, open: {open:#?}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let no_rule_can = [
+        "ends as no-route",
+        "ends as same-port",
+        "nothing can be promised",
+    ];
+    let open: Vec<&String> = open
+        .iter()
+        .filter(|why| !no_rule_can.iter().any(|known| why.contains(known)))
+        .collect();
+    assert!(open.is_empty(), "{open:#?}");
+    assert!(passed > 80, "only {passed} remedies");
 }

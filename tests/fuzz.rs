@@ -163,6 +163,7 @@ fn use_it(loaded: &Loaded, host: &Host) {
         verbose: true,
         color: false,
         unicode: true,
+        hints: true,
     };
     text::report(&report, &options);
     json::report(&report, false);

@@ -15,7 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["walk", "graph"],
     &["report"],
     &["explain", "render"],
-    &["seen"],
+    &["remedy", "seen"],
     &["capture", "graphviz", "nft_tool"],
     &["kernel"],
     &["cli"],

@@ -13,11 +13,14 @@ use std::time::{Duration, Instant};
 use nfpath::eval::World;
 use nfpath::explain::{Answer, explain};
 use nfpath::hooks::Hooks;
+use nfpath::host::Host;
 use nfpath::load::{Loaded, load};
 use nfpath::logic::{Knowledge, Known, Source};
 use nfpath::nft::json;
+use nfpath::remedy::{Asked, remedy};
 use nfpath::render;
-use nfpath::report::{ContextInfo, Report, RulesetInfo};
+use nfpath::report::remedy::Status;
+use nfpath::report::{ContextInfo, Report, RulesetInfo, Verdict};
 use nfpath::walk::explore::Explored;
 use nfpath::walk::step::{Disposition, Outcome, Path, Step, StepKind, Walked};
 use nfpath::walk::{Entrance, GivenState, Probe, link_values, verdict, walk};
@@ -200,6 +203,34 @@ proptest! {
     }
 
     #[test]
+    fn what_a_remedy_promises_is_what_the_amended_ruleset_does(
+        ruleset in ruleset(Taste::Anything),
+        setting in setting(),
+        packet in packet(),
+        withheld in withheld(),
+    ) {
+        let loaded = loaded(&ruleset);
+        let host = host(&setting, &withheld);
+        let question = packet.question(&withheld);
+        let explained = |loaded: &Loaded, host: &Host| {
+            explain(loaded, &Hooks::new(&loaded.ruleset), host, &question).expect("an answer")
+        };
+        let answer = explained(&loaded, &host);
+        let asked = Asked { loaded: &loaded, host: &host, question: &question, answer: &answer, has_handles: true };
+        let (advice, amendments) = remedy(asked);
+        let passes = answer.report.verdict == Verdict::Accept;
+        prop_assert_eq!(passes, advice.status == Status::NothingToChange);
+        prop_assert_eq!(advice.remedies.len(), amendments.len());
+        for (found, amendment) in advice.remedies.iter().zip(&amendments) {
+            let (loaded, host) = amendment.applied(&loaded, &host);
+            let verdict = explained(&loaded, &host).report.verdict;
+            prop_assert_eq!(verdict, found.verdict);
+            prop_assert_eq!(verdict == Verdict::Accept, advice.status == Status::Found);
+            prop_assert!(!found.additions.is_empty());
+        }
+    }
+
+    #[test]
     fn the_same_input_gives_the_same_bytes(
         ruleset in ruleset(Taste::Anything),
         setting in setting(),
@@ -216,7 +247,7 @@ proptest! {
                 flows: vec![answer.expect("an answer").report],
                 diagnostics: loaded.diagnostics,
             };
-            let options = render::text::Options { width: 80, verbose: true, color: false, unicode: true };
+            let options = render::text::Options { width: 80, verbose: true, color: false, unicode: true, hints: true };
             (render::json::report(&report, false), render::text::report(&report, &options))
         };
         prop_assert_eq!(once(), once());

@@ -519,7 +519,7 @@ fn way_lines(loaded: &Loaded, host: &Host, way: &Way, end: &str) -> Vec<String> 
     let sources = Sources {
         ruleset,
         document: &loaded.document,
-        origins: &loaded.origins,
+        meanings: &loaded.meanings,
         host,
     };
     let mut lines: Vec<String> = way

@@ -106,6 +106,7 @@ fn chains_that_goto_each_other_end_a_walk_soon_and_are_shown() {
         verbose: true,
         color: false,
         unicode: true,
+        hints: true,
     };
     assert!(text::report(&report, &options).contains("circle"));
 }

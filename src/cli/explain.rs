@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 
 use crate::explain::explain;
 use crate::hooks::Hooks;
+use crate::remedy::{Asked, remedy};
 use crate::render;
 use crate::render::text;
 use crate::report::build::Sources;
@@ -26,6 +27,9 @@ pub(super) struct Explain {
     /// Why this rule did not decide: `FAMILY TABLE CHAIN #HANDLE`, or words of its text.
     #[arg(long, value_name = "RULE")]
     why_not: Vec<String>,
+    /// For a flow that does not get through: what would let it and its reply pass, as commands. Nothing is changed.
+    #[arg(long)]
+    remedy: bool,
     #[command(flatten)]
     packet: Packet,
     #[command(flatten)]
@@ -56,9 +60,20 @@ impl Explain {
         }
         input::refuse_unused(&self.packet, &answers)?;
         let mut flows: Vec<FlowReport> = Vec::new();
-        for answer in answers {
+        for (answer, asked) in answers.into_iter().zip(&questions) {
+            let advice = self.remedy.then(|| {
+                let (advice, _) = remedy(Asked {
+                    loaded: &input.loaded,
+                    host: &input.host,
+                    question: &asked.question,
+                    answer: &answer,
+                    has_handles: input.own_words.is_none(),
+                });
+                advice
+            });
             let sources = Sources::of(&input.loaded, &answer.host);
             let mut flow = answer.report;
+            flow.advice = advice;
             for text in &self.why_not {
                 let rule = why_not::find(sources, text)
                     .map_err(|error| Failure::usage(anyhow::anyhow!("`--why-not`: {error}")))?;
@@ -66,8 +81,15 @@ impl Explain {
             }
             flows.push(flow);
         }
-        self.shown.write(&input, flows)
+        self.shown.write(&input, flows, Hints::Shown)
     }
+}
+
+/// Whether the text says which option of `explain` would tell more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hints {
+    Shown,
+    Left,
 }
 
 /// How a report is written.
@@ -86,7 +108,7 @@ pub(super) struct Shown {
 
 impl Shown {
     /// Writes the report of these flows; the exit status is that of the worst of them.
-    pub(super) fn write(&self, input: &Input, flows: Vec<FlowReport>) -> Answer {
+    pub(super) fn write(&self, input: &Input, flows: Vec<FlowReport>, hints: Hints) -> Answer {
         let ruleset = &input.loaded.ruleset;
         let report = Report {
             ruleset: RulesetInfo {
@@ -116,6 +138,7 @@ impl Shown {
                     verbose: self.verbose,
                     color: output::color(),
                     unicode: output::unicode(),
+                    hints: hints == Hints::Shown,
                 };
                 output::result(&text::report(&report, &options))?;
             }

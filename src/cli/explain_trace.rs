@@ -11,7 +11,7 @@ use crate::report::traced::{self, Line};
 use crate::report::{FlowReport, Note, PathReport};
 use crate::trace::{self, Glimpse, Traced};
 
-use super::explain::Shown;
+use super::explain::{Hints, Shown};
 use super::input::{self, Input};
 use super::{Answer, Facts, Failure};
 
@@ -66,7 +66,7 @@ impl ExplainTrace {
                 flows.push(told(&input, with_ruleset, &hooks, request, reply));
             }
         }
-        self.shown.write(&input, flows)
+        self.shown.write(&input, flows, Hints::Left)
     }
 }
 

@@ -913,6 +913,7 @@ impl Lab {
         for part in &words.0 {
             let (program, args, text): (_, &[&str], _) = match part {
                 Part::Nft(text) => ("nft", &["-f", "-"], text),
+                Part::NftJson(text) => ("nft", &["-j", "-f", "-"], text),
                 Part::Iptables(IpFamily::V4, save) => ("iptables-nft-restore", &[], save),
                 Part::Iptables(IpFamily::V6, save) => ("ip6tables-nft-restore", &[], save),
                 Part::Ipset(sets) => ("ipset", &["restore"], sets),

@@ -3,7 +3,7 @@
 //! A pattern is literal text with captures in braces; a capture takes as little as possible, and at least one character unless its name ends in `?`.
 //! The first line that fits tells the owner; its words may name the captures.
 
-use super::Owner;
+use super::{Owner, Place, UfwRoute};
 
 /// A name and what it means.
 struct Line {
@@ -327,6 +327,85 @@ const LINES: &[Line] = lines! {
     }
 };
 
+/// How a place of the administrator's is made of the captures of its name.
+type MakePlace = fn(&str, &str) -> Option<Place>;
+
+/// Chains that a software leaves to the administrator: table, chain, and the place, from the first capture and the part.
+const PLACES: &[(&str, &str, MakePlace)] = &[
+    ("*", "DOCKER-USER", |_, _| Some(Place::Chain)),
+    ("*", "CNI-ADMIN", |_, _| Some(Place::Chain)),
+    ("*", "ufw{v?}-user-input", |_, _| {
+        Some(Place::Ufw(UfwRoute::In))
+    }),
+    ("*", "ufw{v?}-user-forward", |_, _| {
+        Some(Place::Ufw(UfwRoute::Routed))
+    }),
+    ("*", "ufw{v?}-user-output", |_, _| {
+        Some(Place::Ufw(UfwRoute::Out))
+    }),
+    // of Docker and of firewalld itself, not the administrator's
+    (
+        "firewalld",
+        "filter_FWD_policy_docker-forwarding{rest?}",
+        |_, _| None,
+    ),
+    (
+        "firewalld",
+        "filter_IN_policy_allow-host-ipv6{rest?}",
+        |_, _| None,
+    ),
+    ("firewalld", "filter_IN_policy_{policy}_{part}", policy),
+    ("firewalld", "filter_FWD_policy_{policy}_{part}", policy),
+    ("firewalld", "filter_OUT_policy_{policy}_{part}", policy),
+    ("firewalld", "filter_FWD_policy_{policy}", |_, _| None),
+    ("firewalld", "filter_IN_policy_{policy}", |_, _| None),
+    ("firewalld", "filter_IN_{zone}_{part}", |zone, part| {
+        Some(Place::Zone {
+            zone: zone.into(),
+            first: first(part)?,
+        })
+    }),
+    ("firewalld", "filter_FWD_{zone}_{part}", |_, _| None),
+    ("firewalld", "filter_FWD_{zone}", |zone, _| {
+        Some(Place::FromZone { zone: zone.into() })
+    }),
+];
+
+fn policy(policy: &str, part: &str) -> Option<Place> {
+    Some(Place::Policy {
+        policy: policy.into(),
+        first: first(part)?,
+    })
+}
+
+/// Rich rules that accept stand in `allow`; those of a priority below zero in `pre`, before all others.
+fn first(part: &str) -> Option<bool> {
+    match part {
+        "allow" => Some(false),
+        "pre" => Some(true),
+        _ => None,
+    }
+}
+
+/// What the administrator may do with a chain, in the words of the software that made it.
+pub(super) fn place(table: &str, chain: &str) -> Option<Place> {
+    let fits = |name: &str, value: &str| match name {
+        "part" => ["pre", "log", "deny", "allow", "post"].contains(&value),
+        "v?" => ["", "6"].contains(&value),
+        _ => true,
+    };
+    PLACES
+        .iter()
+        .filter(|(of, _, _)| *of == "*" || *of == table)
+        .find_map(|(_, pattern, make)| {
+            let found = captures(pattern, chain, &fits)?;
+            let part = found.iter().find(|(name, _)| *name == "part");
+            let first = found.first().map_or("", |(_, value)| value);
+            Some(make(first, part.map_or("", |(_, value)| value)))
+        })
+        .flatten()
+}
+
 /// Bridges by the names that only one software gives.
 const BRIDGES: &[(&str, &str)] = &[
     ("docker0", "Docker"),
@@ -514,6 +593,39 @@ mod tests {
         );
         is("filter", "INPUT_direct", "firewalld: direct rules");
         is("filter", "MY_direct", "");
+    }
+
+    #[test]
+    fn places_of_the_administrator() {
+        assert_eq!(place("filter", "DOCKER-USER"), Some(Place::Chain));
+        assert_eq!(place("filter", "DOCKER-ISOLATION-STAGE-1"), None);
+        assert_eq!(
+            place("filter", "ufw6-user-forward"),
+            Some(Place::Ufw(UfwRoute::Routed))
+        );
+        let zone = |zone: &str, first| {
+            let zone = zone.to_string();
+            Some(Place::Zone { zone, first })
+        };
+        let is = |chain, wanted| assert_eq!(place("firewalld", chain), wanted, "{chain}");
+        is("filter_IN_public_allow", zone("public", false));
+        is("filter_IN_my_zone_pre", zone("my_zone", true));
+        is("filter_IN_public_deny", None);
+        is("filter_IN_public", None);
+        is("filter_FWD_policy_docker-forwarding_allow", None);
+        is(
+            "filter_FWD_policy_int2pub_allow",
+            Some(Place::Policy {
+                policy: "int2pub".into(),
+                first: false,
+            }),
+        );
+        is("filter_FWD_policy_int2pub", None);
+        is(
+            "filter_FWD_dmz",
+            Some(Place::FromZone { zone: "dmz".into() }),
+        );
+        is("filter_FWD_dmz_allow", None);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! because nothing accepted it, the rules that could have are shown with the reason why they did not match.
 //! `verbose` shows every step. Nothing is told by colour alone, and no text of a rule is cut without saying so.
 
+mod advice;
 mod chain;
 mod head;
 mod page;
@@ -33,6 +34,8 @@ pub struct Options {
     pub color: bool,
     /// False for locales without UTF-8: ASCII only.
     pub unicode: bool,
+    /// Say which option would tell more.
+    pub hints: bool,
 }
 
 /// The report as lines, each with a line break at its end.
@@ -70,4 +73,5 @@ fn write_flow(page: &mut Page, flow: &FlowReport, options: &Options) {
         page.line(0, 2, Text::new(text, Style::Dim));
     }
     tail::flow(page, flow, options);
+    advice::write(page, flow, options);
 }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use crate::eval::{Actual, Iface, Pf, describe};
 use crate::host::{Host, LinkKind};
-use crate::load::{Loaded, Origins};
+use crate::load::lower::Meanings;
+use crate::load::{Loaded, origin};
 use crate::logic::{Choice, Knowledge, Known, Source};
 use crate::nft::ast::{Document, Object, Stmt as Syntax};
 use crate::nft::print;
@@ -32,7 +33,7 @@ use super::{
 pub struct Sources<'a> {
     pub ruleset: &'a Ruleset,
     pub document: &'a Document,
-    pub origins: &'a Origins,
+    pub meanings: &'a Meanings,
     pub host: &'a Host,
 }
 
@@ -42,7 +43,7 @@ impl<'a> Sources<'a> {
         Sources {
             ruleset: &loaded.ruleset,
             document: &loaded.document,
-            origins: &loaded.origins,
+            meanings: &loaded.meanings,
             host,
         }
     }
@@ -117,6 +118,7 @@ pub fn flow(
         alternatives,
         notes: Vec::new(),
         why_not: Vec::new(),
+        advice: None,
         truncated: explored.truncated,
     };
     report.notes = notes::notes(&report, sources);
@@ -172,11 +174,10 @@ pub fn rule_text(sources: Sources<'_>, id: RuleId) -> String {
     let Some(Object::Rule(rule)) = sources.document.objects.get(source) else {
         return String::new();
     };
-    let origins = sources.origins.get(&source);
     let mut words = String::new();
     for (at, stmt) in rule.expr.iter().flatten().enumerate() {
-        let text = match origins.and_then(|o| o.get(at)).and_then(Option::as_ref) {
-            Some(origin) => origin.clone(),
+        let text = match origin(sources.meanings, source, at) {
+            Some(origin) => origin.to_string(),
             None if matches!(stmt, Syntax::Counter(_)) => continue,
             None => print::stmt(stmt),
         };
@@ -197,13 +198,8 @@ fn statement_text(sources: Sources<'_>, id: RuleId, statement: usize) -> Option<
     let Some(Object::Rule(syntax)) = sources.document.objects.get(rule.source as usize) else {
         return None;
     };
-    let origin = sources
-        .origins
-        .get(&(rule.source as usize))
-        .and_then(|o| o.get(at))
-        .and_then(Option::as_ref);
-    match origin {
-        Some(origin) => Some(origin.clone()),
+    match origin(sources.meanings, rule.source as usize, at) {
+        Some(origin) => Some(origin.to_string()),
         None => Some(print::stmt(syntax.expr.as_ref()?.get(at)?)),
     }
 }
@@ -211,8 +207,7 @@ fn statement_text(sources: Sources<'_>, id: RuleId, statement: usize) -> Option<
 fn left_text(sources: Sources<'_>, id: RuleId, statement: usize) -> Option<String> {
     let rule = sources.ruleset.rule(id);
     let at = rule.statements.get(statement)?.source as usize;
-    let origins = sources.origins.get(&(rule.source as usize));
-    if origins.and_then(|o| o.get(at)).is_some_and(Option::is_some) {
+    if origin(sources.meanings, rule.source as usize, at).is_some() {
         return None;
     }
     let Some(Object::Rule(syntax)) = sources.document.objects.get(rule.source as usize) else {

@@ -131,6 +131,7 @@ pub fn flow(sources: Option<Sources<'_>>, request: &Traced, reply: Option<&Trace
         alternatives: Vec::new(),
         notes: Vec::new(),
         why_not: Vec::new(),
+        advice: None,
         truncated: false,
     }
 }

@@ -6,6 +6,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::remedy::{self, Advice, Change};
 use super::{self as model, Field};
 
 /// The `schema` value.
@@ -82,6 +83,66 @@ pub struct Flow {
     pub notes: Vec<Note>,
     /// What became of the rules that `--why-not` asks for.
     pub why_not: Vec<WhyNot>,
+    /// What would let it pass; null where `--remedy` was not given.
+    pub remedies: Option<Remedies>,
+}
+
+/// What would have to be added for a flow and its reply to pass. Nothing of it is applied.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Remedies {
+    /// `nothing-to-change`, `found`, `partial`, or `none` when nothing can be promised.
+    pub status: &'static str,
+    /// Remedies, best first.
+    pub found: Vec<Remedy>,
+    /// What still stands in the way, when status is `partial` or `none`.
+    pub remains: Option<String>,
+}
+
+/// Additions that belong together.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Remedy {
+    /// Of the conversation, walked again with the additions.
+    pub verdict: Verdict,
+    pub additions: Vec<Addition>,
+    /// All its rules as a document for `nft -j -f`; null where it has none or nft does not reach the table.
+    pub nft: Option<serde_json::Value>,
+    /// How long it lasts, and what else is to be known.
+    pub remarks: Vec<String>,
+}
+
+/// One change.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Addition {
+    /// Whose way it opens: `request` or `reply`.
+    pub of: &'static str,
+    /// What stops that packet without it.
+    pub against: String,
+    /// For a rule: where it goes.
+    pub place: Option<Place>,
+    /// For a rule: its text in nft's words.
+    pub rule: Option<String>,
+    /// For settings of the kernel: `KEY=VALUE`.
+    pub settings: Vec<String>,
+    /// The program of the commands: `nft`, `iptables`, `ip6tables`, `firewall-cmd`, `ufw`, `sysctl`.
+    pub tool: &'static str,
+    /// For a POSIX shell; empty where none can be written safely.
+    pub commands: Vec<String>,
+    /// What else it lets pass.
+    pub effect: String,
+}
+
+/// Where a rule goes.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Place {
+    pub family: &'static str,
+    pub table: String,
+    pub chain: String,
+    /// Rules that stand before it, those of the additions before this one included.
+    pub index: usize,
+    /// The handle of the rule behind it, when known.
+    pub before: Option<u64>,
+    /// Who made the chain, in words.
+    pub owner: Option<Owner>,
 }
 
 /// The flow as asked for.
@@ -454,6 +515,54 @@ fn flow_of(flow: &model::FlowReport, matched_only: bool) -> Flow {
                     .collect(),
             })
             .collect(),
+        remedies: flow.advice.as_ref().map(remedies),
+    }
+}
+
+fn remedies(advice: &Advice) -> Remedies {
+    Remedies {
+        status: advice.status.name(),
+        found: advice
+            .remedies
+            .iter()
+            .map(|remedy| Remedy {
+                verdict: verdict(remedy.verdict),
+                additions: remedy.additions.iter().map(addition).collect(),
+                nft: remedy.nft.clone(),
+                remarks: remedy.remarks.clone(),
+            })
+            .collect(),
+        remains: advice.remains.clone(),
+    }
+}
+
+fn addition(addition: &remedy::Addition) -> Addition {
+    let (rule, settings): (_, &[(String, String)]) = match &addition.change {
+        Change::Rule(rule) => (Some(rule), &[]),
+        Change::Settings(settings) => (None, settings),
+    };
+    Addition {
+        of: addition.of,
+        against: addition.against.clone(),
+        place: rule.map(|rule| Place {
+            family: rule.family.name(),
+            table: rule.table.clone(),
+            chain: rule.chain.clone(),
+            index: rule.index,
+            before: rule
+                .before
+                .map(|handle| handle.0)
+                .filter(|handle| *handle != 0),
+            owner: rule.owner.as_ref().map(owner),
+        }),
+        rule: rule.map(|rule| rule.text.clone()),
+        settings: settings
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect(),
+        tool: addition.tool,
+        commands: addition.commands.clone(),
+        effect: addition.effect.clone(),
     }
 }
 

@@ -179,6 +179,12 @@ impl Page {
         }
     }
 
+    /// A line that is to be copied: never broken.
+    pub(super) fn verbatim(&mut self, indent: usize, text: &Text) {
+        let text = self.encode(text.clone());
+        self.emit(indent, &text, None);
+    }
+
     /// A label and what it stands for, in two columns.
     pub(super) fn labelled(
         &mut self,

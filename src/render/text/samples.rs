@@ -273,6 +273,7 @@ fn flow(info: FlowInfo, request: PathReport, reply: Option<PathReport>) -> FlowR
         alternatives: Vec::new(),
         notes: Vec::new(),
         why_not: Vec::new(),
+        advice: None,
         truncated: false,
     }
 }

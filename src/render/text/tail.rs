@@ -22,7 +22,7 @@ pub(super) fn flow(page: &mut Page, flow: &FlowReport, options: &Options) {
     notes(page, &flow.notes);
 }
 
-fn heading(page: &mut Page, title: &str, rest: &str) {
+pub(super) fn heading(page: &mut Page, title: &str, rest: &str) {
     page.blank();
     page.line(
         0,

@@ -11,6 +11,7 @@ fn options(width: usize) -> Options {
         verbose: false,
         color: false,
         unicode: true,
+        hints: false,
     }
 }
 
@@ -135,6 +136,7 @@ fn other_locales_get_ascii_only() {
     for (name, flow) in samples() {
         let options = Options {
             unicode: false,
+            hints: false,
             ..options(80)
         };
         let text = report(&one(flow), &options);
