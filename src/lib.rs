@@ -7,6 +7,7 @@ pub mod cli;
 pub mod conntrack;
 pub mod diagnostic;
 pub mod eval;
+pub mod expect;
 pub mod explain;
 pub mod flow;
 pub mod graph;

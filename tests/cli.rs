@@ -1634,3 +1634,158 @@ fn what_the_sender_of_a_rejected_packet_gets_is_told_in_a_line() {
     let line = "icmp admin-prohibited 10.0.0.1 → 10.0.0.2 is dropped by ip t output";
     assert!(text.contains(line), "{text}");
 }
+
+/// Runs `nfpath test` on a file of expectations with this text, beside C1's ruleset.
+fn expectations(text: &str, more: &[&str]) -> Output {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::copy(
+        "testdata/c1/ruleset.json",
+        folder.path().join("ruleset.json"),
+    )
+    .expect("a copy");
+    let file = folder.path().join("expected.toml");
+    fs::write(&file, text).expect("written");
+    nfpath()
+        .arg("test")
+        .arg(&file)
+        .args(more)
+        .output()
+        .expect("the program runs")
+}
+
+const EXPECTED: &str = r#"
+ruleset = "ruleset.json"
+host.iface = ["docker1=172.20.0.1/24"]
+
+[[test]]
+name = "radius"
+flow = "udp:10.254.10.105->10.254.10.252:1812"
+packet.iif = "ens192"
+expect.verdict = "accept"
+expect.request = "forwarded"
+expect.reply = "accept"
+expect.by = "inet firewalld filter_FORWARD"
+expect.source = "172.20.0.1"
+expect.destination = "172.20.0.4:1812"
+expect.out = "docker1"
+"#;
+
+#[test]
+fn expectations_that_hold_and_that_do_not() {
+    let good = expectations(EXPECTED, &[]);
+    assert_eq!(good.status.code(), Some(0), "{}{}", out(&good), err(&good));
+    assert!(out(&good).contains("ok    radius: udp:10.254.10.105->10.254.10.252:1812"));
+    for (from, to, words) in [
+        (
+            "verdict = \"accept\"",
+            "verdict = \"drop\"",
+            "verdict: expected drop, is accept",
+        ),
+        (
+            "forwarded",
+            "local",
+            "request: expected local, is forwarded",
+        ),
+        (
+            "172.20.0.4:1812",
+            "172.20.0.4:1813",
+            "destination: expected 172.20.0.4:1813, is 172.20.0.4:1812",
+        ),
+        (
+            "\"172.20.0.1\"",
+            "\"172.20.0.2\"",
+            "source: expected 172.20.0.2, is 172.20.0.1",
+        ),
+        (
+            "filter_FORWARD",
+            "filter_FORW",
+            "by: expected inet firewalld filter_FORW",
+        ),
+        (
+            "out = \"docker1\"",
+            "out = \"docker0\"",
+            "out: expected docker0, is docker1",
+        ),
+        (
+            "reply = \"accept\"",
+            "reply = \"none\"",
+            "reply: expected none, is accept",
+        ),
+    ] {
+        let wrong = expectations(&EXPECTED.replace(from, to), &[]);
+        assert_eq!(wrong.status.code(), Some(1), "{to}");
+        assert!(out(&wrong).contains(words), "{}", out(&wrong));
+        assert!(out(&wrong).contains("1 flow: 0 as expected, 1 not"));
+    }
+}
+
+#[test]
+fn expectations_that_are_none_run_nothing() {
+    for (from, to, words) in [
+        (
+            "expect.out",
+            "expect.oot",
+            "line 15, column 8: unknown field `oot`",
+        ),
+        ("packet.iif", "packet.iiff", "unknown field `iiff`"),
+        ("host.iface", "host.ifaces", "unknown field `ifaces`"),
+        ("[[test]]", "[[tests]]", "unknown field `tests`"),
+        (
+            "\"accept\"",
+            "\"allow\"",
+            "line 5: `verdict = \"allow\"`: one of accept, drop",
+        ),
+        ("172.20.0.4:1812", "box:1812", "an address is meant"),
+        (
+            "udp:10.254.10.105->",
+            "udp:10.254.10.105-",
+            "line 5: `--flow`",
+        ),
+        ("ruleset.json", "gone.json", "gone.json: no such file"),
+        ("name = ", "name == ", "line 6"),
+    ] {
+        let output = expectations(&EXPECTED.replacen(from, to, 1), &[]);
+        refused(&output, 3, &[words]);
+    }
+    let flows = expectations(EXPECTED, &["--flow", "tcp:10.0.0.1->10.0.0.2:22"]);
+    refused(&flows, 2, &["--record"]);
+}
+
+#[test]
+fn recorded_expectations_hold() {
+    let recorded = succeeds(&[
+        "test",
+        "--record",
+        "testdata/c4/with-drop/snapshot.json",
+        "--flows",
+        "testdata/c4/flows.txt",
+    ]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("expected.toml");
+    let root = std::env::current_dir().expect("a folder");
+    let absolute = format!("ruleset = \"{}/testdata", root.display());
+    let recorded = recorded.replacen("ruleset = \"testdata", &absolute, 1);
+    fs::write(&file, recorded).expect("written");
+    let junit = folder.path().join("results.xml");
+    let output = nfpath()
+        .arg("test")
+        .arg(&file)
+        .arg("--junit")
+        .arg(&junit)
+        .output()
+        .expect("the program runs");
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    assert!(out(&output).ends_with("12 flows: 12 as expected, 0 not\n"));
+    let xml = fs::read_to_string(&junit).expect("results");
+    assert_eq!(xml.matches("<testcase ").count(), 12);
+    assert!(xml.contains("<testsuites tests=\"12\" failures=\"0\">"));
+    // the same expectations of a ruleset without the last drop
+    let changed = nfpath()
+        .arg("test")
+        .arg(&file)
+        .args(["--ruleset", "testdata/c4/without-drop/snapshot.json"])
+        .output()
+        .expect("the program runs");
+    assert_eq!(changed.status.code(), Some(1));
+    assert!(out(&changed).contains("verdict: expected drop, is accept"));
+}

@@ -96,34 +96,39 @@ fn decided(path: &PathReport) -> Decided {
     let Some(step) = path.deciding.last().and_then(|&at| path.steps.get(at)) else {
         return Decided::default();
     };
+    let (by, rule) = decider(step);
+    let owner = match &step.kind {
+        StepKind::Rule(rule) => rule.owner.as_ref(),
+        StepKind::Policy { chain, .. } => {
+            base(&path.steps, chain).and_then(|base| base.owner.as_ref())
+        }
+        _ => None,
+    };
+    Decided {
+        by,
+        rule,
+        owner: owner.map(|owner| owner.words()).unwrap_or_default(),
+    }
+}
+
+/// Who decided with a step, `ip filter INPUT #5`, and the text of the rule. Empty for a step that decides nothing.
+pub fn decider(step: &Step) -> (String, String) {
     match &step.kind {
-        StepKind::Rule(rule) => Decided {
-            by: rule.at.to_string(),
-            rule: rule.text.clone(),
-            owner: rule.owner.as_ref().map(|o| o.words()).unwrap_or_default(),
-        },
+        StepKind::Rule(rule) => (rule.at.to_string(), rule.text.clone()),
         StepKind::Policy {
             family,
             table,
             chain,
             accept,
-        } => Decided {
-            by: format!(
-                "policy {} of {family} {table} {chain}",
-                if *accept { "accept" } else { "drop" }
-            ),
-            rule: String::new(),
-            owner: base(&path.steps, chain)
-                .and_then(|base| base.owner.as_ref())
-                .map(|owner| owner.words())
-                .unwrap_or_default(),
-        },
-        StepKind::Drop { text, .. } => Decided {
-            by: "the host".into(),
-            rule: text.clone(),
-            owner: String::new(),
-        },
-        _ => Decided::default(),
+        } => {
+            let policy = if *accept { "accept" } else { "drop" };
+            (
+                format!("policy {policy} of {family} {table} {chain}"),
+                String::new(),
+            )
+        }
+        StepKind::Drop { text, .. } => ("the host".into(), text.clone()),
+        _ => Default::default(),
     }
 }
 
