@@ -443,3 +443,37 @@ fn nothing_is_left_when_it_is_killed() {
         "no process is left in the lab's namespaces"
     );
 }
+
+#[test]
+fn ctrl_c_leaves_what_was_found() {
+    if !kernel_or_skip("ctrl_c_leaves_what_was_found") {
+        return;
+    }
+    let own = namespaces_of(std::process::id());
+    let folder = tempfile::tempdir().expect("a folder");
+    let child = Command::new(env!("CARGO_BIN_EXE_nfpath"))
+        .args(["verify", "--random", "1000000", "--seed", "4", "--out"])
+        .arg(folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("nfpath runs");
+    // it has a namespace of its own, so it is past its beginning
+    let start = Instant::now();
+    while namespaces_of(child.id()).is_subset(&own) && start.elapsed() < Duration::from_secs(20) {
+        std::thread::yield_now();
+    }
+    let interrupt = Command::new("sh")
+        .args(["-c", &format!("kill -INT {}", child.id())])
+        .status()
+        .expect("sh");
+    assert!(interrupt.success());
+    let output = child.wait_with_output().expect("it ends");
+    let (stdout, stderr) = (
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    );
+    assert_eq!(output.status.code(), Some(4), "{stdout}{stderr}");
+    assert!(stdout.contains("kernel agreement: "), "{stdout}");
+    assert!(stderr.contains("stopped: "), "{stderr}");
+}

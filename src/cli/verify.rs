@@ -128,6 +128,12 @@ impl Verify {
         .map_err(Failure::undetermined)?;
         progress.clear();
         let tally = found.tally;
+        if found.interrupted {
+            output::note(&format!(
+                "stopped: {} of {flows} flows were compared",
+                tally.flows
+            ));
+        }
         let seconds = start.elapsed().as_secs_f64();
         output::note(&format!(
             "{:.1} flows a second; {} rulesets refused by nft, {} flows not sent",
@@ -161,10 +167,12 @@ impl Verify {
             Format::Text => format!("{}{tally}\n", found.coverage.text()),
             Format::Json => v1::random(&found, seed),
         })?;
-        Ok(if differ == tally.unknown {
-            Exit::Yes
-        } else {
+        Ok(if differ > tally.unknown {
             Exit::No
+        } else if found.interrupted {
+            Exit::Undetermined
+        } else {
+            Exit::Yes
         })
     }
 }

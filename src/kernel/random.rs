@@ -85,6 +85,8 @@ pub struct Found {
     pub coverage: Coverage,
     /// The cases that were written down, and what each came to: `no`, `unknown`, `panic`.
     pub cases: Vec<(String, &'static str)>,
+    /// Ctrl-C came before all flows were sent.
+    pub interrupted: bool,
 }
 
 /// One flow's outcome; the name of a case that was written down.
@@ -111,6 +113,7 @@ pub fn random(
     options: &Options,
     mut seen: impl FnMut(&Tally, Option<&str>),
 ) -> Result<Found, LabError> {
+    sys::note_interrupts().map_err(|error| LabError(format!("signals: {error}")))?;
     let processors = sys::processors();
     let workers = processors.len().clamp(1, 16);
     let next = AtomicU64::new(0);
@@ -216,7 +219,7 @@ pub fn random(
                     }
                 }
             }
-            if tally.flows == options.flows {
+            if tally.flows == options.flows || sys::interrupted() {
                 stop.store(true, Ordering::Relaxed);
             }
             seen(&tally, remark.as_deref());
@@ -224,6 +227,8 @@ pub fn random(
         for handle in handles {
             match handle.join() {
                 Ok(Ok(())) => {}
+                // Ctrl-C ends the programs of the lab, too
+                Ok(Err(_)) if sys::interrupted() => {}
                 Ok(Err(error)) => return Err(error),
                 Err(_) => return fail("the lab fell over; this is a bug"),
             }
@@ -237,6 +242,7 @@ pub fn random(
             tally,
             coverage,
             cases,
+            interrupted: tally.flows < options.flows && sys::interrupted(),
         })
     })
 }

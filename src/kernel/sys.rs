@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use libc::{c_int, c_void, socklen_t};
 
@@ -21,6 +22,29 @@ fn check(result: c_int) -> io::Result<c_int> {
 
 fn check_len(result: isize) -> io::Result<usize> {
     usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn note_interrupt(_: c_int) {
+    INTERRUPTED.store(true, Ordering::Relaxed);
+}
+
+/// From now on the first Ctrl-C is only noted, so that what was found can be told; the second ends the program.
+pub(super) fn note_interrupts() -> io::Result<()> {
+    // SAFETY: the structure is plain data, all zero is valid, and the handler only stores into an atomic.
+    unsafe {
+        let mut action: libc::sigaction = mem::zeroed();
+        action.sa_sigaction = note_interrupt as extern "C" fn(c_int) as libc::sighandler_t;
+        action.sa_flags = libc::SA_RESETHAND | libc::SA_RESTART;
+        check(libc::sigaction(libc::SIGINT, &action, std::ptr::null_mut()))?;
+    }
+    Ok(())
+}
+
+/// Whether Ctrl-C was pressed since [`note_interrupts`].
+pub(super) fn interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
 }
 
 /// Whether this process is root.
