@@ -2,7 +2,7 @@
 
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, mpsc};
+use std::sync::mpsc;
 use std::thread;
 
 use clap::{Args, ValueEnum};
@@ -93,37 +93,30 @@ impl Batch {
 fn all(asked: &[Asked], answer: impl Fn(&Asked) -> Row + Sync) -> Vec<Row> {
     let workers = thread::available_parallelism().map_or(1, NonZero::get);
     let next = AtomicUsize::new(0);
-    let rows: Mutex<Vec<Option<Row>>> = Mutex::new(vec![None; asked.len()]);
+    let mut rows: Vec<Option<Row>> = vec![None; asked.len()];
     let mut progress = output::Progress::new(asked.len() as u64);
     let (tell, told) = mpsc::channel();
     thread::scope(|scope| {
         for _ in 0..workers.min(asked.len().max(1)) {
             let tell = tell.clone();
-            let (next, rows, answer) = (&next, &rows, &answer);
+            let (next, answer) = (&next, &answer);
             scope.spawn(move || {
                 while let Some((at, asked)) = {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     asked.get(at).map(|asked| (at, asked))
                 } {
-                    let row = answer(asked);
-                    // a worker that panicked has left the others' rows whole
-                    let mut rows = rows.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-                    rows[at] = Some(row);
-                    drop(rows);
-                    let _ = tell.send(());
+                    // nobody listens any more: the program ends
+                    let _ = tell.send((at, answer(asked)));
                 }
             });
         }
         drop(tell);
-        let mut done = 0;
-        for () in told {
-            done += 1;
+        for (done, (at, row)) in told.into_iter().enumerate() {
+            rows[at] = Some(row);
+            let done = done as u64 + 1;
             progress.set(done, &format!("{done} of {} flows", asked.len()));
         }
     });
     progress.clear();
-    let rows = rows
-        .into_inner()
-        .unwrap_or_else(|poisoned| poisoned.into_inner());
     rows.into_iter().flatten().collect()
 }
