@@ -26,5 +26,6 @@ pub mod render;
 pub mod report;
 pub mod ruleset;
 pub mod seen;
+pub mod sets;
 pub mod trace;
 pub mod walk;

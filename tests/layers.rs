@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 /// From the bottom to the top. Modules of one layer do not use each other.
 const LAYERS: &[&[&str]] = &[
     &["logic", "diagnostic", "nft"],
+    &["sets"],
     &["ruleset", "iptables", "host"],
     &["packet", "load", "owner"],
     &["conntrack", "flow"],
