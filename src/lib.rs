@@ -27,5 +27,6 @@ pub mod report;
 pub mod ruleset;
 pub mod seen;
 pub mod sets;
+pub mod symbolic;
 pub mod trace;
 pub mod walk;

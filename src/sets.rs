@@ -18,6 +18,12 @@ use crate::logic::{Ranges, max_of};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Set(u32);
 
+impl Default for Set {
+    fn default() -> Set {
+        Set::NONE
+    }
+}
+
 impl Set {
     /// Every packet.
     pub const ALL: Set = Set(0);
@@ -129,8 +135,8 @@ pub struct Sets {
     full: bool,
 }
 
-/// How many nodes an arena may have unless said otherwise: about 300 MB.
-pub const NODES: usize = 8_000_000;
+/// How many nodes an arena may have unless said otherwise: about 400 MB.
+pub const NODES: usize = 16_000_000;
 
 impl Default for Sets {
     fn default() -> Sets {
@@ -498,6 +504,17 @@ impl Sets {
             at = next.complement_if(at.is_complement());
         }
         at.is_all()
+    }
+
+    /// What is left of a set where the first so many variables are those of a packet.
+    pub fn under(&self, set: Set, point: &Point, first: usize) -> Set {
+        let mut at = set;
+        while at.node() != 0 && (self.var(at) as usize) < first {
+            let var = self.var(at);
+            let (low, high) = self.cofactors(at, var);
+            at = if point.get(Var(var)) { high } else { low };
+        }
+        at
     }
 
     /// A packet of the set: as near to `wish` as may be, variables in order. `None` for the empty set.

@@ -14,6 +14,7 @@ const LAYERS: &[&[&str]] = &[
     &["eval", "infer"],
     &["hooks", "trace"],
     &["walk", "graph"],
+    &["symbolic"],
     &["report"],
     &["explain", "render"],
     &["seen"],
