@@ -28,5 +28,7 @@ pub mod render;
 pub mod report;
 pub mod ruleset;
 pub mod seen;
+pub mod sets;
+pub mod symbolic;
 pub mod trace;
 pub mod walk;

@@ -7,6 +7,7 @@
 
 mod bridge;
 mod chain;
+pub mod decide;
 pub mod explore;
 mod ip;
 mod nat;

@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 /// From the bottom to the top. Modules of one layer do not use each other.
 const LAYERS: &[&[&str]] = &[
     &["logic", "diagnostic", "nft"],
+    &["sets"],
     &["ruleset", "iptables", "host"],
     &["packet", "load", "owner"],
     &["conntrack", "flow"],
     &["eval", "infer"],
     &["hooks", "trace"],
     &["walk", "graph"],
+    &["symbolic"],
     &["report"],
     &["explain", "expect"],
     &["render"],

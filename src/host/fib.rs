@@ -349,7 +349,7 @@ impl Host {
     }
 
     /// Whether the rules differ from those that a host starts with (`fib_has_custom_rules`).
-    pub(super) fn has_custom_rules(&self, family: IpFamily) -> bool {
+    pub fn has_custom_rules(&self, family: IpFamily) -> bool {
         let mut rules = self
             .rules
             .iter()
@@ -600,6 +600,77 @@ impl Host {
                 .collect()
             }
         }
+    }
+
+    /// Every prefix that an answer about an address may depend on: routes, listed and derived, routing rules, subnets, and the
+    /// kernel's special ranges. Two addresses that lie in the same of these get the same answers to all questions of this
+    /// module and of [`Host::address_type`].
+    pub fn prefixes(&self, family: IpFamily) -> Vec<IpNet> {
+        let mut found: Vec<IpNet> = Vec::new();
+        for route in &self.routes {
+            found.extend([Some(route.prefix), route.from].into_iter().flatten());
+        }
+        for rule in &self.rules {
+            found.extend([rule.from, rule.to].into_iter().flatten());
+        }
+        for address in &self.addresses {
+            found.push(IpNet::from(address.ip));
+            found.extend(address.peer.map(IpNet::from));
+            if let Some(net) = address.subnet() {
+                found.extend([
+                    net,
+                    IpNet::from(net.network()),
+                    IpNet::from(net.broadcast()),
+                ]);
+            }
+        }
+        self.derive_entries(family, &mut |entry| found.push(entry.prefix));
+        // the network itself is the subnet-router anycast address
+        let anycast: Vec<IpNet> = found.iter().map(|net| net.network().into()).collect();
+        if family == IpFamily::V6 {
+            found.extend(anycast);
+        }
+        let special: &[&str] = match family {
+            IpFamily::V4 => &[
+                "0.0.0.0/0",
+                "0.0.0.0/8",
+                "0.0.0.0/32",
+                "127.0.0.0/8",
+                "224.0.0.0/4",
+                "224.0.0.0/24",
+                "224.0.0.1/32",
+                "255.255.255.255/32",
+            ],
+            IpFamily::V6 => &[
+                "::/0",
+                "::/128",
+                "::1/128",
+                "::/96",
+                "::ffff:0:0/96",
+                "2000::/3",
+                "2001::/32",
+                "2001:10::/28",
+                "2002::/16",
+                "3ffe::/16",
+                "fc00::/7",
+                "fe80::/10",
+                "fe80::/64",
+                "fec0::/10",
+                "ff00::/8",
+                "ff01::/16",
+                "ff02::/16",
+                "ff05::/16",
+                "ff0e::/16",
+                "ff01::1/128",
+                "ff02::1/128",
+            ],
+        };
+        found.extend(special.iter().filter_map(|text| text.parse::<IpNet>().ok()));
+        found.retain(|net| IpFamily::of_net(*net) == family);
+        let mut found: Vec<IpNet> = found.iter().map(IpNet::trunc).collect();
+        found.sort_unstable();
+        found.dedup();
+        found
     }
 
     /// The routes, of every table, that hold the destination; best first within a table, and for IPv4 within the trie that

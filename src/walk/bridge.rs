@@ -196,9 +196,14 @@ impl<R: Record> Walker<'_, R> {
             .and_then(|n| n.mac)
     }
 
+    /// Whether a frame goes up to this host.
+    pub(super) fn comes_up(&mut self, skb: &Skb, bridge: Iface) -> bool {
+        self.onward(skb, bridge) != Onward::Across
+    }
+
     /// Whose Ethernet address the sender wrote on the frame: it sends to hosts of the bridge's subnet directly, to all
     /// others through its gateway, which is taken to be this host.
-    fn onward(&mut self, skb: &mut Skb, bridge: Iface) -> Onward {
+    fn onward(&mut self, skb: &Skb, bridge: Iface) -> Onward {
         let Known::Value(dst) = skb.packet.dst() else {
             return Onward::Up { gateway: true };
         };

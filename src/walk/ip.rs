@@ -615,7 +615,7 @@ impl<R: Record> Walker<'_, R> {
     }
 
     /// `ip_route_output_flow`, and `ip_route_me_harder` when `again`.
-    fn route_output(&mut self, skb: &mut Skb, again: bool) -> Result<(), Ended> {
+    pub(super) fn route_output(&mut self, skb: &mut Skb, again: bool) -> Result<(), Ended> {
         let pf = Self::pf(skb);
         skb.route = Some(NextHop::Unknown);
         let dst = match skb.packet.dst() {

@@ -201,7 +201,7 @@ impl<R: Record> Walker<'_, R> {
     }
 
     /// The first address of the outgoing device in the next hop's subnet (`nf_nat_masquerade_ipv4`, `_ipv6`).
-    fn masquerade_address(&mut self, skb: &Skb) -> Option<Known<IpAddr>> {
+    pub(super) fn masquerade_address(&mut self, skb: &Skb) -> Option<Known<IpAddr>> {
         let family = if skb.packet.v6 {
             IpFamily::V6
         } else {
@@ -230,7 +230,7 @@ impl<R: Record> Walker<'_, R> {
         }
     }
 
-    fn redirect_address(&mut self, skb: &Skb, hook: Hook) -> Option<Known<IpAddr>> {
+    pub(super) fn redirect_address(&mut self, skb: &Skb, hook: Hook) -> Option<Known<IpAddr>> {
         if hook == Hook::Output {
             return Some(Known::Value(if skb.packet.v6 {
                 IpAddr::V6(Ipv6Addr::LOCALHOST)

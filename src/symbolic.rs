@@ -1,0 +1,212 @@
+//! What a ruleset does to all packets: the walk of `walk`, of every packet at once.
+//!
+//! A field of a packet is a vector of sets, one for each bit: a function of the packet as it was first sent. A rule's match
+//! is then the set of first packets that match it, whatever was translated before. Every packet is at one place at a time, so
+//! one set of fields serves for all places: a statement writes the fields of those packets that reach it, a jump follows
+//! those that jump, and those that return join the others again. A chain costs as many steps as it has rules.
+//!
+//! The statements are those that `eval` reads. What the host decides between the chains, and fields that depend on the host, are
+//! asked of `walk` and `eval` themselves, for one packet of each kind ([`leaf`]). What the input leaves open becomes a
+//! variable of its own ([`space::Question`]), so an answer can be taken for certain or for possible.
+//!
+//! Left out on purpose, and an end of its own ([`End::NotCovered`]): frames that stay on a bridge, chains of the bridge
+//! family. Not walked: the answers of `reject`, ICMP errors.
+
+mod fields;
+mod leaf;
+mod nat;
+mod rule;
+pub mod space;
+mod stack;
+mod value;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::conntrack::Manip;
+use crate::eval::{Pf, World};
+use crate::hooks::Hooks;
+use crate::ruleset::{ChainId, Hook, RuleId};
+use crate::sets::{Point, Set, TooLarge};
+use crate::walk::step::{HostDrop, Taken};
+
+pub use fields::Fields;
+pub use space::{Input, Question, Space};
+
+/// How a packet's way ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum End {
+    /// Delivered to this host.
+    Local,
+    /// Passed on, out by this link.
+    Forwarded(u16),
+    /// Sent by this host, out by this link.
+    Transmitted(u16),
+    /// Handed to another device by a rule of a device's chain.
+    Relayed,
+    Dropped,
+    Rejected,
+    /// A program decides.
+    Queued,
+    Stolen,
+    /// The stack dropped it.
+    Host(Dropped),
+    /// What happens is not known, and why.
+    Unknown(String),
+    /// This version does not follow such packets.
+    NotCovered(&'static str),
+}
+
+/// [`HostDrop`] with an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Dropped(pub HostDrop);
+
+impl PartialOrd for Dropped {
+    fn partial_cmp(&self, other: &Dropped) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Dropped {
+    fn cmp(&self, other: &Dropped) -> std::cmp::Ordering {
+        (self.0 as u8).cmp(&(other.0 as u8))
+    }
+}
+
+/// Who ended a way or let a packet pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum By {
+    Rule(RuleId),
+    /// The policy of a base chain.
+    Policy(ChainId),
+    /// No rule.
+    Stack,
+}
+
+/// Packets that ended in one way.
+#[derive(Debug, Clone)]
+pub struct Exit {
+    pub end: End,
+    pub by: By,
+    pub packets: Set,
+}
+
+/// What a rule saw at one hook.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Visit {
+    /// Packets that came to the rule.
+    pub reached: Option<Set>,
+    /// Those for which all its matches held.
+    pub matched: Option<Set>,
+}
+
+/// A verdict that ended a base chain.
+#[derive(Debug, Clone)]
+pub struct Decided {
+    pub hook: Hook,
+    pub pf: Pf,
+    pub chain: ChainId,
+    pub by: By,
+    pub taken: Taken,
+    pub packets: Set,
+}
+
+/// Which rule translated.
+#[derive(Debug, Clone, Copy)]
+pub struct Bound {
+    pub manip: Manip,
+    pub rule: RuleId,
+    pub packets: Set,
+}
+
+/// All ways of all packets that come from one side.
+#[derive(Debug)]
+pub struct Ways {
+    /// The packets that were followed.
+    pub sent: Set,
+    /// Disjoint, and together all that were followed.
+    pub exits: Vec<Exit>,
+    /// By hook and rule.
+    pub visits: BTreeMap<(Hook, RuleId), Visit>,
+    pub decided: Vec<Decided>,
+    pub bound: Vec<Bound>,
+    /// The packets at their ends.
+    pub fields: Fields,
+    /// Packets to many receivers, whom nobody answers.
+    pub to_many: Set,
+}
+
+impl Ways {
+    /// The packets of an end.
+    pub fn ended(&self, space: &mut Space, is: impl Fn(&End) -> bool) -> Set {
+        let found = self.exits.iter().filter(|exit| is(&exit.end));
+        let found: Vec<Set> = found.map(|exit| exit.packets).collect();
+        space.sets.union(&found)
+    }
+
+    /// What a rule saw, at whatever hook.
+    pub fn visit(&self, space: &mut Space, rule: RuleId) -> (Set, Set) {
+        let visits = self.visits.iter().filter(|((_, known), _)| *known == rule);
+        let (mut reached, mut matched) = (Vec::new(), Vec::new());
+        for (_, visit) in visits {
+            reached.extend(visit.reached);
+            matched.extend(visit.matched);
+        }
+        (space.sets.union(&reached), space.sets.union(&matched))
+    }
+}
+
+/// Where packets come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum From {
+    /// From outside, by any interface.
+    Outside,
+    /// From a socket of this host that did not choose a source.
+    Here,
+}
+
+/// Follows the first packets of conversations, all at once.
+///
+/// `mark` is what packets are marked with before any rule; `None`: with anything.
+pub fn requests(
+    space: &mut Space,
+    world: World<'_>,
+    hooks: &Hooks,
+    from: From,
+    mark: Option<u32>,
+) -> Result<Ways, TooLarge> {
+    let mut walk = stack::Walk::request(space, world, hooks, from, mark);
+    walk.send(from);
+    let ways = walk.done();
+    space.check()?;
+    Ok(ways)
+}
+
+/// Follows the answers to requests that were delivered; sets are still those of the requests.
+pub fn replies(
+    space: &mut Space,
+    world: World<'_>,
+    hooks: &Hooks,
+    requests: &Ways,
+    from: From,
+) -> Result<Ways, TooLarge> {
+    let ways = stack::Walk::reply(space, world, hooks, requests, from);
+    space.check()?;
+    Ok(ways)
+}
+
+/// What a packet looks like at its end, for one packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    pub src: IpAddr,
+    pub dst: IpAddr,
+    pub sport: u16,
+    pub dport: u16,
+}
+
+impl Ways {
+    /// One packet at its end.
+    pub fn seen(&self, space: &Space, point: &Point) -> Seen {
+        self.fields.seen(space, point)
+    }
+}
