@@ -6,11 +6,11 @@ use std::rc::Rc;
 use crate::conntrack::status;
 use crate::eval::{Iface, NextHop, Pf, Sender, World};
 use crate::hooks::{Hooks, Work};
-use crate::host::{Host, LinkKind};
+use crate::host::{Host, IpFamily, LinkKind};
 use crate::logic::{Known, Source};
 use crate::packet::{proto, tcp};
 use crate::ruleset::{ChainId, ChainType, Family, Hook, RuleId, Ruleset, SetId};
-use crate::sets::Set;
+use crate::sets::{Set, Sets};
 use crate::walk::decide::{self, Way};
 use crate::walk::step::{Disposition, HostDrop};
 
@@ -430,8 +430,88 @@ impl<'a, 'w> Walk<'a, 'w> {
     /// Packets that a device hands up (`ip_rcv`).
     fn come_in(&mut self, packets: Set) {
         let live = self.device_hook(Hook::Ingress, packets);
+        // br_netfilter runs prerouting inside the bridge, before IP gets the packet
+        let inside = self.inside_bridges(live);
+        let outside = self.space.sets.minus(live, inside);
+        let outside = self.checked(outside, Set::NONE);
+        let live = self.space.sets.or(inside, outside);
         let live = self.run(Hook::Prerouting, live);
+        let inside = self.space.sets.and(live, inside);
+        let outside = self.space.sets.minus(live, inside);
+        let translated = self.status(status::DST_NAT);
+        let inside = self.checked(inside, translated);
+        let live = self.space.sets.or(inside, outside);
         self.received(live);
+    }
+
+    /// Packets of bridges that hand their frames to the hooks of IP.
+    fn inside_bridges(&mut self, packets: Set) -> Set {
+        let family = match self.space.v6 {
+            true => IpFamily::V6,
+            false => IpFamily::V4,
+        };
+        let mut inside = Vec::new();
+        for (iif, own) in self.fields.iif.among(&mut self.space.sets, packets) {
+            let Some(at) = iif.filter(|at| self.is_bridge(*at)) else {
+                continue;
+            };
+            let name = &self.host().links[usize::from(at)].name;
+            if self.host().bridge_nf_call_on(family, name) == Some(true) {
+                inside.push(own);
+            }
+        }
+        self.space.sets.union(&inside)
+    }
+
+    /// What is looked at before any chain of IP (`ip6_rcv_core`): addresses that never come in by a wire. Frames are taken to
+    /// be for this station. Of `across` it is not known whether they get there or stay on their bridge.
+    fn checked(&mut self, packets: Set, across: Set) -> Set {
+        if !self.space.v6 {
+            return packets;
+        }
+        let (src, dst) = (
+            self.fields.src(self.space).to_vec(),
+            self.fields.dst(self.space).to_vec(),
+        );
+        let within = self.fields.iif.is(&self.loopback());
+        let sets = &mut self.space.sets;
+        let many = |sets: &mut Sets, bits: &[Set]| value::starts_with(sets, bits, 0xff << 120, 8);
+        let own = |sets: &mut Sets, bits: &[Set]| {
+            let own = value::equals(sets, bits, 1);
+            sets.minus(own, within)
+        };
+        let from_many = many(sets, &src);
+        let from_own = own(sets, &src);
+        let source = sets.or(from_many, from_own);
+        // IPV6_ADDR_MC_SCOPE: 0 is reserved, 1 stays on its interface
+        let to_many = many(sets, &dst);
+        let reserved = value::equals(sets, &dst[12..16], 0);
+        let kept = value::equals(sets, &dst[12..16], 1);
+        let kept = sets.minus(kept, within);
+        let scope = sets.or(reserved, kept);
+        let scope = sets.and(to_many, scope);
+        let to_own = own(sets, &dst);
+        let destination = sets.or(scope, to_own);
+        let destination = sets.minus(destination, source);
+        let mut live = packets;
+        for (why, bad) in [
+            (HostDrop::MartianSource, source),
+            (HostDrop::MartianDestination, destination),
+        ] {
+            let bad = self.space.sets.and(live, bad);
+            // an address of this host that nobody knows is none of these
+            let fine = self.space.sets.minus(live, bad);
+            let fine = self.space.for_some_facts(fine);
+            let bad = self.space.sets.minus(bad, fine);
+            live = self.space.sets.minus(live, bad);
+            let open = self.space.sets.and(bad, across);
+            let why_not =
+                "frames translated inside a bridge, from or to an address that no wire carries";
+            self.end(End::NotCovered(why_not), By::Stack, open);
+            let bad = self.space.sets.minus(bad, across);
+            self.end(End::Host(Dropped(why)), By::Stack, bad);
+        }
+        live
     }
 
     /// Chains of devices (`nf_ingress`, `nf_hook_egress`).
