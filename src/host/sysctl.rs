@@ -88,6 +88,12 @@ impl Host {
         self.all_or_device(dev, "accept_local")
     }
 
+    /// Whether a sender is told a better way out of the interface that its packet came by (`IN_DEV_TX_REDIRECTS`); the kernel
+    /// starts with yes.
+    pub fn send_redirects(&self, dev: &str) -> bool {
+        self.all_or_device(dev, "send_redirects").unwrap_or(true)
+    }
+
     /// `ip_ignore_linkdown`, `ip6_ignore_linkdown`: routes through the device are skipped while it has no carrier. Off unless set.
     pub(super) fn ignores_linkdown(&self, family: IpFamily, dev: &str) -> bool {
         self.of_device(family, dev, "ignore_routes_with_linkdown")

@@ -125,7 +125,7 @@ impl<R: Record> Walker<'_, R> {
             Known::Fact(fact) if self.know.fact(fact).own_address => {
                 if !self.is_loopback(skb.iif) {
                     let src = skb.packet.src().value();
-                    self.validate_source(skb, src, None)?;
+                    self.validate_source(skb, src, None, None)?;
                 }
                 self.routed(skb, RoutingDecision::Local, None, false);
                 return Ok(Decision::Input);
@@ -165,6 +165,10 @@ impl<R: Record> Walker<'_, R> {
         if let IpAddr::V4(v4) = dst
             && v4.is_broadcast()
         {
+            // ip_route_input_slow: a host that has no address yet may ask for one
+            let zeronet = |src: &IpAddr| matches!(src, IpAddr::V4(v4) if v4.octets()[0] == 0);
+            let src = src.filter(|src| !zeronet(src));
+            self.validate_source(skb, src, None, None)?;
             self.routed(skb, RoutingDecision::Broadcast, None, false);
             return Ok(Decision::Input);
         }
@@ -204,7 +208,7 @@ impl<R: Record> Walker<'_, R> {
             return self.route_unknown(skb, dst);
         }
         if self.host().may_be_own(&route) && !self.is_peer(dst) && self.is_own(skb, dst) {
-            self.validate_source(skb, src, Some(dst))?;
+            self.validate_source(skb, src, Some(dst), None)?;
             self.routed(skb, RoutingDecision::Local, None, false);
             return Ok(Decision::Input);
         }
@@ -212,11 +216,12 @@ impl<R: Record> Walker<'_, R> {
         let words = self.record.keeps().then(|| route_words(&route));
         match route.kind {
             RouteType::Local | RouteType::Anycast => {
-                self.validate_source(skb, src, Some(dst))?;
+                self.validate_source(skb, src, Some(dst), None)?;
                 self.routed(skb, RoutingDecision::Local, words, false);
                 return Ok(Decision::Input);
             }
             RouteType::Broadcast => {
+                self.validate_source(skb, src, None, None)?;
                 self.routed(skb, RoutingDecision::Broadcast, words, false);
                 return Ok(Decision::Input);
             }
@@ -229,8 +234,8 @@ impl<R: Record> Walker<'_, R> {
         if !skb.packet.v6 && !self.forwarding(skb) {
             return Ok(Decision::Refused(HostDrop::ForwardingOff));
         }
-        self.validate_source(skb, src, Some(dst))?;
         let (oif, next_hop) = self.out_of(&route, dst);
+        self.validate_source(skb, src, Some(dst), Some(oif))?;
         skb.oif = Some(oif);
         skb.route = Some(next_hop.map_or(NextHop::Direct, NextHop::Via));
         self.routed(skb, RoutingDecision::Forward, words, false);
@@ -291,14 +296,13 @@ impl<R: Record> Walker<'_, R> {
         let peer = self.peer.filter(|(peer, _)| *peer == dst);
         let src = skb.packet.src().value();
         if peer.is_none() && self.is_own(skb, dst) {
-            self.validate_source(skb, src, Some(dst))?;
+            self.validate_source(skb, src, Some(dst), None)?;
             self.routed(skb, RoutingDecision::Local, None, false);
             return Ok(Decision::Input);
         }
         if !skb.packet.v6 && !self.forwarding(skb) {
             return Ok(Decision::Refused(HostDrop::ForwardingOff));
         }
-        self.validate_source(skb, src, Some(dst))?;
         let (oif, words) = match peer {
             Some((_, oif)) => (
                 oif,
@@ -306,6 +310,7 @@ impl<R: Record> Walker<'_, R> {
             ),
             None => (self.unknown_out(dst), None),
         };
+        self.validate_source(skb, src, Some(dst), Some(oif))?;
         skb.oif = Some(oif);
         skb.route = Some(NextHop::Unknown);
         self.routed(skb, RoutingDecision::Forward, words, false);
@@ -391,6 +396,7 @@ impl<R: Record> Walker<'_, R> {
         skb: &Skb,
         src: Option<IpAddr>,
         dst: Option<IpAddr>,
+        oif: Option<Iface>,
     ) -> Result<(), Ended> {
         let Some(src @ IpAddr::V4(_)) = src else {
             return Ok(());
@@ -415,69 +421,85 @@ impl<R: Record> Walker<'_, R> {
             _ if counts(dev) || counts("all") => self.route_mark(skb),
             _ => 0,
         };
+        // the packet that would answer: it comes in by where this one goes out, from port to port
+        let iif = match oif {
+            Some(oif) => self.name(Some(oif)),
+            None => Some("lo"),
+        };
+        let host = self.host();
         let query = RouteQuery {
             src: dst,
-            iif: Some(dev),
+            iif,
             mark,
             tos: skb.packet.tos(),
+            proto: Some(skb.packet.proto),
+            sport: skb.packet.dport().and_then(Known::value),
+            dport: skb.packet.sport().and_then(Known::value),
             ..RouteQuery::to(src)
         };
-        let answer = self.host().route(&query);
-        match answer {
+        let answer = host.route(&query);
+        // fib_validate_source: without a filter only this host's own addresses are looked for
+        let turns_back = iif == Some(dev) && host.send_redirects(dev);
+        let quick = strictness() == Some(0) && !turns_back && !host.has_custom_rules(IpFamily::V4);
+        let is_fine = |kind: RouteType| match kind {
+            RouteType::Unicast => true,
+            RouteType::Local => accept_local(),
+            _ => quick,
+        };
+        let last_resort = |walker: &mut Self| match strictness() {
+            Some(1 | 2) => Err(walker.host_drop(skb, Pf::Ip, Hook::Prerouting, HostDrop::RpFilter)),
+            _ => Ok(()),
+        };
+        let route = match answer {
             RouteAnswer::Unknown { .. } if strictness() == Some(1) => {
-                self.ask_way_back(skb, src, dev)
+                return self.ask_way_back(skb, src, dev);
             }
-            RouteAnswer::Unknown { .. } => Ok(()),
-            RouteAnswer::NoRoute => match strictness() {
-                Some(1 | 2) => {
-                    Err(self.host_drop(skb, Pf::Ip, Hook::Prerouting, HostDrop::RpFilter))
+            RouteAnswer::Unknown { .. } => return Ok(()),
+            RouteAnswer::NoRoute => return last_resort(self),
+            RouteAnswer::Found(route) => route,
+        };
+        match route.kind {
+            RouteType::Blackhole | RouteType::Unreachable | RouteType::Prohibit => {
+                self.record.origin(route.origin);
+                return last_resort(self);
+            }
+            kind if !is_fine(kind) => {
+                self.record.origin(route.origin);
+                return Err(self.host_drop(skb, Pf::Ip, Hook::Prerouting, HostDrop::MartianSource));
+            }
+            _ if quick => return Ok(()),
+            _ => {}
+        }
+        let mut hops = route.nexthops.iter();
+        let back = hops.any(|hop| hop.dev.as_deref() == Some(dev));
+        if back || route.kind == RouteType::Local && dev == "lo" {
+            return Ok(());
+        }
+        self.record.origin(route.origin);
+        let has_address = host
+            .addresses
+            .iter()
+            .any(|a| a.dev == dev && a.ip.is_ipv4());
+        if !has_address && host.complete.addresses {
+            return last_resort(self);
+        }
+        match strictness() {
+            Some(1) => Err(self.host_drop(skb, Pf::Ip, Hook::Prerouting, HostDrop::RpFilter)),
+            Some(_) => Ok(()),
+            None => {
+                let question = Claim::new(
+                    format!("the reverse path filter of {dev}"),
+                    ("is not", "is"),
+                    "strict",
+                );
+                let because = format!(
+                    "the way back to {src} is not by {dev}; say `--sysctl net.ipv4.conf.all.rp_filter=N` and `--sysctl net.ipv4.conf.{dev}.rp_filter=N`: the larger counts, and 1 is strict"
+                );
+                if self.know.ask(question, because, Source::Default, true) {
+                    return Ok(());
                 }
-                _ => Ok(()),
-            },
-            RouteAnswer::Found(route) => match route.kind {
-                RouteType::Local if !accept_local() => {
-                    self.record.origin(route.origin);
-                    Err(self.host_drop(skb, Pf::Ip, Hook::Prerouting, HostDrop::MartianSource))
-                }
-                RouteType::Unicast => {
-                    let back = route
-                        .nexthops
-                        .iter()
-                        .any(|hop| hop.dev.as_deref() == Some(dev));
-                    if back {
-                        return Ok(());
-                    }
-                    self.record.origin(route.origin);
-                    match strictness() {
-                        Some(1) => {
-                            Err(self.host_drop(skb, Pf::Ip, Hook::Prerouting, HostDrop::RpFilter))
-                        }
-                        None => {
-                            let question = Claim::new(
-                                format!("the reverse path filter of {dev}"),
-                                ("is not", "is"),
-                                "strict",
-                            );
-                            let because = format!(
-                                "the way back to {src} is not by {dev}; say `--sysctl net.ipv4.conf.all.rp_filter=N` and `--sysctl net.ipv4.conf.{dev}.rp_filter=N`: the larger counts, and 1 is strict"
-                            );
-                            if self.know.ask(question, because, Source::Default, true) {
-                                Ok(())
-                            } else {
-                                Err(self.host_drop(
-                                    skb,
-                                    Pf::Ip,
-                                    Hook::Prerouting,
-                                    HostDrop::RpFilter,
-                                ))
-                            }
-                        }
-                        _ => Ok(()),
-                    }
-                }
-                RouteType::Local => Ok(()),
-                _ => Err(self.host_drop(skb, Pf::Ip, Hook::Prerouting, HostDrop::MartianSource)),
-            },
+                Err(self.host_drop(skb, Pf::Ip, Hook::Prerouting, HostDrop::RpFilter))
+            }
         }
     }
 
@@ -543,6 +565,27 @@ impl<R: Record> Walker<'_, R> {
         Disposition::Local
     }
 
+    /// Whether a packet leaves by the interface that it came by.
+    fn turns_back(&mut self, skb: &Skb, oif: Iface) -> bool {
+        if skb.iif == Some(oif) {
+            return true;
+        }
+        match (self.name(skb.iif), self.name(Some(oif))) {
+            (Some(iif), Some(oif)) => iif == oif,
+            (None, _) | (_, None) => {
+                let claim = Claim::new(
+                    "the packet",
+                    ("does not leave", "leaves"),
+                    "by the interface that it came by",
+                );
+                let settle = "say `--iif NAME`, and give the routes with a snapshot";
+                !self
+                    .know
+                    .ask_of_packet(claim, settle, Source::Default, true)
+            }
+        }
+    }
+
     /// `ip_forward`, `ip6_forward`. IPv6 asks only here whether this host forwards at all.
     fn forward(&mut self, skb: &mut Skb, oif: Iface, next_hop: Option<IpAddr>) -> Ended {
         let pf = Self::pf(skb);
@@ -555,8 +598,12 @@ impl<R: Record> Walker<'_, R> {
             return self.host_drop(skb, pf, Hook::Forward, HostDrop::TtlExceeded);
         }
         if let Known::Value(IpAddr::V6(src)) = skb.packet.src()
-            && src.is_unicast_link_local()
+            && (src.is_unicast_link_local() || src.is_unspecified())
+            && !self.turns_back(skb, oif)
         {
+            if src.is_unspecified() {
+                return self.host_drop(skb, pf, Hook::Forward, HostDrop::MartianSource);
+            }
             self.complain(skb, HostDrop::LinkLocalSource);
             return self.host_drop(skb, pf, Hook::Forward, HostDrop::LinkLocalSource);
         }
