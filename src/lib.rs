@@ -23,6 +23,7 @@ pub mod nft;
 pub mod nft_tool;
 pub mod owner;
 pub mod packet;
+pub mod reach;
 pub mod remedy;
 pub mod render;
 pub mod report;

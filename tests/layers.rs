@@ -17,6 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["symbolic"],
     &["report"],
     &["explain", "expect"],
+    &["reach"],
     &["render"],
     &["remedy", "seen"],
     &["capture", "graphviz", "nft_tool"],

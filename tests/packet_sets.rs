@@ -674,7 +674,7 @@ fn made_up_rulesets_do_to_all_packets_what_they_do_to_each() {
     let mut random = Random(0x1234_5678_9abc_def1 ^ u64::from(seed));
     let withheld = hosts::Withheld::default();
     let mut all = Tally::default();
-    for number in 0..20 * times() {
+    for number in 0..12 * times() {
         let made = (
             rulesets::ruleset(rulesets::Taste::Loadable),
             hosts::setting(),

@@ -163,9 +163,7 @@ impl Walk<'_, '_> {
             if target.packets.is_empty() {
                 continue;
             }
-            let Some(port) = self.port(place, nat, manip, &now, &target) else {
-                continue;
-            };
+            let port = self.port(place, nat, manip, &now, &target);
             if other_family {
                 done.other = self.space.sets.or(done.other, target.packets);
                 continue;
@@ -278,7 +276,7 @@ impl Walk<'_, '_> {
                     },
                     Some(Known::Value(ip)) => self.constant(ip),
                     Some(Known::Fact(fact)) => Address {
-                        bits: self.fact_address(&leaf.know, fact, &sample),
+                        bits: self.fact_address(&leaf.know, fact),
                         own: leaf.packets,
                         drawn: leaf.packets,
                     },
@@ -327,7 +325,7 @@ impl Walk<'_, '_> {
                     }
                     Some(Known::Value(ip)) => self.constant(ip),
                     Some(Known::Fact(fact)) => Address {
-                        bits: self.fact_address(&leaf.know, fact, &sample),
+                        bits: self.fact_address(&leaf.know, fact),
                         own: leaf.packets,
                         drawn: leaf.packets,
                     },
@@ -390,7 +388,6 @@ impl Walk<'_, '_> {
         &mut self,
         know: &crate::logic::Knowledge,
         fact: crate::logic::FactId,
-        _: &super::leaf::Sample,
     ) -> Bits {
         let name = know.fact(fact).name.clone();
         self.own_address(&name)
@@ -559,7 +556,7 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// The port that a target gets. `None`: the rule does not match after all.
+    /// The port that a target gets.
     fn port(
         &mut self,
         place: Place,
@@ -567,7 +564,7 @@ impl Walk<'_, '_> {
         manip: Manip,
         now: &Tuple,
         target: &Target,
-    ) -> Option<Port> {
+    ) -> Port {
         let old = Port::known(match manip {
             Manip::Src => now.sport.clone(),
             Manip::Dst => now.dport.clone(),
@@ -575,10 +572,10 @@ impl Walk<'_, '_> {
         let ports = self.space.with_ports();
         let new = match (&target.port, &nat.port) {
             // an address that brings its port changes it whatever the protocol
-            (Some(port), _) => return Some(port.clone()),
+            (Some(port), _) => return port.clone(),
             (None, NatRange::None | NatRange::InAddress) => {
                 if !nat.random || manip == Manip::Dst {
-                    return Some(old);
+                    return old;
                 }
                 let mut new = self.named_port(place, (1024, 65535));
                 for range in [(512, 1023), (0, 511)] {
@@ -622,7 +619,7 @@ impl Walk<'_, '_> {
             }
             (None, NatRange::Range(..)) => self.in_range(place, nat, &old, (0, 65535)),
         };
-        Some(self.either(ports, &new, &old))
+        self.either(ports, &new, &old)
     }
 
     /// A port of a range: the one that is there already when it fits (`nf_nat_l4proto_unique_tuple`).

@@ -44,10 +44,10 @@ impl Input {
     pub const ALL: [Input; 14] = [
         Input::Iif,
         Input::Proto,
+        Input::Src,
+        Input::Dst,
         Input::Dport,
         Input::Sport,
-        Input::Dst,
-        Input::Src,
         Input::TcpFlags,
         Input::Ttl,
         Input::Tos,

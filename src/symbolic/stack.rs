@@ -175,6 +175,12 @@ impl<'a, 'w> Walk<'a, 'w> {
 
     /// Sends all packets of one side.
     pub(super) fn send(&mut self, from: From) {
+        if from == From::Outside {
+            // nobody outside sends by the loopback device
+            let lo = self.loopback();
+            let looped = lo.map_or(Set::NONE, |_| self.fields.iif.is(&lo));
+            self.ways.sent = self.space.sets.minus(self.ways.sent, looped);
+        }
         let packets = self.foreign(self.ways.sent);
         match from {
             From::Outside => self.receive(packets),
@@ -746,14 +752,25 @@ impl<'a, 'w> Walk<'a, 'w> {
             let src = self.fields.src(self.space).to_vec();
             let link = 0xfe80u128 << 112;
             let near = value::starts_with(&mut self.space.sets, &src, link, 10);
-            let near = self.space.sets.minus(near, self.fields.own_src);
-            let kept = self.space.sets.and(live, near);
-            self.end(
-                End::Host(Dropped(HostDrop::LinkLocalSource)),
-                By::Stack,
-                kept,
-            );
-            live = self.space.sets.minus(live, near);
+            let none = value::equals(&mut self.space.sets, &src, 0);
+            // back by the interface that they came by such packets may go
+            let mut back = vec![self.fields.own_src];
+            for (iif, own) in self.fields.iif.among(&mut self.space.sets, live) {
+                if iif.is_some() {
+                    let same = self.fields.oif.is(&iif);
+                    back.push(self.space.sets.and(own, same));
+                }
+            }
+            let back = self.space.sets.union(&back);
+            for (why, from) in [
+                (HostDrop::LinkLocalSource, near),
+                (HostDrop::MartianSource, none),
+            ] {
+                let from = self.space.sets.minus(from, back);
+                let kept = self.space.sets.and(live, from);
+                self.end(End::Host(Dropped(why)), By::Stack, kept);
+                live = self.space.sets.minus(live, from);
+            }
         }
         let fewer = value::minus(&mut self.space.sets, &hops, 1);
         self.fields.write(self.space, live, Field::Ttl, &fewer);
@@ -867,7 +884,7 @@ impl<'a, 'w> Walk<'a, 'w> {
                                 }
                                 Known::Value(ip) => self.constant(ip),
                                 Known::Fact(fact) => fields::Address {
-                                    bits: self.fact_address(&leaf.know, fact, &sample),
+                                    bits: self.fact_address(&leaf.know, fact),
                                     own: packets,
                                     drawn: packets,
                                 },
