@@ -489,11 +489,14 @@ impl<'w, R: Record> Walker<'w, R> {
     }
 
     /// `eth_type_trans`, for a frame whose Ethernet destination nobody said: as the IP destination asks for.
-    fn pkttype(&self, packet: &Packet) -> u8 {
+    fn pkttype(&self, packet: &Packet, iface: Iface) -> u8 {
+        // the broadcast address of another network comes in a frame for this host, its router
+        let dev = self.name(Some(iface));
+        let dev = dev.map(|dev| self.host().bridge_of(dev).unwrap_or(dev));
         match packet.dst() {
             Known::Value(dst) if dst.is_multicast() => 2,
             Known::Value(dst) if !self.host().may_be_broadcast(dst) => 0,
-            Known::Value(dst) => match self.host().address_type(dst, None) {
+            Known::Value(dst) => match self.host().address_type(dst, dev) {
                 TypeAnswer::Known(AddressType::Broadcast, _) => 1,
                 TypeAnswer::Known(..) | TypeAnswer::Unknown { .. } => 0,
             },
@@ -553,7 +556,7 @@ impl<'w, R: Record> Walker<'w, R> {
                 self.output(&mut skb)
             }
             Entrance::Iface(iface) => {
-                skb.pkttype = self.pkttype(&skb.packet);
+                skb.pkttype = self.pkttype(&skb.packet, iface);
                 if let (None, Known::Value(src)) = (self.peer, probe.spec.src) {
                     // who is behind a port of a bridge is answered through the bridge
                     let port = self.name(Some(iface));

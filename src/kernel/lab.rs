@@ -438,7 +438,7 @@ impl Lab {
             if let Some(group) = &link.group
                 && group != "default"
             {
-                lines.push(format!("link set {} group {group}", link.name));
+                lines.push(format!("link set dev {} group {group}", link.name));
             }
             let Some(master) = &link.master else {
                 continue;
@@ -447,7 +447,7 @@ impl Lab {
                 self.host.link(master).map(|m| &m.kind),
                 Some(LinkKind::Bridge | LinkKind::Vrf { .. })
             ) {
-                lines.push(format!("link set {} master {master}", link.name));
+                lines.push(format!("link set dev {} master {master}", link.name));
             }
         }
         // the default group has a name in /etc/iproute2, which may be absent
@@ -487,7 +487,7 @@ impl Lab {
         let mut lines = vec!["link set mark up".to_string()];
         for (_, outer, up) in wires {
             if *up {
-                lines.push(format!("link set {outer} up"));
+                lines.push(format!("link set dev {outer} up"));
             }
         }
         let failed = batch("ip", &[], &lines);
@@ -522,10 +522,10 @@ impl Lab {
         for link in &self.host.links {
             let name = &link.name;
             if link.kind != LinkKind::Loopback {
-                lines.push(format!("link set {name} addrgenmode none"));
+                lines.push(format!("link set dev {name} addrgenmode none"));
             }
             if link.up {
-                lines.push(format!("link set {name} up"));
+                lines.push(format!("link set dev {name} up"));
             }
             let on = |flag: Option<bool>, key: &str| match flag {
                 Some(true) => format!(" {key} on"),

@@ -166,6 +166,8 @@ pub fn random(
             }
             ready
         });
+        // some flow of the ruleset counts, so what its flows met does
+        let mut counts = false;
         for outcome in in_order {
             let mut remark = None;
             let full = tally.flows == options.flows;
@@ -175,6 +177,10 @@ pub fn random(
                     if full =>
                 {
                     left_out.push(name);
+                }
+                Outcome::Covered(more) if counts => {
+                    coverage.add(&more);
+                    counts = false;
                 }
                 _ if full => {}
                 Outcome::Refused(why) => {
@@ -189,8 +195,10 @@ pub fn random(
                     tally.misread += 1;
                     remark = Some(why);
                 }
+                // a ruleset of which no flow could be sent
                 Outcome::Covered(more) => coverage.add(&more),
                 outcome => {
+                    counts = true;
                     tally.flows += 1;
                     match outcome {
                         Outcome::Agreed(settled) => {

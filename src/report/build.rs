@@ -358,7 +358,9 @@ impl Resolver<'_> {
     fn packet(&self, view: &PacketView) -> Packet {
         let src = match view.src {
             // the routing decision has not chosen one yet
-            Known::Value(ip) if ip.is_unspecified() && view.iif.is_none() => {
+            Known::Value(ip)
+                if ip.is_unspecified() && view.iif.is_none() && view.in_port.is_none() =>
+            {
                 Field::Unknown(NOT_CHOSEN.into())
             }
             src => self.address(src),

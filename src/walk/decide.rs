@@ -115,5 +115,7 @@ pub fn goes_up(
 
 /// The packet type that a received packet has (`eth_type_trans`).
 pub fn packet_type(world: World<'_>, hooks: &Hooks, skb: &Skb, asked: Asked) -> u8 {
-    walker(world, hooks, asked).pkttype(&skb.packet)
+    let walker = walker(world, hooks, asked);
+    skb.iif
+        .map_or(super::HOST, |iif| walker.pkttype(&skb.packet, iif))
 }
