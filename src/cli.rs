@@ -166,6 +166,9 @@ struct Facts {
     /// Output of `ipset save`: the sets that `-m set` asks for.
     #[arg(long, value_name = "FILE")]
     ipset: Option<String>,
+    /// Output of `nft -a list ruleset` of the same host: what its JSON leaves out, such as iptables extensions in nft's words.
+    #[arg(long, value_name = "FILE")]
+    nft_text: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

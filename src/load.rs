@@ -4,6 +4,7 @@ pub mod bundle;
 pub mod ip_json;
 mod listing_text;
 pub mod lower;
+pub mod nft_words;
 pub mod sysctl;
 
 use std::collections::HashMap;
@@ -18,6 +19,7 @@ use crate::ruleset::Ruleset;
 
 use bundle::Bundle;
 use lower::Meanings;
+use nft_words::Nft;
 
 /// The iptables text of statements whose meaning came from iptables-save: by object, then by statement.
 pub type Origins = HashMap<usize, Vec<Option<String>>>;
@@ -81,6 +83,11 @@ pub enum LoadError {
     },
     #[error("{0}")]
     Bundle(#[from] bundle::HostError),
+    #[error("{source_name}: {error}")]
+    Refused {
+        source_name: String,
+        error: nft_words::Refused,
+    },
     #[error("{source_name}: the snapshot has no ruleset: {why}")]
     NoRuleset { source_name: String, why: String },
     #[error(
@@ -102,6 +109,8 @@ pub enum TextOf {
     Legacy(iptables::Family),
     /// `ipset save`
     Ipset,
+    /// `nft -a list ruleset`, which tells what its JSON leaves out.
+    Listing,
 }
 
 /// Text of another program given beside the ruleset.
@@ -128,8 +137,18 @@ pub struct Loaded {
 
 /// Reads a ruleset of any kind that needs no other program.
 pub fn load(source: &str, text: &str, saves: &[SaveText]) -> Result<Loaded, LoadError> {
+    load_with(source, text, saves, None)
+}
+
+/// Reads a ruleset of any kind but plain nft syntax. `nft` reads what nft tells of iptables extensions as text; without it, that is not used.
+pub fn load_with(
+    source: &str,
+    text: &str,
+    saves: &[SaveText],
+    nft: Option<Nft<'_>>,
+) -> Result<Loaded, LoadError> {
     match recognise(text) {
-        Kind::Listing => listing(source, text, saves, Bundle::default()),
+        Kind::Listing => listing(source, text, saves, Bundle::default(), nft),
         Kind::Bundle => {
             let mut bundle = bundle::read(source, text)?;
             let Some(json) = bundle.ruleset_json.take() else {
@@ -146,7 +165,7 @@ pub fn load(source: &str, text: &str, saves: &[SaveText]) -> Result<Loaded, Load
                     all.push(own);
                 }
             }
-            listing(source, json.get(), &all, bundle)
+            listing(source, json.get(), &all, bundle, nft)
         }
         Kind::IptablesSave => {
             let Some(family) = save::detect_family(text) else {
@@ -215,7 +234,7 @@ fn saves_of(
         let (family, is_legacy) = match text.of {
             TextOf::Iptables(family) => (family, false),
             TextOf::Legacy(family) => (family, true),
-            TextOf::Ipset => continue,
+            TextOf::Ipset | TextOf::Listing => continue,
         };
         let (mut save, notes) = save::read(&text.text, family);
         diagnostics.extend(located(notes, &text.source));
@@ -271,11 +290,33 @@ pub fn load_with_text(
     text: String,
     saves: &[SaveText],
 ) -> Result<Loaded, LoadError> {
-    let bundle = Bundle {
-        ruleset_text: Some(text),
-        ..Bundle::default()
+    let own = SaveText {
+        source: source.into(),
+        text,
+        of: TextOf::Listing,
     };
-    listing(source, json, saves, bundle)
+    let all: Vec<SaveText> = std::iter::once(own).chain(saves.iter().cloned()).collect();
+    listing(source, json, &all, Bundle::default(), None)
+}
+
+/// Reads the text of a listing in which nft could not tell all iptables extensions, and which it therefore does not load again.
+pub fn load_listing_text(
+    source: &str,
+    text: &str,
+    saves: &[SaveText],
+    nft: Nft<'_>,
+) -> Result<Loaded, LoadError> {
+    let (mut document, mut notes) =
+        nft_words::document(source, text, nft).map_err(|error| LoadError::Refused {
+            source_name: source.into(),
+            error,
+        })?;
+    listing_text::complete(&mut document, text);
+    notes.push(Diagnostic::warning(
+        source,
+        "tables of iptables-nft as text: nft's words for some iptables extensions say less than they mean; `nft -j list ruleset` with `iptables-save`, or a snapshot, says all",
+    ));
+    Ok(with_texts(document, notes, saves, Bundle::default(), None))
 }
 
 fn listing(
@@ -283,18 +324,31 @@ fn listing(
     text: &str,
     saves: &[SaveText],
     bundle: Bundle,
+    nft: Option<Nft<'_>>,
 ) -> Result<Loaded, LoadError> {
-    let (mut document, notes) = json::read(text).map_err(|error| LoadError::Json {
+    let (document, notes) = json::read(text).map_err(|error| LoadError::Json {
         source_name: source.into(),
         error,
     })?;
-    if let Some(text) = &bundle.ruleset_text {
-        listing_text::complete(&mut document, text);
-    }
-    let mut diagnostics: Vec<Diagnostic> = notes
+    let diagnostics = notes
         .iter()
         .map(|note| Diagnostic::note(source, note.to_string()))
         .collect();
+    Ok(with_texts(document, diagnostics, saves, bundle, nft))
+}
+
+/// Completes a listing by the texts given beside it.
+fn with_texts(
+    mut document: Document,
+    mut diagnostics: Vec<Diagnostic>,
+    saves: &[SaveText],
+    bundle: Bundle,
+    nft: Option<Nft<'_>>,
+) -> Loaded {
+    let texts = || saves.iter().filter(|save| save.of == TextOf::Listing);
+    for save in texts() {
+        listing_text::complete(&mut document, &save.text);
+    }
     let mut meanings = merge::Meanings::default();
     let mut legacy = Vec::new();
     for (source, parsed, backend) in saves_of(saves, &mut diagnostics) {
@@ -332,11 +386,19 @@ fn listing(
             },
         ));
     }
+    if let Some(nft) = nft {
+        for save in texts() {
+            let explained = |at: usize| meanings.by_rule.contains_key(&at);
+            let (source, text) = (&save.source, &save.text);
+            let notes = nft_words::complete(&mut document, &explained, source, text, nft);
+            diagnostics.extend(notes);
+        }
+    }
     for (source, save) in &legacy {
         let notes = standalone::add_legacy(&mut document, &mut meanings, save);
         diagnostics.extend(named(notes, source));
     }
-    Ok(finish(document, meanings.by_rule, diagnostics, bundle))
+    finish(document, meanings.by_rule, diagnostics, bundle)
 }
 
 fn finish(

@@ -22,7 +22,9 @@ use nfpath::graph::HookGraph;
 use nfpath::hooks::Hooks;
 use nfpath::host::{Host, Link, LinkKind, Origin};
 use nfpath::load::bundle::{self, HostPart};
-use nfpath::load::{Loaded, SaveText, TextOf, load, load_with_text};
+use nfpath::load::{
+    Loaded, SaveText, TextOf, load, load_listing_text, load_with, load_with_text, nft_words,
+};
 use nfpath::nft::print;
 use nfpath::render::{dot, json, text};
 use nfpath::report::{ContextInfo, Report, RulesetInfo, build};
@@ -206,6 +208,39 @@ fn listing_text() {
         |input| {
             let loaded = load_with_text("fuzz", &listing, input.to_string(), &[]);
             assert!(loaded.is_ok());
+        },
+    );
+}
+
+#[test]
+fn nft_words_for_extensions() {
+    let listing = seed("c2/appended/ruleset.json");
+    let text = "table ip filter { # handle 1\n\tset s {\n\t\ttype ipv4_addr\n\t}\n\tchain FORWARD { # handle 2\n\t\ttype filter hook forward priority filter; policy accept;\n\t\tct state new xt match \"u32\" counter packets 1 bytes 2 accept # handle 4\n\t\tiifname vmap { \"a\" : drop,\n\t\t\t \"b\" : accept } comment \"xt match x\" # handle 6\n\t}\n}\n";
+    let host = a_host();
+    fuzz(
+        "nft-words",
+        200,
+        |numbers| mutate::text(text, numbers),
+        |input| {
+            // a converter that answers with another listing, or refuses lines
+            let answers: [nft_words::Nft<'_>; 2] = [&|_| Ok(listing.clone()), &|script: &str| {
+                Err(nft_words::Refused {
+                    message: "no".into(),
+                    lines: vec![script.lines().count(), 1],
+                })
+            }];
+            for nft in answers {
+                let beside = SaveText {
+                    source: "fuzz".into(),
+                    text: input.into(),
+                    of: TextOf::Listing,
+                };
+                let loaded = load_with("seed", &listing, &[beside], Some(nft)).expect("a listing");
+                use_it(&loaded, &host);
+                if let Ok(loaded) = load_listing_text("fuzz", input, &[], nft) {
+                    use_it(&loaded, &host);
+                }
+            }
         },
     );
 }

@@ -14,7 +14,8 @@ use crate::host::Host;
 use crate::iptables::Family;
 use crate::load::bundle::{self, HostPart};
 use crate::load::ip_json::parse_mac;
-use crate::load::{self, Kind, Loaded, SaveText, TextOf};
+use crate::load::{self, Kind, Loaded, SaveText, TextOf, nft_words};
+use crate::nft_tool;
 use crate::packet::proto;
 use crate::seen::{self, Seen};
 use crate::walk::GivenState;
@@ -113,6 +114,7 @@ pub(super) fn read(ruleset: Option<&str>, facts: &Facts) -> Result<Input, Failur
         (&facts.iptables_legacy_save, TextOf::Legacy(Family::Ip)),
         (&facts.ip6tables_legacy_save, TextOf::Legacy(Family::Ip6)),
         (&facts.ipset, TextOf::Ipset),
+        (&facts.nft_text, TextOf::Listing),
     ];
     for (name, of) in files {
         if let Some(name) = name {
@@ -159,14 +161,18 @@ pub(super) fn read(ruleset: Option<&str>, facts: &Facts) -> Result<Input, Failur
         sources.push(name);
     }
     let mut own_words = None;
+    let nft = |text: &str| nft_tool::convert(text).map(|converted| converted.json);
     let mut loaded = match load::recognise(&content) {
+        Kind::NftText if nft_words::has_xt_words(&content) => {
+            load::load_listing_text(&source, &content, &saves, &nft)
+        }
         Kind::NftText => {
             own_words = Some(content.clone());
-            let converted = crate::nft_tool::convert(&content)
+            let converted = nft_tool::convert(&content)
                 .map_err(|error| Failure::unreadable(anyhow!("{source}: {error}")))?;
             load::load_with_text(&source, &converted.json, converted.text, &saves)
         }
-        _ => load::load(&source, &content, &saves),
+        _ => load::load_with(&source, &content, &saves, Some(&nft)),
     }
     .map_err(Failure::unreadable)?;
     loaded.diagnostics.extend(extra);
