@@ -2,6 +2,7 @@
 
 pub mod bundle;
 pub mod ip_json;
+mod ip_text;
 mod listing_text;
 pub mod lower;
 pub mod nft_words;

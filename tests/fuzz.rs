@@ -351,6 +351,42 @@ fn host_listings() {
 }
 
 #[test]
+fn ip_text() {
+    let parts = [
+        (HostPart::Addresses, "ip_-d_address"),
+        (HostPart::Links, "ip_-s_-d_link"),
+        (HostPart::Routes, "ip_route_show_table_all"),
+        (HostPart::Rules, "ip_-4_rule_list"),
+        (HostPart::Neighbours, "ip_-s_-s_neigh_show"),
+        (HostPart::BridgeLinks, "bridge_-s_-s_-d_link_show"),
+        (HostPart::BridgeFdb, "bridge_-s_-s_-d_-t_fdb_show"),
+    ];
+    let files = parts.map(|(part, name)| (part, seed(&format!("ip-text/{name}"))));
+    let loaded = a_ruleset();
+    fuzz(
+        "ip-text",
+        300,
+        |numbers| {
+            let at = numbers.below(files.len());
+            format!("{at}\n{}", mutate::text(&files[at].1, numbers))
+        },
+        |input| {
+            let (at, damaged) = input.split_once('\n').expect("a number");
+            let at: usize = at.parse().expect("a number");
+            let inputs: Vec<(HostPart, &str, &str)> = files
+                .iter()
+                .enumerate()
+                .map(|(n, (part, text))| {
+                    (*part, "fuzz", if n == at { damaged } else { text.as_str() })
+                })
+                .collect();
+            let (host, _) = bundle::assemble(&inputs);
+            use_it(&loaded, &host);
+        },
+    );
+}
+
+#[test]
 fn sysctls() {
     let text = seed("c2/appended/host/sysctl.txt");
     let loaded = a_ruleset();

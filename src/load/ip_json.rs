@@ -1,4 +1,4 @@
-//! Reading the JSON of iproute2's `ip` and `bridge`, from 4.19 on.
+//! Reading the JSON of iproute2's `ip` and `bridge`, from 4.19 on; what they print for people becomes the same elements first (`ip_text`).
 //!
 //! An unknown field is ignored, except where it would change which packets a routing rule selects. An element of the wrong shape is left
 //! out with a diagnostic; only a text that is not such a listing at all is an error.
@@ -277,6 +277,10 @@ fn elements(text: &str, wanted: Listing) -> Result<Vec<Element>, ListingError> {
     let command = wanted.command();
     if text.trim().is_empty() {
         return Err(ListingError::Empty { command });
+    }
+    let is_json = text.trim_start().starts_with(['[', '{']);
+    if !is_json && let Some(elements) = super::ip_text::elements(text, wanted) {
+        return Ok(elements);
     }
     let value: Value = serde_json::from_str(text).map_err(|error| ListingError::NotJson {
         cause: error.to_string(),
