@@ -152,21 +152,35 @@ pub fn load_with(
         Kind::Listing => listing(source, text, saves, Bundle::default(), nft),
         Kind::Bundle => {
             let mut bundle = bundle::read(source, text)?;
-            let Some(json) = bundle.ruleset_json.take() else {
-                let why =
-                    "its part `ruleset` is missing or failed; take it again as root".to_string();
-                return Err(LoadError::NoRuleset {
-                    source_name: source.into(),
-                    why,
-                });
-            };
+            let json = bundle.ruleset_json.take();
+            let listed = bundle.ruleset_text.clone();
             let mut all: Vec<SaveText> = saves.to_vec();
             for own in bundle.take_texts(source) {
                 if !saves.iter().any(|save| save.of == own.of) {
                     all.push(own);
                 }
             }
-            listing(source, json.get(), &all, bundle, nft)
+            match (json, listed, nft) {
+                (Some(json), ..) => listing(source, json.get(), &all, bundle, nft),
+                (None, Some(text), Some(nft)) => {
+                    let (document, notes) = read_text(source, &text, nft)?;
+                    Ok(with_texts(document, notes, &all, bundle, None))
+                }
+                (None, Some(_), None) => Err(LoadError::NftText {
+                    source_name: source.into(),
+                }),
+                (None, None, _) => Err(LoadError::NoRuleset {
+                    source_name: source.into(),
+                    why: bundle
+                        .diagnostics
+                        .iter()
+                        .find(|said| said.source.contains(", part ruleset"))
+                        .map_or_else(
+                            || "its part `ruleset` is missing; take it again as root".into(),
+                            |said| said.message.clone(),
+                        ),
+                }),
+            }
         }
         Kind::IptablesSave => {
             let Some(family) = save::detect_family(text) else {
@@ -307,17 +321,28 @@ pub fn load_listing_text(
     saves: &[SaveText],
     nft: Nft<'_>,
 ) -> Result<Loaded, LoadError> {
+    let (document, notes) = read_text(source, text, nft)?;
+    Ok(with_texts(document, notes, saves, Bundle::default(), None))
+}
+
+fn read_text(
+    source: &str,
+    text: &str,
+    nft: Nft<'_>,
+) -> Result<(Document, Vec<Diagnostic>), LoadError> {
     let (mut document, mut notes) =
         nft_words::document(source, text, nft).map_err(|error| LoadError::Refused {
             source_name: source.into(),
             error,
         })?;
     listing_text::complete(&mut document, text);
-    notes.push(Diagnostic::warning(
-        source,
-        "tables of iptables-nft as text: nft's words for some iptables extensions say less than they mean; `nft -j list ruleset` with `iptables-save`, or a snapshot, says all",
-    ));
-    Ok(with_texts(document, notes, saves, Bundle::default(), None))
+    if nft_words::is_of_iptables(&document) {
+        notes.push(Diagnostic::warning(
+            source,
+            "tables of iptables-nft as text: nft's words for some iptables extensions say less than they mean; `nft -j list ruleset` with `iptables-save`, or a snapshot, says all",
+        ));
+    }
+    Ok((document, notes))
 }
 
 fn listing(

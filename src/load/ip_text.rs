@@ -78,8 +78,11 @@ fn links(text: &str, listing: Listing) -> Vec<Element> {
         } else if first == "inet" || first == "inet6" {
             kind_may_follow = false;
             let info = address(&words).map_or(Value::Null, Value::Object);
-            if let Some(Value::Array(list)) = element.get_mut("addr_info") {
-                list.push(info);
+            if listing == Listing::Addresses {
+                let list = element.entry("addr_info").or_insert_with(|| json!([]));
+                if let Value::Array(list) = list {
+                    list.push(info);
+                }
             }
         } else if matches!(
             first,
@@ -103,6 +106,15 @@ fn links(text: &str, listing: Listing) -> Vec<Element> {
                 put(info, "info_kind", first);
                 put(info, "info_data", data);
             }
+        }
+    }
+    // without any it is a listing of links
+    if found
+        .iter()
+        .any(|element| element.contains_key("addr_info"))
+    {
+        for element in &mut found {
+            element.entry("addr_info").or_insert_with(|| json!([]));
         }
     }
     found
@@ -133,12 +145,8 @@ fn head(line: &str, listing: Listing) -> Option<Element> {
     let words: Vec<&str> = rest.split_whitespace().collect();
     let plain = [("mtu", "mtu"), ("master", "master"), ("group", "group")];
     take(&mut element, &words, &plain);
-    match listing {
-        Listing::Addresses => put(&mut element, "addr_info", Value::Array(Vec::new())),
-        Listing::BridgeLinks => take(&mut element, &words, &[("state", "state")]),
-        _ => {}
-    }
     if listing == Listing::BridgeLinks {
+        take(&mut element, &words, &[("state", "state")]);
         switches(&mut element, &words);
     }
     Some(element)
@@ -262,7 +270,7 @@ fn next_hop(element: &mut Element, words: &[&str]) {
     put(element, "flags", flags);
 }
 
-/// `50:	not from all fwmark 0x1/0xf iif eth0 lookup 100`
+/// `50: not from all fwmark 0x1/0xf iif eth0 lookup 100`
 fn rule(line: &str) -> Option<Element> {
     let (priority, rest) = line.split_once(':')?;
     let priority: u32 = priority.trim().parse().ok()?;

@@ -142,6 +142,7 @@ pub(super) fn complete(
                 (Some(here), Some(there)) if here != there => Some(format!(
                     "its handle is {there} in the listing and {here} here"
                 )),
+                _ if told.is_some_and(|told| told.iter().any(is_text)) => None,
                 _ => told.and_then(|told| {
                     merge::contradiction(known.expr.as_deref().unwrap_or_default(), told)
                 }),
@@ -155,6 +156,7 @@ pub(super) fn complete(
                 break;
             }
             if let Some(told) = told
+                && !told.iter().any(is_text)
                 && !explained(*at)
                 && known.expr.iter().flatten().any(hides_something)
                 && is_told_in_full(known, told)
@@ -183,8 +185,7 @@ pub(super) fn document(
     nft: Nft<'_>,
 ) -> Result<(Document, Vec<Diagnostic>), Refused> {
     let read = read(text);
-    let (script, _, places) = script(&read, None, &BTreeSet::new());
-    let json = nft(&script)?;
+    let (json, _, places, mut diagnostics) = answered(&read, None, source, nft)?;
     let (mut document, notes) =
         json::read(&json).map_err(|error| Refused::from(error.to_string()))?;
     let mut numbers: HashMap<ChainKey, usize> = HashMap::new();
@@ -201,11 +202,20 @@ pub(super) fn document(
         *number += 1;
         rule.expr = Some(unmarked(rule, &places));
     }
-    let diagnostics = notes
-        .iter()
-        .map(|note| Diagnostic::note(source, note.to_string()))
-        .collect();
+    let notes = notes.iter();
+    diagnostics.extend(notes.map(|note| Diagnostic::note(source, note.to_string())));
     Ok((document, diagnostics))
+}
+
+/// Whether a listing has chains that iptables-nft makes: names in capitals at the hooks of `ip` and `ip6`.
+pub(super) fn is_of_iptables(document: &Document) -> bool {
+    document.objects.iter().any(|object| match object {
+        Object::Chain(chain) => {
+            let upper = chain.hook.as_ref().map(|hook| hook.to_uppercase());
+            matches!(&*chain.family, "ip" | "ip6") && upper.as_deref() == Some(&*chain.name)
+        }
+        _ => false,
+    })
 }
 
 /// A statement whose meaning is not in the listing. Of comments nothing is missing.
@@ -227,6 +237,11 @@ fn is_told_in_full(listed: &Rule, told: &[Stmt]) -> bool {
         let is_left = count(told, &xt.name) == count(listed, &xt.name);
         is_left || says_all(xt.name.as_deref().unwrap_or_default(), told)
     })
+}
+
+/// Stands for a rule that nft refuses to load again.
+fn is_text(stmt: &Stmt) -> bool {
+    matches!(stmt, Stmt::Text(_))
 }
 
 fn xt(stmt: &Stmt) -> Option<&Xt> {
@@ -301,45 +316,66 @@ fn converted(
     source: &str,
     nft: Nft<'_>,
 ) -> Result<(Told, Vec<Diagnostic>), String> {
+    let (json, rules, places, diagnostics) =
+        answered(text, Some(tables), source, nft).map_err(|error| error.message)?;
+    told(&json, &rules, &places).map(|told| (told, diagnostics))
+}
+
+/// nft's JSON for a text, with what is needed to read it.
+type Answer = (
+    String,
+    Vec<(usize, (ChainKey, usize))>,
+    Vec<Stmt>,
+    Vec<Diagnostic>,
+);
+
+/// Asks nft; a rule that it refuses is marked as a whole, and it is asked again.
+fn answered(
+    text: &Text,
+    tables: Option<&BTreeSet<(Str, Str)>>,
+    source: &str,
+    nft: Nft<'_>,
+) -> Result<Answer, Refused> {
     let mut left_out: BTreeSet<(ChainKey, usize)> = BTreeSet::new();
     let mut diagnostics = Vec::new();
     for _ in 0..TRIES {
-        let (script, rules, places) = script(text, Some(tables), &left_out);
+        let (script, rules, places) = script(text, tables, &left_out);
         let refused = match nft(&script) {
-            Ok(json) => return told(&json, &rules, &places).map(|told| (told, diagnostics)),
+            Ok(json) => return Ok((json, rules, places, diagnostics)),
             Err(refused) => refused,
         };
-        let before = left_out.len();
-        for line in &refused.lines {
-            if let Some(rule) = rules.iter().find(|(at, _)| at == line) {
-                left_out.insert(rule.1.clone());
-            }
-        }
-        if left_out.len() == before {
-            return Err(refused.message);
-        }
-        let first = left_out
+        let new: Vec<(ChainKey, usize)> = refused
+            .lines
             .iter()
-            .find(|rule| rules.iter().any(|(_, known)| known == *rule));
-        if let Some((key, number)) = first {
+            .filter_map(|line| rules.iter().find(|(at, _)| at == line))
+            .map(|(_, rule)| rule.clone())
+            .filter(|rule| !left_out.contains(rule))
+            .collect();
+        if new.is_empty() {
+            return Err(refused);
+        }
+        for (key, number) in &new {
             diagnostics.push(Diagnostic::warning(
                 source,
                 format!(
-                    "chain {} {} {}: rule {} is left as the listing has it: {}",
+                    "chain {} {} {}: what it says of rule {} is not understood: {refused}",
                     key.0,
                     key.1,
                     key.2,
                     number + 1,
-                    refused.message
                 ),
             ));
         }
+        left_out.extend(new);
     }
-    Err("nft refuses more of it than can be left out".into())
+    Err("nft refuses more of it than can be left out"
+        .to_string()
+        .into())
 }
 
-/// A script that loads the text's tables, the rule of each of its lines, and the `xt` words by their mark.
-type Script = (String, Vec<(usize, (ChainKey, usize))>, Vec<Xt>);
+/// A script that loads the text's tables, the rule of each of its lines, and what stands behind each mark: `xt` words, or a whole rule that
+/// nft refuses.
+type Script = (String, Vec<(usize, (ChainKey, usize))>, Vec<Stmt>);
 
 fn script(
     text: &Text,
@@ -353,9 +389,8 @@ fn script(
     for line in &text.lines {
         let wanted = match line {
             Line::Plain(table, _) => tables.is_none_or(|tables| tables.contains(table)),
-            Line::Rule(key, at) => {
+            Line::Rule(key, _) => {
                 tables.is_none_or(|tables| tables.contains(&(key.0.clone(), key.1.clone())))
-                    && !left_out.contains(&(key.clone(), *at))
             }
         };
         if !wanted {
@@ -366,7 +401,11 @@ fn script(
             Line::Rule(key, at) => {
                 let words = text.chains.get(key).and_then(|rules| rules.get(*at));
                 let words = words.map(|rule| rule.words.as_str()).unwrap_or_default();
-                out.push_str(&marked(words, &mut places));
+                if left_out.contains(&(key.clone(), *at)) {
+                    out.push_str(&mark(Stmt::Text(words.into()), &mut places));
+                } else {
+                    out.push_str(&marked(words, &mut places));
+                }
                 rules.push((number + 1, (key.clone(), *at)));
             }
         }
@@ -376,25 +415,27 @@ fn script(
     (out, rules, places)
 }
 
+fn mark(stmt: Stmt, places: &mut Vec<Stmt>) -> String {
+    let bytes = MARK + places.len() as u64;
+    places.push(stmt);
+    format!("counter packets 0 bytes {bytes}")
+}
+
 /// The rule with a counter in the place of each `xt` word.
-fn marked(words: &str, places: &mut Vec<Xt>) -> String {
+fn marked(words: &str, places: &mut Vec<Stmt>) -> String {
     let mut out = String::new();
     let mut from = 0;
     for (start, end, xt) in xt_words(words) {
         out.push_str(words.get(from..start).unwrap_or_default());
-        out.push_str(&format!(
-            "counter packets 0 bytes {}",
-            MARK + places.len() as u64
-        ));
-        places.push(xt);
+        out.push_str(&mark(Stmt::Xt(xt), places));
         from = end;
     }
     out.push_str(words.get(from..).unwrap_or_default());
     out
 }
 
-/// The statements of a converted rule, with the `xt` statements again in their places.
-fn unmarked(rule: &Rule, places: &[Xt]) -> Vec<Stmt> {
+/// The statements of a converted rule, with what the marks stand for in their places.
+fn unmarked(rule: &Rule, places: &[Stmt]) -> Vec<Stmt> {
     let back = |stmt: &Stmt| {
         let Stmt::Counter(ObjectRef::Inline(fields)) = stmt else {
             return stmt.clone();
@@ -404,12 +445,12 @@ fn unmarked(rule: &Rule, places: &[Xt]) -> Vec<Stmt> {
             .and_then(|bytes| bytes.checked_sub(MARK))
             .and_then(|at| usize::try_from(at).ok())
             .and_then(|at| places.get(at));
-        place.map_or_else(|| stmt.clone(), |xt| Stmt::Xt(xt.clone()))
+        place.unwrap_or(stmt).clone()
     };
     rule.expr.iter().flatten().map(back).collect()
 }
 
-fn told(json: &str, rules: &[(usize, (ChainKey, usize))], places: &[Xt]) -> Result<Told, String> {
+fn told(json: &str, rules: &[(usize, (ChainKey, usize))], places: &[Stmt]) -> Result<Told, String> {
     let (document, _) = json::read(json).map_err(|error| error.to_string())?;
     let mut sent: HashMap<&ChainKey, Vec<usize>> = HashMap::new();
     for (_, (key, number)) in rules {
@@ -597,7 +638,11 @@ mod tests {
             rules.iter().map(|(line, _)| *line).collect::<Vec<_>>(),
             [9, 10, 11]
         );
-        let names: Vec<&str> = places.iter().flat_map(|xt| xt.name.as_deref()).collect();
+        let names: Vec<&str> = places
+            .iter()
+            .filter_map(xt)
+            .flat_map(|xt| xt.name.as_deref())
+            .collect();
         assert_eq!(names, ["u32", "MARK"]);
     }
 
@@ -696,14 +741,16 @@ mod tests {
                 message: "nft does not load this: line 3: syntax error".into(),
                 lines: vec![3],
             }),
-            false => Ok(r#"{"nftables":[]}"#.to_string()),
+            false => Ok(format!(
+                r#"{{"nftables":[{{"rule":{{"family":"ip","table":"t","chain":"c","expr":[{{"counter":{{"packets":0,"bytes":{MARK}}}}}]}}}}]}}"#
+            )),
         };
         let said = complete(&mut document, &|_| false, "t.txt", text, &nft);
         let said: Vec<String> = said.iter().map(ToString::to_string).collect();
         assert_eq!(
             said,
             [
-                "warning: t.txt: chain ip t c: rule 1 is left as the listing has it: nft does not load this: line 3: syntax error"
+                "warning: t.txt: chain ip t c: what it says of rule 1 is not understood: nft does not load this: line 3: syntax error"
             ]
         );
     }
