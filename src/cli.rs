@@ -115,7 +115,7 @@ type Answer = Result<Exit, Failure>;
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Facts about the host")]
 struct Facts {
-    /// A snapshot of the host (`nfpath snapshot`).
+    /// A snapshot of the host (`nfpath snapshot`), or a report of sos.
     #[arg(long, value_name = "FILE")]
     context: Option<String>,
     /// Ask the running host.
@@ -163,7 +163,7 @@ struct Facts {
     /// Output of `ip6tables-legacy-save`.
     #[arg(long, value_name = "FILE")]
     ip6tables_legacy_save: Option<String>,
-    /// Output of `ipset save`: the sets that `-m set` asks for.
+    /// Output of `ipset save`, as text or with `-o xml`: the sets that `-m set` asks for.
     #[arg(long, value_name = "FILE")]
     ipset: Option<String>,
     /// Output of `nft -a list ruleset` of the same host: what its JSON leaves out, such as iptables extensions in nft's words.

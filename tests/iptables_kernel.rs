@@ -10,6 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use nfpath::iptables::ipset;
 use support::{kernel_or_skip, testdata};
 
 type Words = &'static [&'static str];
@@ -477,4 +478,39 @@ fn matched(json: &Path, flag: &str, text: &Path, flow: &[&str]) -> BTreeMap<Stri
         }
     }
     found
+}
+
+/// `ipset save -o xml` is read as `ipset save` is.
+#[test]
+fn ipsets_as_xml_are_those_of_the_text() {
+    if !kernel_or_skip("ipsets_as_xml_are_those_of_the_text") {
+        return;
+    }
+    let case = CASES.iter().find(|case| !case.ipset.is_empty());
+    let sets = case.expect("a case with ipsets").ipset;
+    let more = "create noted hash:ip timeout 50 counters comment skbinfo\nadd noted 10.9.9.9 comment \"</elem> <b> & c\"\n";
+    let restore = file("xml.ipset", &format!("{sets}{more}"));
+    let list = "ipset restore < \"$0\" && ipset save && printf '\\0' && ipset save -o xml";
+    let output = Command::new("unshare")
+        .args(["-n", "sh", "-c", list])
+        .arg(&restore)
+        .output()
+        .expect("unshare runs");
+    let listed = String::from_utf8(output.stdout).expect("text");
+    let (text, xml) = listed.split_once('\0').expect("both");
+    let ((text, said), (xml, said_of_xml)) = (ipset::read(text), ipset::read(xml));
+    assert_eq!((said, said_of_xml), (vec![], vec![]));
+    let names = sets.lines().chain(more.lines()).filter_map(|line| {
+        let mut words = line.trim().split(' ');
+        (words.next() == Some("create"))
+            .then(|| words.next())
+            .flatten()
+    });
+    let mut count = 0;
+    for name in names {
+        assert_eq!(xml.lookup(name), text.lookup(name), "{name}");
+        assert!(text.lookup(name).is_ok(), "{name}");
+        count += 1;
+    }
+    assert!(count >= 10, "{count} sets");
 }
