@@ -6,7 +6,7 @@
 //!
 //! Rules are paired by chain and position, and by handle where the text has them (`nft -a`); what both tell natively has to agree.
 //! nft's words for some extensions say less than the extension, or something else (`! --ports`, `--ctstate NEW,DNAT`, `--set-tos`): only
-//! those are used that were found to say the same, see [`says_all`]; a rule with others stays as the listing has it.
+//! those are used that were found to say the same, see `says_all`; a rule with others stays as the listing has it.
 //! Left out: any decision on what the words mean, and rules that iptables-save explains already.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
