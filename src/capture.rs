@@ -6,6 +6,7 @@
 mod machine;
 mod redact;
 mod script;
+pub mod sosreport;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -147,7 +148,8 @@ const fn text(
 #[derive(Serialize)]
 struct WireBundle {
     schema: String,
-    taken: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    taken: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hostname: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -227,7 +229,7 @@ pub fn snapshot(runner: &dyn Run) -> String {
     parts.insert("sysctls", take_sysctls(runner));
     let bundle = WireBundle {
         schema: format!("{SCHEMA}/{SCHEMA_VERSION}"),
-        taken: runner.now(),
+        taken: Some(runner.now()),
         hostname: ask(runner, &["uname", "-n"])
             .or_else(|| read(runner, "/proc/sys/kernel/hostname")),
         kernel: ask(runner, &["uname", "-r"])

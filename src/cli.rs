@@ -123,7 +123,7 @@ type Answer = Result<Exit, Failure>;
 #[command(next_help_heading = "Facts about the host")]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 struct Facts {
-    /// A snapshot of the host (`nfpath snapshot`).
+    /// A snapshot of the host (`nfpath snapshot`), or a report of sos.
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     context: Option<String>,
@@ -187,10 +187,14 @@ struct Facts {
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     ip6tables_legacy_save: Option<String>,
-    /// Output of `ipset save`: the sets that `-m set` asks for.
+    /// Output of `ipset save`, as text or with `-o xml`: the sets that `-m set` asks for.
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     ipset: Option<String>,
+    /// Output of `nft -a list ruleset` of the same host: what its JSON leaves out, such as iptables extensions in nft's words.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nft_text: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]

@@ -214,7 +214,7 @@ fn is_opaque(document: &Document, family: &str, table: &str) -> bool {
 fn is_told_by_iptables(loaded: &Loaded, saves: &[SaveText], family: &str, table: &str) -> bool {
     let has_text = saves.iter().any(|save| match save.of {
         TextOf::Iptables(of) => of.as_str() == family && table_of_save(&save.text, table).is_some(),
-        TextOf::Legacy(_) | TextOf::Ipset => false,
+        TextOf::Legacy(_) | TextOf::Ipset | TextOf::Listing => false,
     });
     let mut objects = loaded.document.objects.iter().enumerate();
     has_text

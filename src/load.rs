@@ -2,8 +2,10 @@
 
 pub mod bundle;
 pub mod ip_json;
+mod ip_text;
 mod listing_text;
 pub mod lower;
+pub mod nft_words;
 pub mod sysctl;
 
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use crate::ruleset::{Family, Name, Ruleset};
 
 use bundle::Bundle;
 use lower::Meanings;
+use nft_words::Nft;
 
 /// What a text is, by content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +80,11 @@ pub enum LoadError {
     },
     #[error("{0}")]
     Bundle(#[from] bundle::HostError),
+    #[error("{source_name}: {error}")]
+    Refused {
+        source_name: String,
+        error: nft_words::Refused,
+    },
     #[error("{source_name}: the snapshot has no ruleset: {why}")]
     NoRuleset { source_name: String, why: String },
     #[error(
@@ -98,6 +106,8 @@ pub enum TextOf {
     Legacy(iptables::Family),
     /// `ipset save`
     Ipset,
+    /// `nft -a list ruleset`, which tells what its JSON leaves out.
+    Listing,
 }
 
 /// Text of another program given beside the ruleset.
@@ -125,25 +135,49 @@ pub struct Loaded {
 
 /// Reads a ruleset of any kind that needs no other program.
 pub fn load(source: &str, text: &str, saves: &[SaveText]) -> Result<Loaded, LoadError> {
+    load_with(source, text, saves, None)
+}
+
+/// Reads a ruleset of any kind but plain nft syntax. `nft` reads what nft tells of iptables extensions as text; without it, that is not used.
+pub fn load_with(
+    source: &str,
+    text: &str,
+    saves: &[SaveText],
+    nft: Option<Nft<'_>>,
+) -> Result<Loaded, LoadError> {
     match recognise(text) {
-        Kind::Listing => listing(source, text, saves, Bundle::default()),
+        Kind::Listing => listing(source, text, saves, Bundle::default(), nft),
         Kind::Bundle => {
             let mut bundle = bundle::read(source, text)?;
-            let Some(json) = bundle.ruleset_json.take() else {
-                let why =
-                    "its part `ruleset` is missing or failed; take it again as root".to_string();
-                return Err(LoadError::NoRuleset {
-                    source_name: source.into(),
-                    why,
-                });
-            };
+            let json = bundle.ruleset_json.take();
+            let listed = bundle.ruleset_text.clone();
             let mut all: Vec<SaveText> = saves.to_vec();
             for own in bundle.take_texts(source) {
                 if !saves.iter().any(|save| save.of == own.of) {
                     all.push(own);
                 }
             }
-            listing(source, json.get(), &all, bundle)
+            match (json, listed, nft) {
+                (Some(json), ..) => listing(source, json.get(), &all, bundle, nft),
+                (None, Some(text), Some(nft)) => {
+                    let (document, notes) = read_text(source, &text, nft)?;
+                    Ok(with_texts(document, notes, &all, bundle, None))
+                }
+                (None, Some(_), None) => Err(LoadError::NftText {
+                    source_name: source.into(),
+                }),
+                (None, None, _) => Err(LoadError::NoRuleset {
+                    source_name: source.into(),
+                    why: bundle
+                        .diagnostics
+                        .iter()
+                        .find(|said| said.source.contains(", part ruleset"))
+                        .map_or_else(
+                            || "its part `ruleset` is missing; take it again as root".into(),
+                            |said| said.message.clone(),
+                        ),
+                }),
+            }
         }
         Kind::IptablesSave => {
             let Some(family) = save::detect_family(text) else {
@@ -212,7 +246,7 @@ fn saves_of(
         let (family, is_legacy) = match text.of {
             TextOf::Iptables(family) => (family, false),
             TextOf::Legacy(family) => (family, true),
-            TextOf::Ipset => continue,
+            TextOf::Ipset | TextOf::Listing => continue,
         };
         let (mut save, notes) = save::read(&text.text, family);
         diagnostics.extend(located(notes, &text.source));
@@ -268,11 +302,44 @@ pub fn load_with_text(
     text: String,
     saves: &[SaveText],
 ) -> Result<Loaded, LoadError> {
-    let bundle = Bundle {
-        ruleset_text: Some(text),
-        ..Bundle::default()
+    let own = SaveText {
+        source: source.into(),
+        text,
+        of: TextOf::Listing,
     };
-    listing(source, json, saves, bundle)
+    let all: Vec<SaveText> = std::iter::once(own).chain(saves.iter().cloned()).collect();
+    listing(source, json, &all, Bundle::default(), None)
+}
+
+/// Reads the text of a listing in which nft could not tell all iptables extensions, and which it therefore does not load again.
+pub fn load_listing_text(
+    source: &str,
+    text: &str,
+    saves: &[SaveText],
+    nft: Nft<'_>,
+) -> Result<Loaded, LoadError> {
+    let (document, notes) = read_text(source, text, nft)?;
+    Ok(with_texts(document, notes, saves, Bundle::default(), None))
+}
+
+fn read_text(
+    source: &str,
+    text: &str,
+    nft: Nft<'_>,
+) -> Result<(Document, Vec<Diagnostic>), LoadError> {
+    let (mut document, mut notes) =
+        nft_words::document(source, text, nft).map_err(|error| LoadError::Refused {
+            source_name: source.into(),
+            error,
+        })?;
+    listing_text::complete(&mut document, text);
+    if nft_words::is_of_iptables(&document) {
+        notes.push(Diagnostic::warning(
+            source,
+            "tables of iptables-nft as text: nft's words for some iptables extensions say less than they mean; `nft -j list ruleset` with `iptables-save`, or a snapshot, says all",
+        ));
+    }
+    Ok((document, notes))
 }
 
 fn listing(
@@ -280,18 +347,31 @@ fn listing(
     text: &str,
     saves: &[SaveText],
     bundle: Bundle,
+    nft: Option<Nft<'_>>,
 ) -> Result<Loaded, LoadError> {
-    let (mut document, notes) = json::read(text).map_err(|error| LoadError::Json {
+    let (document, notes) = json::read(text).map_err(|error| LoadError::Json {
         source_name: source.into(),
         error,
     })?;
-    if let Some(text) = &bundle.ruleset_text {
-        listing_text::complete(&mut document, text);
-    }
-    let mut diagnostics: Vec<Diagnostic> = notes
+    let diagnostics = notes
         .iter()
         .map(|note| Diagnostic::note(source, note.to_string()))
         .collect();
+    Ok(with_texts(document, diagnostics, saves, bundle, nft))
+}
+
+/// Completes a listing by the texts given beside it.
+fn with_texts(
+    mut document: Document,
+    mut diagnostics: Vec<Diagnostic>,
+    saves: &[SaveText],
+    bundle: Bundle,
+    nft: Option<Nft<'_>>,
+) -> Loaded {
+    let texts = || saves.iter().filter(|save| save.of == TextOf::Listing);
+    for save in texts() {
+        listing_text::complete(&mut document, &save.text);
+    }
     let mut meanings = merge::Meanings::default();
     let mut legacy = Vec::new();
     for (source, parsed, backend) in saves_of(saves, &mut diagnostics) {
@@ -329,11 +409,19 @@ fn listing(
             },
         ));
     }
+    if let Some(nft) = nft {
+        for save in texts() {
+            let explained = |at: usize| meanings.by_rule.contains_key(&at);
+            let (source, text) = (&save.source, &save.text);
+            let notes = nft_words::complete(&mut document, &explained, source, text, nft);
+            diagnostics.extend(notes);
+        }
+    }
     for (source, save) in &legacy {
         let notes = standalone::add_legacy(&mut document, &mut meanings, save);
         diagnostics.extend(named(notes, source));
     }
-    Ok(finish(document, meanings.by_rule, diagnostics, bundle))
+    finish(document, meanings.by_rule, diagnostics, bundle)
 }
 
 fn finish(

@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use crate::load::nft_words::Refused;
+
 /// A ruleset as nft lists it, both ways.
 #[derive(Debug)]
 pub struct Converted {
@@ -14,7 +16,7 @@ pub struct Converted {
 ///
 /// Interfaces that the text may name are there, of a kind that the kernel has, because nft looks up those of `iif` and `oif`.
 /// The error is one line, lower case, no final period.
-pub fn convert(text: &str) -> Result<Converted, String> {
+pub fn convert(text: &str) -> Result<Converted, Refused> {
     // the namespace is made for this command and gone with it; the running ruleset is not touched
     let script = format!(
         "for d in {}; do ip link add \"$d\" type dummy || ip link add \"$d\" type bridge || ip link add \"$d\" type veth; done \
@@ -23,7 +25,7 @@ pub fn convert(text: &str) -> Result<Converted, String> {
         interfaces(text).join(" ")
     );
     let asked = ["unshare", "unshare --map-root-user"];
-    let mut last = String::new();
+    let mut last = Refused::from(String::new());
     for unshare in asked {
         let mut words = unshare.split(' ');
         let program = words.next().unwrap_or("unshare");
@@ -41,7 +43,7 @@ pub fn convert(text: &str) -> Result<Converted, String> {
             }
             Err(error) => last = error,
         }
-        if !last.contains("unshare:") {
+        if !last.message.contains("unshare:") {
             break;
         }
     }
@@ -113,7 +115,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
         .filter(|word| !word.is_empty())
 }
 
-fn run(command: &mut Command, input: &str) -> Result<String, String> {
+fn run(command: &mut Command, input: &str) -> Result<String, Refused> {
     let advice = "give the output of `nft -j list ruleset` instead";
     let mut child = command
         .stdin(Stdio::piped())
@@ -132,7 +134,7 @@ fn run(command: &mut Command, input: &str) -> Result<String, String> {
         .map_err(|error| format!("nft: {error}"))?;
     if output.status.success() {
         return String::from_utf8(output.stdout)
-            .map_err(|_| "nft printed what is no text".to_string());
+            .map_err(|_| "nft printed what is no text".to_string().into());
     }
     let stderr = String::from_utf8_lossy(&output.stderr);
     let line = stderr
@@ -142,14 +144,25 @@ fn run(command: &mut Command, input: &str) -> Result<String, String> {
     if line.contains("not found") {
         return Err(format!(
             "nft syntax is read by nft itself, which is not installed here; {advice}"
-        ));
+        )
+        .into());
     }
     if line.starts_with("unshare:") {
         return Err(format!(
             "nft syntax is read by nft in a network namespace of its own ({line}); run as root, or {advice}"
-        ));
+        )
+        .into());
     }
-    Err(format!("nft does not load this: {}", worded(line)))
+    Err(Refused {
+        message: format!("nft does not load this: {}", worded(line)),
+        lines: stderr.lines().filter_map(row).collect(),
+    })
+}
+
+/// The line of the text that a message of nft is about.
+fn row(message: &str) -> Option<usize> {
+    let place = message.strip_prefix("/dev/stdin:")?;
+    place.split(':').next()?.parse().ok()
 }
 
 /// `/dev/stdin:3:5-9: Error: syntax error` as `line 3: syntax error`.

@@ -673,6 +673,60 @@ fn a_snapshot_of_another_namespace() {
 }
 
 #[test]
+fn texts_of_a_redacted_snapshot_tell_no_name_and_agree_with_its_json() {
+    let json = r#"{"nftables":[{"table":{"family":"ip","name":"acme"}},{"chain":{"family":"ip","table":"acme","name":"secretchain"}}]}"#;
+    let snapshot = serde_json::json!({
+        "schema": "nfpath.snapshot/1",
+        "parts": {
+            "ruleset": {"status": "ok", "json": serde_json::from_str::<Value>(json).expect("JSON")},
+            "ruleset-text": {"status": "ok", "text": "table ip acme { # handle 1\n\tset customers {\n\t\ttype ipv4_addr\n\t\telements = { 8.8.4.4 }\n\t}\n\tchain secretchain { # handle 2\n\t\tiifname \"acmeif0\" ip saddr 8.8.8.8 log prefix \"acme says\" comment \"for acme\" # handle 3\n\t}\n}\n"},
+            "addresses": {"status": "ok", "text": "1: lo: <LOOPBACK,UP> mtu 65536\n    link/loopback 00:00:00:00:00:00\n7: acmeif0@acmeif1: <UP> mtu 1500\n    link/ether 52:54:00:12:34:56\n    inet 8.8.8.8/24 scope global acmeif0\n"},
+            "ipset": {"status": "ok", "text": "create customers hash:ip family inet\nadd customers 8.8.4.4\n"},
+            "ebtables-save": {"status": "ok", "text": "*filter\n:FORWARD ACCEPT\n:secretchain ACCEPT\n-A FORWARD -p IPv4 -s 52:54:00:12:34:56 -i acmeif0 --logical-in acmebr0 --ip-src 8.8.8.8 -j secretchain\n"},
+        }
+    });
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(snapshot.to_string().as_bytes())
+        .expect("written");
+    let name = file.path().to_str().expect("a plain name");
+    let redacted = succeeds(&["snapshot", "--from", name, "--redact=k"]);
+    for own in [
+        "acme",
+        "secretchain",
+        "customers",
+        "8.8.8.8",
+        "8.8.4.4",
+        "12:34:56",
+    ] {
+        assert!(!redacted.contains(own), "{own}: {redacted}");
+    }
+    let bundle: Value = serde_json::from_str(&redacted).expect("JSON");
+    let part = |name: &str| {
+        bundle["parts"][name]["text"]
+            .as_str()
+            .expect("text")
+            .to_owned()
+    };
+    // the same name is the same everywhere
+    let chain = bundle["parts"]["ruleset"]["json"]["nftables"][1]["chain"]["name"]
+        .as_str()
+        .expect("a name");
+    assert!(part("ruleset-text").contains(&format!("chain {chain} {{")));
+    assert!(part("ebtables-save").contains(&format!("-j {chain}")));
+    let set = part("ipset");
+    let set = set.split(' ').nth(1).expect("a name");
+    assert!(part("ruleset-text").contains(&format!("set {set} {{")));
+    let addresses = part("addresses");
+    let address = addresses
+        .split("inet ")
+        .nth(1)
+        .and_then(|rest| rest.split('/').next())
+        .expect("an address");
+    assert!(part("ruleset-text").contains(&format!("ip saddr {address} ")));
+    assert!(part("ebtables-save").contains(&format!("--ip-src {address} ")));
+}
+
+#[test]
 fn a_redacted_snapshot_gives_the_same_answer_and_tells_no_address() {
     let captured = "testdata/c1-captured/snapshot.json";
     let redacted = succeeds(&["snapshot", "--from", captured, "--redact=a key"]);

@@ -22,7 +22,9 @@ use nfpath::graph::HookGraph;
 use nfpath::hooks::Hooks;
 use nfpath::host::{Host, Link, LinkKind, Origin};
 use nfpath::load::bundle::{self, HostPart};
-use nfpath::load::{Loaded, SaveText, TextOf, load, load_with_text};
+use nfpath::load::{
+    Loaded, SaveText, TextOf, load, load_listing_text, load_with, load_with_text, nft_words,
+};
 use nfpath::nft::print;
 use nfpath::render::{dot, json, text};
 use nfpath::report::{ContextInfo, Report, RulesetInfo, build};
@@ -212,6 +214,39 @@ fn listing_text() {
 }
 
 #[test]
+fn nft_words_for_extensions() {
+    let listing = seed("c2/appended/ruleset.json");
+    let text = "table ip filter { # handle 1\n\tset s {\n\t\ttype ipv4_addr\n\t}\n\tchain FORWARD { # handle 2\n\t\ttype filter hook forward priority filter; policy accept;\n\t\tct state new xt match \"u32\" counter packets 1 bytes 2 accept # handle 4\n\t\tiifname vmap { \"a\" : drop,\n\t\t\t \"b\" : accept } comment \"xt match x\" # handle 6\n\t}\n}\n";
+    let host = a_host();
+    fuzz(
+        "nft-words",
+        200,
+        |numbers| mutate::text(text, numbers),
+        |input| {
+            // a converter that answers with another listing, or refuses lines
+            let answers: [nft_words::Nft<'_>; 2] = [&|_| Ok(listing.clone()), &|script: &str| {
+                Err(nft_words::Refused {
+                    message: "no".into(),
+                    lines: vec![script.lines().count(), 1],
+                })
+            }];
+            for nft in answers {
+                let beside = SaveText {
+                    source: "fuzz".into(),
+                    text: input.into(),
+                    of: TextOf::Listing,
+                };
+                let loaded = load_with("seed", &listing, &[beside], Some(nft)).expect("a listing");
+                use_it(&loaded, &host);
+                if let Ok(loaded) = load_listing_text("fuzz", input, &[], nft) {
+                    use_it(&loaded, &host);
+                }
+            }
+        },
+    );
+}
+
+#[test]
 fn iptables_save() {
     let save = seed("c2/appended/iptables-save.txt");
     let translations = seed("iptables/translations.txt");
@@ -299,6 +334,42 @@ fn host_listings() {
         |numbers| {
             let at = numbers.below(files.len());
             format!("{at}\n{}", mutate::json(&files[at].1, numbers))
+        },
+        |input| {
+            let (at, damaged) = input.split_once('\n').expect("a number");
+            let at: usize = at.parse().expect("a number");
+            let inputs: Vec<(HostPart, &str, &str)> = files
+                .iter()
+                .enumerate()
+                .map(|(n, (part, text))| {
+                    (*part, "fuzz", if n == at { damaged } else { text.as_str() })
+                })
+                .collect();
+            let (host, _) = bundle::assemble(&inputs);
+            use_it(&loaded, &host);
+        },
+    );
+}
+
+#[test]
+fn ip_text() {
+    let parts = [
+        (HostPart::Addresses, "ip_-d_address"),
+        (HostPart::Links, "ip_-s_-d_link"),
+        (HostPart::Routes, "ip_route_show_table_all"),
+        (HostPart::Rules, "ip_-4_rule_list"),
+        (HostPart::Neighbours, "ip_-s_-s_neigh_show"),
+        (HostPart::BridgeLinks, "bridge_-s_-s_-d_link_show"),
+        (HostPart::BridgeFdb, "bridge_-s_-s_-d_-t_fdb_show"),
+    ];
+    let files = parts.map(|(part, name)| (part, seed(&format!("ip-text/{name}"))));
+    let loaded = a_ruleset();
+    fuzz(
+        "ip-text",
+        300,
+        |numbers| {
+            let at = numbers.below(files.len());
+            format!("{at}\n{}", mutate::text(&files[at].1, numbers))
         },
         |input| {
             let (at, damaged) = input.split_once('\n').expect("a number");
@@ -419,6 +490,8 @@ fn ipset_text_never_panics() {
         create ports bitmap:port range 1-100\nadd ports 20-40\n\
         create coarse hash:ip family inet netmask 24\nadd coarse 10.5.6.0\nadd coarse 0.0.0.0-255.255.255.255\n\
         create all list:set size 8\nadd all nets\nadd all all\n";
+    let xml = "<ipsets>\n<ipset name=\"nets\">\n<type>hash:net</type>\n<revision>7</revision>\n<header><family>inet</family><timeout>100</timeout><counters/><initval>0x1</initval>\n<memsize>7</memsize>\n</header>\n<members>\n\
+        <member><elem>10.1.0.0/16</elem><timeout>99</timeout><nomatch/><comment>\"a <b> & c\"</comment></member>\n</members>\n</ipset>\n<ipset name=\"all\">\n<type>list:set</type>\n<header><size>8</size>\n</header>\n<members>\n<member><elem>nets</elem></member>\n</members>\n</ipset>\n</ipsets>\n";
     let rules: String = [
         "nets src",
         "web dst,dst",
@@ -435,7 +508,7 @@ fn ipset_text_never_panics() {
     fuzz(
         "ipset",
         300,
-        |numbers| mutate::text(sets, numbers),
+        |numbers| mutate::text(if numbers.below(2) == 0 { sets } else { xml }, numbers),
         |input| {
             let beside = SaveText {
                 source: "fuzz".into(),

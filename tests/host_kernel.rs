@@ -687,6 +687,67 @@ fn routes_as_the_kernel_does_with_rules() {
     ]);
 }
 
+/// What `ip` and `bridge` print for people is read as their JSON is.
+#[test]
+fn listings_for_people_say_what_their_json_says() {
+    let Some(lab) = Lab::build("listings_for_people_say_what_their_json_says") else {
+        return;
+    };
+    lab.batch(&lab.router, ROUTES);
+    lab.batch(&lab.router, RULES);
+    let more = "link set r2 master r3\nlink add link r1 name r1.7 address 02:00:00:00:07:07 type macvlan\n\
+        rule add prio 180 uidrange 1-7 sport 9 suppress_ifgroup 3 table 100\nrule add prio 190 l3mdev\n\
+        rule add prio 191 fwmark 0x9 oif gone table 77\n\
+        neigh add 10.0.0.9 lladdr 02:00:00:00:00:09 dev r0\nneigh add 10.0.0.8 nud failed dev r0\n-6 neigh add fd00::9 lladdr 02:00:00:00:00:09 dev r0\n";
+    // what this kernel lacks is left out
+    for line in more.lines().map(str::trim) {
+        let mut args = vec!["-n", lab.router.as_str()];
+        args.extend(line.split_whitespace());
+        ip(&args);
+    }
+    let parts: [(HostPart, &str); 9] = [
+        (HostPart::Links, "ip OPT -s -d link"),
+        (HostPart::Addresses, "ip OPT -d address"),
+        (HostPart::Routes, "ip OPT route show table all"),
+        (HostPart::Routes, "ip OPT -6 route show table all"),
+        (HostPart::Rules, "ip OPT -4 rule list"),
+        (HostPart::Rules, "ip OPT -6 rule list"),
+        (HostPart::Neighbours, "ip OPT -s -s neigh show"),
+        (HostPart::BridgeLinks, "bridge OPT -s -s -d link show"),
+        (HostPart::BridgeFdb, "bridge OPT -s -s -d fdb show"),
+    ];
+    let read = |option: &str| {
+        let texts = parts.map(|(part, command)| {
+            let command = command.replace("OPT", option);
+            (part, lab.shell(&lab.router, &command))
+        });
+        let inputs: Vec<(HostPart, &str, &str)> = texts
+            .iter()
+            .map(|(part, text)| (*part, "listing", text.as_str()))
+            .collect();
+        assemble(&inputs)
+    };
+    // the kernel may still be at work on carriers and neighbours
+    let settled = (0..100).find_map(|_| {
+        let (before, text, after) = (read("-j"), read(""), read("-j"));
+        (before == after).then_some((before, text))
+    });
+    let ((json, said), (text, said_of_text)) = settled.expect("a host that settles");
+    assert_eq!(said, said_of_text);
+    assert_eq!(json.links, text.links);
+    assert_eq!(json.addresses, text.addresses);
+    for (json, text) in json.routes.iter().zip(&text.routes) {
+        assert_eq!(json, text);
+    }
+    assert_eq!(json.routes.len(), text.routes.len());
+    assert_eq!(json.rules, text.rules);
+    assert_eq!(json.neighbours, text.neighbours);
+    assert_eq!(json.fdb, text.fdb);
+    assert_eq!(json.complete, text.complete);
+    assert!(text.routes.len() > 60 && text.rules.len() > 25, "too few");
+    assert!(text.neighbours.len() >= 2 && !text.fdb.is_empty());
+}
+
 #[test]
 fn a_bound_sender_leaves_through_its_device() {
     let Some(lab) = Lab::build("a_bound_sender_leaves_through_its_device") else {

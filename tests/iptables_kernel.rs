@@ -5,10 +5,12 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use nfpath::iptables::ipset;
 use support::{kernel_or_skip, testdata};
 
 type Words = &'static [&'static str];
@@ -388,4 +390,127 @@ fn matches_hold_for_the_packets_that_the_kernel_says() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let rules: usize = CASES.iter().map(|case| case.rules.len()).sum();
     assert!(rules >= 100, "{rules} rules");
+}
+
+/// The words that nft has for iptables extensions mean what iptables-save says, wherever they are used.
+#[test]
+fn words_of_nft_for_extensions_say_what_iptables_save_says() {
+    if !kernel_or_skip("words_of_nft_for_extensions_say_what_iptables_save_says") {
+        return;
+    }
+    let tables = TABLES
+        .iter()
+        .filter(|(name, ..)| !matches!(*name, "seen"))
+        .map(|(name, table, chains, rules, flows)| (*name, save(table, chains, rules), *flows));
+    let cases = CASES
+        .iter()
+        .filter(|case| case.ipset.is_empty())
+        .map(|case| {
+            let rules: Vec<String> = case
+                .rules
+                .iter()
+                .map(|rule| format!("-A FORWARD {rule}"))
+                .collect();
+            let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
+            (case.name, save("filter", FILTER, &rules), case.flows)
+        });
+    let mut told = 0;
+    let mut wrong = Vec::new();
+    for (name, save, flows) in cases.chain(tables) {
+        let rules = file(&format!("words-{name}.save"), &save);
+        let list = "iptables-nft-restore < \"$0\" && nft -j list ruleset && printf '\\n\\0' && nft -a list ruleset && printf '\\0' && iptables-nft-save";
+        let output = Command::new("unshare")
+            .args(["-n", "sh", "-c", list])
+            .arg(&rules)
+            .output()
+            .expect("unshare runs");
+        let listed = String::from_utf8(output.stdout).expect("text");
+        let parts: Vec<&str> = listed.split('\0').collect();
+        let [json, text, saved] = parts[..] else {
+            panic!("{name}: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        let json = file(&format!("words-{name}.json"), json);
+        let text = file(&format!("words-{name}.txt"), text);
+        let saved = file(&format!("words-{name}.saved"), saved);
+        for flow in flows {
+            let by_save = matched(&json, "--iptables-save", &saved, flow);
+            let by_words = matched(&json, "--nft-text", &text, flow);
+            for (rule, how) in by_words {
+                told += 1;
+                if by_save.get(&rule).is_some_and(|truth| *truth != how) {
+                    let text = &by_save[&rule];
+                    wrong.push(format!("{name} {flow:?} {rule:?}: {how}, not {text}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(told > 300, "{told} answers");
+}
+
+/// Direction, chain and place of each rule that was decided without an assumption, and whether it held.
+fn matched(json: &Path, flag: &str, text: &Path, flow: &[&str]) -> BTreeMap<String, bool> {
+    let host = testdata("small/nat-priority-order/host");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nfpath"));
+    command.args(["explain", "--format", "json"]).arg(json);
+    command.arg(flag).arg(text).args(flow);
+    for (flag, part) in [
+        ("--addr", "addr.json"),
+        ("--link", "link.json"),
+        ("--routes", "route.json"),
+        ("--rules", "rule.json"),
+        ("--sysctls", "sysctl.txt"),
+    ] {
+        command.arg(flag).arg(host.join(part));
+    }
+    let output = command.output().expect("nfpath runs");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a report");
+    let mut found = BTreeMap::new();
+    for way in ["request", "reply"] {
+        let steps = report["flows"][0][way]["steps"].as_array();
+        for step in steps.into_iter().flatten() {
+            if let (Some(matched), Some(false)) =
+                (step["matched"].as_bool(), step["assumed"].as_bool())
+            {
+                let place = format!("{way} {} {} {}", step["hook"], step["chain"], step["index"]);
+                found.insert(place, matched);
+            }
+        }
+    }
+    found
+}
+
+/// `ipset save -o xml` is read as `ipset save` is.
+#[test]
+fn ipsets_as_xml_are_those_of_the_text() {
+    if !kernel_or_skip("ipsets_as_xml_are_those_of_the_text") {
+        return;
+    }
+    let case = CASES.iter().find(|case| !case.ipset.is_empty());
+    let sets = case.expect("a case with ipsets").ipset;
+    let more = "create noted hash:ip timeout 50 counters comment skbinfo\nadd noted 10.9.9.9 comment \"</elem> <b> & c\"\n";
+    let restore = file("xml.ipset", &format!("{sets}{more}"));
+    let list = "ipset restore < \"$0\" && ipset save && printf '\\0' && ipset save -o xml";
+    let output = Command::new("unshare")
+        .args(["-n", "sh", "-c", list])
+        .arg(&restore)
+        .output()
+        .expect("unshare runs");
+    let listed = String::from_utf8(output.stdout).expect("text");
+    let (text, xml) = listed.split_once('\0').expect("both");
+    let ((text, said), (xml, said_of_xml)) = (ipset::read(text), ipset::read(xml));
+    assert_eq!((said, said_of_xml), (vec![], vec![]));
+    let names = sets.lines().chain(more.lines()).filter_map(|line| {
+        let mut words = line.trim().split(' ');
+        (words.next() == Some("create"))
+            .then(|| words.next())
+            .flatten()
+    });
+    let mut count = 0;
+    for name in names {
+        assert_eq!(xml.lookup(name), text.lookup(name), "{name}");
+        assert!(text.lookup(name).is_ok(), "{name}");
+        count += 1;
+    }
+    assert!(count >= 10, "{count} sets");
 }

@@ -200,7 +200,8 @@ impl Names {
             match (part.get("json").or(parsed.as_ref()), text) {
                 (Some(json), _) => self.collect_json(json),
                 (None, Some(text)) if name.ends_with("-save") => self.collect_save(text),
-                (None, _) => {}
+                (None, Some(text)) => self.collect_text(text),
+                (None, None) => {}
             }
         }
     }
@@ -246,6 +247,58 @@ impl Names {
         }
     }
 
+    /// Names in what `nft`, `ip` and `ipset` print for people.
+    fn collect_text(&mut self, text: &str) {
+        let mut table = "";
+        for line in text.lines() {
+            for option in ["comment ", "prefix "] {
+                for (at, _) in line.match_indices(option) {
+                    let quoted = line[at + option.len()..].strip_prefix('"');
+                    if let Some(text) = quoted.and_then(|rest| rest.split('"').next()) {
+                        self.add("comment", text);
+                    }
+                }
+            }
+            let words: Vec<&str> = line.split_whitespace().collect();
+            match words.as_slice() {
+                ["table", _, name, "{", ..] => {
+                    table = name;
+                    if !is_software(name, name) {
+                        self.add("table", name);
+                    }
+                }
+                ["chain", name, "{", ..] if !is_software(table, name) => self.add("chain", name),
+                ["set" | "map", name, "{", ..] if !is_software(table, name) => {
+                    self.add("set", name);
+                }
+                ["flowtable", name, "{", ..] if !is_software(table, name) => {
+                    self.add("flowtable", name);
+                }
+                // `ipset save`
+                ["create", name, ..] if !is_software("", name) => self.add("set", name),
+                // `ip link`
+                [number, name, flags, ..]
+                    if number
+                        .strip_suffix(':')
+                        .is_some_and(|n| n.parse::<u32>().is_ok())
+                        && flags.starts_with('<') =>
+                {
+                    for name in name.trim_end_matches(':').split('@') {
+                        self.interface(name);
+                    }
+                }
+                _ => {}
+            }
+            for pair in words.windows(2) {
+                if let ["iifname" | "oifname" | "iif" | "oif" | "dev", name] = pair
+                    && !name.starts_with(['{', '@', '!'])
+                {
+                    self.interface(name.trim_matches(['"', '*', ',']));
+                }
+            }
+        }
+    }
+
     fn collect_save(&mut self, text: &str) {
         let mut table = "";
         for line in text.lines() {
@@ -274,7 +327,12 @@ impl Names {
             }
             let words: Vec<&str> = line.split(' ').collect();
             for pair in words.windows(2) {
-                if let ["-i" | "-o" | "--physdev-in" | "--physdev-out", name] = pair {
+                if let [
+                    "-i" | "-o" | "--physdev-in" | "--physdev-out" | "--logical-in"
+                    | "--logical-out",
+                    name,
+                ] = pair
+                {
                     self.interface(name.trim_end_matches('+'));
                 }
             }
@@ -346,6 +404,14 @@ impl Names {
     fn word(&self, word: &str, after: &str) -> (String, usize) {
         if let Some(new) = self.known.get(word) {
             return (new.clone(), 0);
+        }
+        // a chain of iptables-save
+        if let Some(new) = word.strip_prefix(':').and_then(|name| self.known.get(name)) {
+            return (format!(":{new}"), 0);
+        }
+        // `ip link` ends names with a colon
+        if let Some(new) = word.strip_suffix(':').and_then(|name| self.known.get(name)) {
+            return (format!("{new}:"), 0);
         }
         // a range of addresses, or a name with dashes that is nobody's
         if let Some((first, rest)) = word.split_once('-')

@@ -21,7 +21,7 @@ use super::{Answer, Exit, Facts, Failure, Packet, input, output};
 /// output, a pcap file, CSV with a heading, or JSON lines. Of packets, the first of each conversation is asked.
 #[derive(Debug, Args)]
 pub(super) struct Batch {
-    /// A file or `-`: nft JSON, a snapshot, iptables-save, or nft syntax.
+    /// A file or `-`: nft JSON, a snapshot, iptables-save, nft syntax, or a report of sos.
     #[arg(value_name = "RULESET")]
     ruleset: String,
     /// Files with flows, or `-`.

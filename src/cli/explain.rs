@@ -19,7 +19,7 @@ use super::{Answer, Exit, Facts, Failure, Packet, output};
 /// reply does.
 #[derive(Debug, Args)]
 pub(super) struct Explain {
-    /// A file or `-`: nft JSON, a snapshot, iptables-save, or nft syntax.
+    /// A file or `-`: nft JSON, a snapshot, iptables-save, nft syntax, or a report of sos.
     #[arg(value_name = "RULESET", required_unless_present = "live")]
     ruleset: Option<String>,
     #[command(flatten)]

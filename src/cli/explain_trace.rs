@@ -25,7 +25,7 @@ pub(super) struct ExplainTrace {
     /// A file or `-`: output of `nft monitor trace` or `xtables-monitor --trace`.
     #[arg(value_name = "TRACE")]
     trace: String,
-    /// A file or `-`: nft JSON, a snapshot, iptables-save, or nft syntax.
+    /// A file or `-`: nft JSON, a snapshot, iptables-save, nft syntax, or a report of sos.
     #[arg(value_name = "RULESET")]
     ruleset: Option<String>,
     #[command(flatten)]

@@ -18,7 +18,7 @@ use super::{Answer, Exit, Facts, Failure, Packet, input, output};
 /// way of that flow and of its reply is painted on it.
 #[derive(Debug, Args)]
 pub(super) struct Graph {
-    /// A file or `-`: nft JSON, a snapshot, iptables-save, or nft syntax.
+    /// A file or `-`: nft JSON, a snapshot, iptables-save, nft syntax, or a report of sos.
     #[arg(value_name = "RULESET", required_unless_present = "live")]
     ruleset: Option<String>,
     /// How to draw. `svg` needs Graphviz.

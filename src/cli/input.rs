@@ -1,12 +1,13 @@
 //! Reading what the command line names: files, standard input, the running host.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
+use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use indexmap::IndexMap;
 
-use crate::capture::{self, ThisMachine};
+use crate::capture::{self, ThisMachine, sosreport};
 use crate::diagnostic::Diagnostic;
 use crate::explain::{self, Question};
 use crate::flow;
@@ -14,7 +15,8 @@ use crate::host::Host;
 use crate::iptables::Family;
 use crate::load::bundle::{self, HostPart};
 use crate::load::ip_json::parse_mac;
-use crate::load::{self, Kind, Loaded, SaveText, TextOf};
+use crate::load::{self, Kind, Loaded, SaveText, TextOf, nft_words};
+use crate::nft_tool;
 use crate::packet::proto;
 use crate::seen::{self, Seen};
 use crate::walk::GivenState;
@@ -33,6 +35,30 @@ pub(super) fn text(name: &str) -> Result<String, Failure> {
             "{name}: not text: byte {at} is no UTF-8; is this the right file?"
         ))
     })
+}
+
+/// A ruleset or a snapshot: a text as above, or a report of sos as a directory or an archive, which becomes a snapshot.
+pub(super) fn text_or_report(name: &str) -> Result<String, Failure> {
+    let path = Path::new(name);
+    let report = if path.join("sos_commands").is_dir() {
+        Some(sosreport::of_directory(path))
+    } else if path.is_file() {
+        let unreadable =
+            |error: io::Error| Failure::unreadable(anyhow!("{name}: {}", plain(&error)));
+        let mut file = File::open(path).map_err(unreadable)?;
+        let mut start = Vec::new();
+        let mut head = Read::by_ref(&mut file).take(512);
+        head.read_to_end(&mut start).map_err(unreadable)?;
+        let kind = sosreport::is_archive(&start);
+        file.rewind().map_err(unreadable)?;
+        kind.map(|kind| sosreport::of_archive(file, kind))
+    } else {
+        None
+    };
+    match report {
+        Some(report) => report.map_err(|error| Failure::unreadable(anyhow!("{name}: {error}"))),
+        None => text(name),
+    }
 }
 
 fn bytes(name: &str) -> anyhow::Result<Vec<u8>> {
@@ -113,6 +139,7 @@ pub(super) fn read(ruleset: Option<&str>, facts: &Facts) -> Result<Input, Failur
         (&facts.iptables_legacy_save, TextOf::Legacy(Family::Ip)),
         (&facts.ip6tables_legacy_save, TextOf::Legacy(Family::Ip6)),
         (&facts.ipset, TextOf::Ipset),
+        (&facts.nft_text, TextOf::Listing),
     ];
     for (name, of) in files {
         if let Some(name) = name {
@@ -125,7 +152,7 @@ pub(super) fn read(ruleset: Option<&str>, facts: &Facts) -> Result<Input, Failur
     }
     let live = facts.live.then(|| capture::snapshot(&ThisMachine));
     let (source, content) = match (ruleset, &live) {
-        (Some(name), _) => (name.to_string(), text(name)?),
+        (Some(name), _) => (name.to_string(), text_or_report(name)?),
         (None, Some(snapshot)) => ("live".to_string(), snapshot.clone()),
         (None, None) => {
             return Err(Failure::usage(anyhow!(
@@ -139,7 +166,7 @@ pub(super) fn read(ruleset: Option<&str>, facts: &Facts) -> Result<Input, Failur
     }
     let mut host = None;
     let context = match (&facts.context, &live) {
-        (Some(name), _) => Some((name.clone(), text(name)?)),
+        (Some(name), _) => Some((name.clone(), text_or_report(name)?)),
         (None, Some(snapshot)) if ruleset.is_some() => Some(("live".to_string(), snapshot.clone())),
         _ => None,
     };
@@ -159,14 +186,18 @@ pub(super) fn read(ruleset: Option<&str>, facts: &Facts) -> Result<Input, Failur
         sources.push(name);
     }
     let mut own_words = None;
+    let nft = |text: &str| nft_tool::convert(text).map(|converted| converted.json);
     let mut loaded = match load::recognise(&content) {
+        Kind::NftText if nft_words::has_xt_words(&content) => {
+            load::load_listing_text(&source, &content, &saves, &nft)
+        }
         Kind::NftText => {
             own_words = Some(content.clone());
-            let converted = crate::nft_tool::convert(&content)
+            let converted = nft_tool::convert(&content)
                 .map_err(|error| Failure::unreadable(anyhow!("{source}: {error}")))?;
             load::load_with_text(&source, &converted.json, converted.text, &saves)
         }
-        _ => load::load(&source, &content, &saves),
+        _ => load::load_with(&source, &content, &saves, Some(&nft)),
     }
     .map_err(Failure::unreadable)?;
     loaded.diagnostics.extend(extra);

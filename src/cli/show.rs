@@ -12,7 +12,7 @@ use super::{Answer, Exit, Facts, input, output};
 /// The text can be loaded with `nft -f`. What this version gives no meaning to is listed at the end, as comments.
 #[derive(Debug, Args)]
 pub(super) struct Show {
-    /// A file or `-`: nft JSON, a snapshot, iptables-save, or nft syntax.
+    /// A file or `-`: nft JSON, a snapshot, iptables-save, nft syntax, or a report of sos.
     #[arg(value_name = "RULESET", required_unless_present = "live")]
     ruleset: Option<String>,
     #[command(flatten)]

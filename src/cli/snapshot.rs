@@ -62,7 +62,7 @@ impl Snapshot {
         }
         let mut text = match &self.from {
             Some(file) => {
-                let text = input::text(file)?;
+                let text = input::text_or_report(file)?;
                 if !bundle::is_bundle(&text) {
                     let error = "not a snapshot; take one with `nfpath snapshot`";
                     return Err(Failure::unreadable(anyhow!("{file}: {error}")));

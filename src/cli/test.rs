@@ -253,6 +253,7 @@ impl Facts {
             &mut self.iptables_legacy_save,
             &mut self.ip6tables_legacy_save,
             &mut self.ipset,
+            &mut self.nft_text,
         ];
         let many = [
             &mut self.addr,

@@ -16,7 +16,7 @@ use super::{Answer, Exit, Facts, Failure, Packet, input, output};
 /// namespaces, nft and iproute2. Exit status 1 when model and kernel differ, 4 when it cannot be told.
 #[derive(Debug, Args)]
 pub(super) struct Verify {
-    /// A file or `-`: nft JSON, a snapshot, iptables-save, or nft syntax.
+    /// A file or `-`: nft JSON, a snapshot, iptables-save, nft syntax, or a report of sos.
     #[arg(value_name = "RULESET", required_unless_present_any = ["live", "random"])]
     ruleset: Option<String>,
     /// Print also what nft said, line by line; with --random, which cases could not be had.

@@ -1,4 +1,4 @@
-//! The contents of ipsets, read from `ipset save`, told as nft's named sets.
+//! The contents of ipsets, read from `ipset save`, as text or with `-o xml`, told as nft's named sets.
 //!
 //! A set becomes a set of the table whose rules ask for it; `-m set` becomes a look-up in it and `-j SET` an update of it. The meaning followed is that of
 //! the kernel's `net/netfilter/ipset/`. Of nested prefixes the longest decides (`nomatch`), which is worked out here: nft's sets have disjoint ranges.
@@ -60,19 +60,29 @@ pub struct Lookup {
     elements: Vec<Vec<Expr>>,
 }
 
-/// Reads `ipset save`. Diagnostics name the line.
+fn warning(line: usize, message: String) -> Diagnostic {
+    Diagnostic {
+        severity: Severity::Warning,
+        source: format!("ipset:{line}"),
+        message,
+    }
+}
+
+/// Reads `ipset save` or `ipset save -o xml`. Diagnostics name the line.
 pub fn read(text: &str) -> (Sets, Vec<Diagnostic>) {
     let mut sets = Sets::default();
     let mut diagnostics = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        let mut warn = |message: String| {
-            diagnostics.push(Diagnostic {
-                severity: Severity::Warning,
-                source: format!("ipset:{}", index + 1),
-                message,
-            });
+    let start = text.trim_start();
+    let lines: Vec<(usize, &str, Vec<String>)> =
+        match start.starts_with("<ipsets>") || start.starts_with("<?xml") {
+            true => of_xml(text, &mut diagnostics),
+            false => (1..)
+                .zip(text.lines())
+                .map(|(number, line)| (number, line, super::save::words(line)))
+                .collect(),
         };
-        let words = super::save::words(line);
+    for (number, line, words) in lines {
+        let mut warn = |message: String| diagnostics.push(warning(number, message));
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         match words.as_slice() {
             [] => {}
@@ -97,6 +107,108 @@ pub fn read(text: &str) -> (Sets, Vec<Diagnostic>) {
         }
     }
     (sets, diagnostics)
+}
+
+/// The commands that `ipset save` would print for its `-o xml`.
+///
+/// ipset writes each set and each element in lines of its own and escapes nothing (`<comment>"a <b>"</comment>`), so its XML is read as those
+/// lines, not as XML.
+fn of_xml<'a>(
+    text: &'a str,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<(usize, &'a str, Vec<String>)> {
+    let mut found: Vec<(usize, &str, Vec<String>)> = Vec::new();
+    let mut name = "";
+    let mut kind = "";
+    let mut has_members = false;
+    let mut ended = false;
+    for (number, line) in (1..).zip(text.lines().map(str::trim)) {
+        let mut add = |words: Vec<&str>| {
+            let words = words.into_iter().map(str::to_owned).collect();
+            found.push((number, line, words));
+        };
+        if let Some(rest) = line.strip_prefix("<ipset name=\"") {
+            name = rest.strip_suffix("\">").unwrap_or(rest);
+            (kind, has_members) = ("", false);
+        } else if let Some(value) = inside(line, "type") {
+            kind = value;
+        } else if let Some(rest) = line.strip_prefix("<header>") {
+            let mut words = vec!["create", name, kind];
+            words.extend(tags(rest));
+            add(words);
+        } else if line.starts_with("<members>") {
+            has_members = true;
+        } else if let Some(member) = line.strip_prefix("<member>") {
+            match inside(member, "elem") {
+                Some(value) => {
+                    let rest = member.split_once("</elem>").map_or("", |(_, rest)| rest);
+                    let rest = rest.split("<comment>").next().unwrap_or_default();
+                    let mut words = vec!["add", name, value];
+                    words.extend(tags(rest));
+                    add(words);
+                }
+                None => diagnostics.push(warning(number, format!("line not understood: `{line}`"))),
+            }
+        } else if line == "</ipset>" {
+            if !has_members {
+                found.retain(|(_, _, words)| words.get(1).is_none_or(|of| of != name));
+                let message =
+                    format!("set `{name}` is listed without its members; give `ipset save -o xml`");
+                diagnostics.push(warning(number, message));
+            }
+            name = "";
+        } else if line == "</ipsets>" {
+            ended = true;
+        } else if !is_noise(line) {
+            diagnostics.push(warning(number, format!("line not understood: `{line}`")));
+        }
+    }
+    if !ended {
+        let lines = text.lines().count();
+        // a set that is cut has not all of its elements
+        found.retain(|(_, _, words)| name.is_empty() || words.get(1).is_none_or(|of| of != name));
+        let set = match name {
+            "" => String::new(),
+            name => format!("; set `{name}` is left out"),
+        };
+        diagnostics.push(warning(
+            lines,
+            format!("the text ends before `</ipsets>`{set}"),
+        ));
+    }
+    found
+}
+
+/// Lines of a listing that say nothing of what is in a set.
+fn is_noise(line: &str) -> bool {
+    let names = ["revision", "memsize", "references", "numentries"];
+    line.is_empty()
+        || matches!(line, "<ipsets>" | "</header>" | "</members>")
+        || line.starts_with("<?xml")
+        || names.iter().any(|name| inside(line, name).is_some())
+}
+
+/// `VALUE` of `<NAME>VALUE</NAME>` at the beginning.
+fn inside<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let rest = text.strip_prefix('<')?.strip_prefix(name)?;
+    let (value, _) = rest.strip_prefix('>')?.split_once("</")?;
+    Some(value)
+}
+
+/// Names and values of `<a>1</a><b/>` as words.
+fn tags(text: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    let mut rest = text;
+    while let Some((tag, after)) = rest.strip_prefix('<').and_then(|rest| rest.split_once('>')) {
+        rest = after;
+        if let Some(flag) = tag.strip_suffix('/') {
+            words.push(flag);
+        } else if let Some((value, after)) = after.split_once("</") {
+            words.extend([tag, value]);
+            rest = after.split_once('>').map_or("", |(_, rest)| rest);
+        }
+    }
+    words
 }
 
 impl Set {
@@ -586,5 +698,41 @@ mod tests {
             sets.lookup("c").expect_err("no such set"),
             "ipset `c` is not in `ipset save`"
         );
+    }
+
+    /// As ipset 7.17 prints the sets of `SAVE` and one more.
+    const XML: &str = "<ipsets>\n<ipset name=\"bad\">\n<type>hash:net</type>\n<revision>7</revision>\n<header><family>inet</family><hashsize>1024</hashsize><maxelem>65536</maxelem><counters/><comment/><bucketsize>12</bucketsize><initval>0x83b4c89f</initval>\n<memsize>714</memsize>\n<references>1</references>\n<numentries>4</numentries>\n</header>\n<members>\n\
+        <member><elem>10.1.0.0/16</elem><nomatch/><packets>0</packets><bytes>0</bytes><comment>\"a <b></elem> & c\"</comment></member>\n<member><elem>10.0.0.0/8</elem></member>\n<member><elem>10.1.2.0/24</elem></member>\n<member><elem>11.0.0.0/8</elem></member>\n</members>\n</ipset>\n\
+        <ipset name=\"web\">\n<type>hash:ip,port</type>\n<revision>7</revision>\n<header><family>inet</family><hashsize>1024</hashsize><maxelem>65536</maxelem><timeout>100</timeout><bucketsize>12</bucketsize><initval>0xe7f366bc</initval>\n<memsize>336</memsize>\n<references>0</references>\n<numentries>2</numentries>\n</header>\n<members>\n<member><elem>10.0.0.1,tcp:80</elem><timeout>99</timeout></member>\n<member><elem>10.0.0.1,icmp:echo-request</elem><timeout>99</timeout></member>\n</members>\n</ipset>\n</ipsets>\n";
+
+    #[test]
+    fn xml_says_what_the_text_says() {
+        let (text, _) = read(SAVE);
+        let (xml, said) = read(XML);
+        assert_eq!(said, []);
+        for name in ["bad", "web"] {
+            assert_eq!(xml.lookup(name), text.lookup(name));
+        }
+    }
+
+    #[test]
+    fn cut_and_terse_xml_is_told() {
+        let cut = &XML[..XML.find("<member><elem>10.0.0.1,icmp").unwrap_or_default()];
+        let (sets, said) = read(cut);
+        let message = &said.first().expect("a warning").message;
+        assert_eq!(
+            message,
+            "the text ends before `</ipsets>`; set `web` is left out"
+        );
+        assert!(sets.lookup("bad").is_ok() && sets.lookup("web").is_err());
+        let terse: String = XML
+            .lines()
+            .filter(|line| !line.contains("member"))
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        let (sets, said) = read(&terse);
+        assert_eq!(said.len(), 2);
+        assert!(said[0].message.contains("without its members"), "{said:?}");
+        assert!(sets.lookup("bad").is_err());
     }
 }

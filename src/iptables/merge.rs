@@ -310,6 +310,16 @@ fn agree(stmts: &[Stmt], rest: &[Part]) -> Result<(), String> {
     }
 }
 
+/// What a listing says natively of a rule and what another telling of the same rule does not.
+pub fn contradiction(listed: &[Stmt], told: &[Stmt]) -> Option<String> {
+    let told = facts(told.iter());
+    facts(listed.iter()).into_iter().find_map(|(key, values)| {
+        let there = told.get(&key).map(Vec::as_slice).unwrap_or_default();
+        let missing = values.into_iter().find(|value| !there.contains(value))?;
+        Some(format!("{key} `{missing}` is in the listing only"))
+    })
+}
+
 /// What a rule says in words that iptables-nft always writes natively, by key.
 fn facts<'a>(stmts: impl Iterator<Item = &'a Stmt>) -> BTreeMap<String, Vec<String>> {
     let mut facts: BTreeMap<String, Vec<String>> = BTreeMap::new();

@@ -102,6 +102,7 @@ impl Bundle {
                 "ip6tables-legacy-save",
             ),
             (self.ipset.take(), TextOf::Ipset, "ipset"),
+            (self.ruleset_text.take(), TextOf::Listing, "ruleset-text"),
         ];
         let texts = parts.into_iter().filter_map(|(text, of, part)| {
             Some(SaveText {

@@ -1,4 +1,4 @@
-//! Reading the JSON of iproute2's `ip` and `bridge`, from 4.19 on.
+//! Reading the JSON of iproute2's `ip` and `bridge`, from 4.19 on; what they print for people becomes the same elements first (`ip_text`).
 //!
 //! An unknown field is ignored, except where it would change which packets a routing rule selects. An element of the wrong shape is left
 //! out with a diagnostic; only a text that is not such a listing at all is an error.
@@ -278,20 +278,28 @@ fn elements(text: &str, wanted: Listing) -> Result<Vec<Element>, ListingError> {
     if text.trim().is_empty() {
         return Err(ListingError::Empty { command });
     }
-    let value: Value = serde_json::from_str(text).map_err(|error| ListingError::NotJson {
-        cause: error.to_string(),
-        command,
-    })?;
-    let Value::Array(list) = value else {
-        return Err(ListingError::NotAList { command });
+    let is_json = text.trim_start().starts_with(['[', '{']);
+    let printed = (!is_json).then(|| super::ip_text::elements(text, wanted));
+    let elements: Vec<Element> = match printed.flatten() {
+        Some(elements) => elements,
+        None => {
+            let value: Value =
+                serde_json::from_str(text).map_err(|error| ListingError::NotJson {
+                    cause: error.to_string(),
+                    command,
+                })?;
+            let Value::Array(list) = value else {
+                return Err(ListingError::NotAList { command });
+            };
+            // iproute2 prints an empty object for each link that a filter left out.
+            let keep = |value| match value {
+                Value::Object(element) if element.is_empty() => None,
+                Value::Object(element) => Some(element),
+                other => Some(Element::from_iter([("".to_owned(), other)])),
+            };
+            list.into_iter().filter_map(keep).collect()
+        }
     };
-    // iproute2 prints an empty object for each link that a filter left out.
-    let keep = |value| match value {
-        Value::Object(element) if element.is_empty() => None,
-        Value::Object(element) => Some(element),
-        other => Some(Element::from_iter([("".to_owned(), other)])),
-    };
-    let elements: Vec<Element> = list.into_iter().filter_map(keep).collect();
     match elements.iter().find_map(Listing::of_element) {
         Some(found) if found != wanted => Err(ListingError::OtherListing {
             found: found.noun(),
@@ -1126,8 +1134,18 @@ mod tests {
             "the text is empty; write the output of `ip -j -d link` again and look at what it printed on standard error"
         );
         assert_eq!(
-            say("1: lo: <LOOPBACK>"),
-            "not JSON: trailing characters at line 1 column 2; give the output of `ip -j -d link`"
+            say("Object \"link\" is unknown"),
+            "not JSON: expected value at line 1 column 1; give the output of `ip -j -d link`"
+        );
+        // addresses are not none because another listing was given
+        assert_eq!(
+            addresses(
+                "a",
+                "1: lo: <LOOPBACK>\n    link/loopback 00:00:00:00:00:00\n"
+            )
+            .expect_err("a listing of links")
+            .to_string(),
+            "a list of links, not of addresses; give the output of `ip -j -d addr`"
         );
         assert_eq!(say("{}"), "not a list; give the output of `ip -j -d link`");
         assert_eq!(

@@ -304,3 +304,99 @@ fn what_cannot_be_told_keeps_its_words_and_says_why() {
         ]
     );
 }
+
+/// How iptables 1.4 and before wrote what 1.8 writes otherwise: `!` behind the option, `--set` for `--match-set`.
+#[test]
+fn old_spellings_mean_what_the_new_ones_do() {
+    let pairs = [
+        ("-p ! tcp", "! -p tcp"),
+        ("-s ! 10.0.0.2", "! -s 10.0.0.2"),
+        ("-d ! 10.0.0.0/8", "! -d 10.0.0.0/8"),
+        ("-i ! eth0", "! -i eth0"),
+        ("-o ! eth0", "! -o eth0"),
+        ("-p tcp -m tcp --dport ! 80", "-p tcp -m tcp ! --dport 80"),
+        (
+            "-p tcp -m tcp --sport ! 1:100",
+            "-p tcp -m tcp ! --sport 1:100",
+        ),
+        (
+            "-p tcp -m tcp --tcp-flags ! SYN,ACK SYN",
+            "-p tcp -m tcp ! --tcp-flags SYN,ACK SYN",
+        ),
+        (
+            "-p icmp -m icmp --icmp-type ! 8",
+            "-p icmp -m icmp ! --icmp-type 8",
+        ),
+        (
+            "-p tcp -m multiport --dports ! 22,80",
+            "-p tcp -m multiport ! --dports 22,80",
+        ),
+        ("-m state --state ! NEW", "-m state ! --state NEW"),
+        (
+            "-m conntrack --ctstate ! NEW",
+            "-m conntrack ! --ctstate NEW",
+        ),
+        (
+            "-m conntrack --ctproto ! tcp",
+            "-m conntrack ! --ctproto tcp",
+        ),
+        (
+            "-m conntrack --ctorigsrc ! 10.0.0.2",
+            "-m conntrack ! --ctorigsrc 10.0.0.2",
+        ),
+        (
+            "-m mac --mac-source ! 02:00:00:00:00:99",
+            "-m mac ! --mac-source 02:00:00:00:00:99",
+        ),
+        ("-m mark --mark ! 0x1", "-m mark ! --mark 0x1"),
+        (
+            "-m connmark --mark ! 0x1/0xff",
+            "-m connmark ! --mark 0x1/0xff",
+        ),
+        ("-m length --length ! 0:100", "-m length ! --length 0:100"),
+        (
+            "-m iprange --src-range ! 10.0.0.1-10.0.0.9",
+            "-m iprange ! --src-range 10.0.0.1-10.0.0.9",
+        ),
+        (
+            "-m pkttype --pkt-type ! unicast",
+            "-m pkttype ! --pkt-type unicast",
+        ),
+        (
+            "-m physdev --physdev-in ! eth0",
+            "-m physdev ! --physdev-in eth0",
+        ),
+        ("-m ttl --ttl ! 64", "-m ttl ! --ttl-eq 64"),
+        ("-m dscp --dscp ! 0x0a", "-m dscp ! --dscp 0x0a"),
+        (
+            "-m addrtype --dst-type ! LOCAL",
+            "-m addrtype ! --dst-type LOCAL",
+        ),
+        ("-m owner --uid-owner ! 0", "-m owner ! --uid-owner 0"),
+        ("-m helper --helper ! ftp", "-m helper ! --helper ftp"),
+        ("-m set --set hosts src", "-m set --match-set hosts src"),
+        ("-m set --set ! hosts src", "-m set ! --match-set hosts src"),
+        ("-m set ! --set hosts src", "-m set ! --match-set hosts src"),
+    ];
+    let (sets, _) = crate::iptables::ipset::read("create hosts hash:ip\nadd hosts 10.0.0.2\n");
+    let sets = std::sync::Arc::new(sets);
+    let told = |words: &str| {
+        let line = format!("*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD {words}\nCOMMIT\n");
+        let (mut save, said) = save::read(&line, Family::Ip);
+        assert_eq!(said, [], "{words}");
+        save.sets = std::sync::Arc::clone(&sets);
+        let made = rule(
+            &save.tables[0].chains[0].rules[0],
+            &save,
+            "filter",
+            "FORWARD",
+        );
+        let stmts: Vec<Stmt> = made.stmts().map(|(stmt, _)| stmt.clone()).collect();
+        let is_unknown = |stmt: &Stmt| matches!(stmt, Stmt::Unknown { .. });
+        assert!(!stmts.iter().any(is_unknown), "{words}: {stmts:?}");
+        stmts
+    };
+    for (old, new) in pairs {
+        assert_eq!(told(old), told(new), "{old}");
+    }
+}
