@@ -16,7 +16,7 @@ use crate::logic::{Claim, FactId, Knowledge, Known, Ranges, Source, max_of};
 use crate::packet::{Packet, proto, tcp};
 use crate::ruleset::datatype::DataType;
 use crate::ruleset::expr::{OpaqueField, SocketKey};
-use crate::ruleset::protocol::{exthdr_name, option_name, payload_name};
+use crate::ruleset::protocol::{PacketKind, exthdr_name, option_name, payload_name};
 use crate::ruleset::set::{Element, MAX_KEY, NO_DATUM};
 use crate::ruleset::{
     BitOp, ChainId, CtDir, CtKey, Data, Effect, Expr, Field, Gate, GateKind, Hook, Match, MetaKey,
@@ -188,7 +188,7 @@ pub trait Observer {
     /// The rule used the customary value of something nobody gave.
     fn assumed(
         &mut self,
-        fact: &'static str,
+        fact: impl FnOnce() -> String,
         value: u128,
         data_type: DataType,
         settle: &'static str,
@@ -1090,7 +1090,7 @@ fn word_test(name: &str, op: Op, lo: u128, hi: u128, data_type: DataType) -> Cla
 /// A field in words.
 pub fn describe(expr: &Expr) -> String {
     match expr {
-        Expr::Field(field) => describe_field(field, 0),
+        Expr::Field(field) => describe_field(field, PacketKind::ANY),
         Expr::Bitwise { of, .. } | Expr::Shift { of, .. } => describe(of),
         Expr::Binary { left, .. } => describe(left),
         Expr::Numgen { .. } => "numgen".into(),
@@ -1101,8 +1101,8 @@ pub fn describe(expr: &Expr) -> String {
     }
 }
 
-/// A field in nft's words; `proto` tells transport headers apart, 0 when it is not known.
-pub fn describe_field(field: &Field, proto: u8) -> String {
+/// A field in nft's words; the kind of packet tells headers apart.
+pub fn describe_field(field: &Field, of: PacketKind) -> String {
     match field {
         Field::Meta(key) => format!("meta {}", key.name()),
         Field::Ct { key, dir } => match dir {
@@ -1110,7 +1110,7 @@ pub fn describe_field(field: &Field, proto: u8) -> String {
             Some(CtDir::Original) => format!("ct original {}", ct_name(*key)),
             Some(CtDir::Reply) => format!("ct reply {}", ct_name(*key)),
         },
-        Field::Payload { base, offset, len } => payload_name(*base, *offset, *len, proto).0,
+        Field::Payload { base, offset, len } => payload_name(*base, *offset, *len, of).0,
         Field::Exthdr { header, .. } => format!("{} header", exthdr_name(*header)),
         Field::Option {
             of,
@@ -1132,10 +1132,10 @@ pub fn describe_field(field: &Field, proto: u8) -> String {
 }
 
 /// The type of a field's values, for what the user says of it.
-pub fn field_type(field: &Field, proto: u8) -> DataType {
+pub fn field_type(field: &Field, of: PacketKind) -> DataType {
     match field {
         Field::Meta(key) => key.data_type(),
-        Field::Payload { base, offset, len } => payload_name(*base, *offset, *len, proto).1,
+        Field::Payload { base, offset, len } => payload_name(*base, *offset, *len, of).1,
         Field::Option {
             of,
             kind,

@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 
 use crate::logic::{FactId, Known, Source};
-use crate::ruleset::protocol::Base;
+use crate::ruleset::protocol::{Base, PacketKind};
 
 /// How many bytes are kept; headers fit, payload is not modelled.
 const CAPACITY: usize = 128;
@@ -433,6 +433,14 @@ impl Packet {
         self.mark_unknown(0, 12);
     }
 
+    /// What tells its headers from others.
+    pub fn kind(&self) -> PacketKind {
+        PacketKind {
+            v6: Some(self.v6),
+            proto: self.proto,
+        }
+    }
+
     /// True when the packet came with a link-layer header.
     pub fn has_link_header(&self) -> bool {
         self.link.is_some()
@@ -580,9 +588,11 @@ pub fn assumed_field(v6: bool, proto_number: u8, base: Base, offset: u32) -> Ass
             field("icmp type", "--icmp-type", None)
         }
         (Base::Th, _, 13) if proto_number == proto::TCP => field("tcp flags", "--tcp-flags", None),
-        (Base::Th, _, 12) if proto_number == proto::TCP => {
-            field("tcp doff", "a header without options", None)
-        }
+        (Base::Th, _, 12) if proto_number == proto::TCP && offset.is_multiple_of(8) => field(
+            "tcp doff",
+            "5 is a header without options; most first packets have some",
+            open,
+        ),
         (Base::Th, _, 4..=5) if matches!(proto_number, proto::UDP | proto::UDPLITE) => {
             field("udp length", "say `--length BYTES`", open)
         }

@@ -95,7 +95,7 @@ pub struct Silent;
 
 impl Observer for Silent {
     fn origin(&mut self, _: Origin) {}
-    fn assumed(&mut self, _: &'static str, _: u128, _: DataType, _: &'static str) {}
+    fn assumed(&mut self, _: impl FnOnce() -> String, _: u128, _: DataType, _: &'static str) {}
 }
 
 impl Record for Silent {
@@ -137,11 +137,12 @@ impl Observer for Trace {
 
     fn assumed(
         &mut self,
-        fact: &'static str,
+        fact: impl FnOnce() -> String,
         value: u128,
         data_type: DataType,
         settle: &'static str,
     ) {
+        let fact = fact();
         if !self.assumed.iter().any(|a| a.fact == fact) {
             self.assumed.push(AssumedField {
                 fact,

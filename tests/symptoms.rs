@@ -1,10 +1,11 @@
-//! What made-up cases (`tests/properties.rs`, `tests/mutations.rs`) found, a test for each symptom.
+//! What made-up cases (`tests/properties.rs`, `nfpath verify --random`) found, a test for each symptom.
 
 use nfpath::explain::{Answer, Question, explain};
 use nfpath::flow;
 use nfpath::hooks::Hooks;
 use nfpath::host::{Host, Link, LinkKind, Origin};
 use nfpath::iptables::Family;
+use nfpath::load::bundle::HostPart;
 use nfpath::load::{Loaded, SaveText, TextOf, bundle, load};
 use nfpath::render::text;
 use nfpath::report::{ContextInfo, Field, Report, RulesetInfo};
@@ -57,7 +58,8 @@ fn host(settings: &[&str], ifaces: &[&str]) -> Host {
     host
 }
 
-const STRICT: [&str; 3] = [
+const STRICT: [&str; 4] = [
+    "net.ipv4.conf.eth2.rp_filter=1",
     "net.ipv4.conf.all.rp_filter=1",
     "net.ipv4.conf.eth0.rp_filter=1",
     "net.ipv4.conf.eth1.rp_filter=1",
@@ -503,4 +505,109 @@ fn a_map_filled_by_packets_is_filled_by_those_that_have_the_key() {
         let answer = ask(&text.to_string(), &host, Some("eth0"), flow);
         assert_eq!(answer.explored.primary.request.disposition, end, "{flow}");
     }
+}
+
+/// A router with two ways out, strict about sources, whose listings are whole.
+fn two_ways_out(rules: &str, sysctls: &[&str]) -> Host {
+    let ifaces = ["eth0=10.0.0.1/24", "eth1=10.1.0.1/24", "eth2=10.2.0.1/24"];
+    let mut host = host(&["net.ipv4.ip_forward=1"], &[]);
+    for iface in ifaces {
+        bundle::apply_iface(&mut host, iface).expect("an interface");
+    }
+    for setting in sysctls {
+        bundle::apply_sysctl(&mut host, setting).expect("a setting");
+    }
+    let routes = r#"[{"dst":"default","gateway":"10.0.0.252","dev":"eth0"},
+        {"dst":"default","gateway":"10.2.0.252","dev":"eth2","table":"102"},
+        {"type":"blackhole","dst":"192.168.66.0/24"}]"#;
+    let parts = [(HostPart::Routes, routes), (HostPart::Rules, rules)];
+    for (part, text) in parts {
+        bundle::add_part(&mut host, part, "made up", text).expect("a listing");
+    }
+    host
+}
+
+const USUAL_RULES: &str = r#"[{"priority":0,"src":"all","table":"local"},
+    {"priority":32766,"src":"all","table":"main"},{"priority":32767,"src":"all","table":"default"}]"#;
+
+fn rules_with(rule: &str) -> String {
+    USUAL_RULES.replacen("},", &format!("}},{rule},"), 1)
+}
+
+// compared with `ip route get … iif eth1` and nfpath verify
+#[test]
+fn a_strict_filter_dropped_what_policy_routing_sends_another_way() {
+    let strict = STRICT;
+    for rule in [
+        r#"{"priority":100,"src":"all","iif":"eth1","table":"102"}"#,
+        r#"{"priority":100,"src":"all","ipproto":"udp","dport":53,"table":"102"}"#,
+    ] {
+        let host = two_ways_out(&rules_with(rule), &strict);
+        let answer = ask(
+            &ruleset(&[FILTER], &[]),
+            &host,
+            Some("eth1"),
+            "udp:10.1.0.2:40000->8.8.8.8:53",
+        );
+        assert_eq!(endings(&answer), [Disposition::Forwarded], "{rule}");
+        let reply = answer.explored.primary.reply.as_ref().expect("a reply");
+        assert_eq!(reply.disposition, Disposition::Forwarded, "{rule}");
+    }
+    // and without the rule the way back of others is still looked at
+    let answer = ask(
+        &ruleset(&[FILTER], &[]),
+        &two_ways_out(USUAL_RULES, &strict),
+        Some("eth1"),
+        "udp:10.2.0.7:40000->8.8.8.8:53",
+    );
+    assert_eq!(endings(&answer), [Disposition::Host(HostDrop::RpFilter)]);
+}
+
+#[test]
+fn a_source_behind_a_blackhole_was_called_a_martian() {
+    let flow = "udp:192.168.66.3:40000->10.1.0.2:67";
+    for (filter, end) in [
+        ("0", Disposition::Forwarded),
+        ("1", Disposition::Host(HostDrop::RpFilter)),
+    ] {
+        let all = format!("net.ipv4.conf.all.rp_filter={filter}");
+        let own = format!("net.ipv4.conf.eth0.rp_filter={filter}");
+        let host = two_ways_out(USUAL_RULES, &[&all, &own]);
+        let answer = ask(&ruleset(&[FILTER], &[]), &host, Some("eth0"), flow);
+        assert_eq!(endings(&answer), [end]);
+    }
+}
+
+#[test]
+fn link_local_packets_could_not_go_back_by_their_link() {
+    let mut host = host(
+        &["net.ipv6.conf.all.forwarding=1"],
+        &["eth0=fd00::1/64", "eth1=fd01::1/64"],
+    );
+    bundle::apply_route(&mut host, "fe80::/64,dev=eth0").expect("a route");
+    let end = |src: &str, dst: &str| {
+        let flow = format!("udp:[{src}]:40000->[{dst}]:67");
+        endings(&ask(&ruleset(&[FILTER], &[]), &host, Some("eth0"), &flow))[0].clone()
+    };
+    assert_eq!(end("fe80::2", "fd00::9"), Disposition::Forwarded);
+    let kept = Disposition::Host(HostDrop::LinkLocalSource);
+    assert_eq!(end("fe80::2", "fd01::9"), kept);
+    let nobody = Disposition::Host(HostDrop::MartianSource);
+    assert_eq!(end("::", "fd01::9"), nobody);
+}
+
+#[test]
+fn a_broadcast_of_another_network_was_taken_for_a_broadcast_frame() {
+    let host = host(
+        &["net.ipv4.ip_forward=1"],
+        &["eth0=10.0.0.1/24", "eth1=10.1.0.1/24"],
+    );
+    let drop = json!([
+        {"match": {"op": "==", "left": {"meta": {"key": "pkttype"}}, "right": "broadcast"}},
+        {"drop": null}
+    ]);
+    let text = ruleset(&[FILTER], &[("prerouting", drop)]);
+    let end = |flow: &str| endings(&ask(&text, &host, Some("eth0"), flow))[0].clone();
+    assert_eq!(end("udp:10.0.0.2->10.1.0.255:137"), Disposition::Local);
+    assert_eq!(end("udp:10.0.0.2->10.0.0.255:137"), Disposition::Dropped);
 }

@@ -10,7 +10,7 @@ use crate::logic::{Claim, Knowledge, Known, Source, max_of};
 use crate::packet::{Bits, assumed_field, proto, tcp};
 use crate::ruleset::datatype::{DataType, ifname_value};
 use crate::ruleset::expr::{OpaqueField, OptionOf, RtKey, SocketKey};
-use crate::ruleset::protocol::option_name;
+use crate::ruleset::protocol::{PacketKind, option_name};
 use crate::ruleset::{CtDir, CtKey, FibFlags, FibResult, Field, Hook, MetaKey};
 
 use super::{Actual, Env, Iface, Loaded, NextHop, Observer, Pf, Sender};
@@ -33,7 +33,7 @@ impl Env<'_, '_> {
             // nft_exthdr_ipv6_eval
             Field::Exthdr { .. } if !self.skb.packet.v6 => Loaded::Absent,
             Field::Exthdr { presence, .. } => {
-                let name = describe_field(field, 0);
+                let name = describe_field(field, PacketKind::ANY);
                 let claim = Claim::new("the packet", ("has no", "has a"), name);
                 self.found(field, *presence, claim, Source::Default, true)
             }
@@ -79,7 +79,7 @@ impl Env<'_, '_> {
         }
         let name = match field {
             Field::Option { of, kind, .. } => option_name(*of, *kind, None).0,
-            other => describe_field(other, 0),
+            other => describe_field(other, PacketKind::ANY),
         };
         let claim = Claim::new("the packet", ("has no", "has the"), name);
         self.found(field, presence, claim, source, true)
@@ -94,7 +94,7 @@ impl Env<'_, '_> {
         source: Source,
         usually_none: bool,
     ) -> Loaded {
-        let name = describe_field(field, self.skb.packet.proto);
+        let name = describe_field(field, self.skb.packet.kind());
         let is_said = !presence && self.know.is_assumed(&self.know.of_packet(&name));
         let settle = "no flag says it; `--assume` does";
         if !is_said && self.know.ask_of_packet(claim, settle, source, usually_none) {
@@ -159,11 +159,14 @@ impl Env<'_, '_> {
             Some(Iface::Link(at)) => host.links[at as usize].mtu,
             _ => None,
         };
+        let mtu_of = |dev: &str| host.link(dev).and_then(|link| link.mtu);
         let back = match self.skb.packet.src() {
             Known::Value(src) => match host.route(&RouteQuery::to(src)) {
+                // what is for this host goes by the loopback device, whatever device the address is on
+                RouteAnswer::Found(route) if route.kind == RouteType::Local => mtu_of("lo"),
                 RouteAnswer::Found(route) => {
-                    let dev = route.nexthops.first().and_then(|hop| hop.dev.as_deref());
-                    dev.and_then(|dev| host.link(dev)).and_then(|link| link.mtu)
+                    let hop = route.nexthops.first();
+                    hop.and_then(|hop| hop.dev.as_deref()).and_then(mtu_of)
                 }
                 RouteAnswer::NoRoute => out,
                 RouteAnswer::Unknown { .. } => None,
@@ -172,7 +175,9 @@ impl Env<'_, '_> {
         };
         match (out, back) {
             (Some(out), Some(back)) => {
-                let mtu = u128::from(out.min(back));
+                // IP_MAX_MTU, which is less than the loopback device has
+                let most = if v6 { u32::MAX } else { 0xffff };
+                let mtu = u128::from(out.min(back).min(most));
                 let fits = mtu > headers && mtu <= 0xffff;
                 Loaded::Value(if fits { mtu - headers } else { 536 })
             }
@@ -429,30 +434,30 @@ impl Env<'_, '_> {
             return Loaded::Value(value);
         };
         let packet = &self.skb.packet;
-        let (v6, proto) = (packet.v6, packet.proto);
+        let (v6, proto, kind) = (packet.v6, packet.proto, packet.kind());
         let assumed = assumed_field(v6, proto, *base, *offset);
         let Some(source) = assumed.varies else {
-            observer.assumed(assumed.name, value, DataType::Integer, assumed.settle);
+            let name = || describe_field(field, kind);
+            observer.assumed(name, value, field_type(field, kind), assumed.settle);
             return Loaded::Value(value);
         };
         // the lengths that are assumed are those of the bare headers
-        let least = if assumed.name.ends_with("length") {
-            value
-        } else {
-            0
+        let least = match assumed.name {
+            "packet length" | "udp length" | "tcp doff" => value,
+            _ => 0,
         };
         let behind = if assumed.name == "time to live" && value == 63 {
             " behind this router"
         } else {
             ""
         };
-        let name = format!("{}{behind}", describe_field(field, proto));
+        let name = format!("{}{behind}", describe_field(field, kind));
         self.usual(
             &name,
             assumed.settle,
             (least, max_of(*len)),
             (value, source),
-            field_type(field, proto),
+            field_type(field, kind),
         )
     }
 
@@ -474,14 +479,14 @@ impl Env<'_, '_> {
 
     /// Bits of the packet that nobody knows: one fact, so that all rules agree on it.
     fn unknown_bits(&mut self, field: &Field, len: u32) -> Loaded {
-        let name = describe_field(field, self.skb.packet.proto);
+        let name = describe_field(field, self.skb.packet.kind());
         self.open_field(field, &name, "the flow does not say it", len)
     }
 
     /// A property of the packet that nobody gave, without a customary value.
     fn open_field(&mut self, field: &Field, name: &str, settle: &str, len: u32) -> Loaded {
         let name = self.know.of_packet(name);
-        let data_type = field_type(field, self.skb.packet.proto);
+        let data_type = field_type(field, self.skb.packet.kind());
         let read = |text: &str| data_type.constant(text);
         let domain = (0, max_of(len.min(128)));
         let fact = self.know.named_as(&name, settle, domain, read);
@@ -598,12 +603,12 @@ impl Env<'_, '_> {
     /// A property of the entry that only the running kernel knows.
     fn ct_fact(&mut self, key: CtKey, dir: Option<CtDir>, domain: (u128, u128)) -> Loaded {
         let field = Field::Ct { key, dir };
-        let mut name = describe_field(&field, 0);
+        let mut name = describe_field(&field, PacketKind::ANY);
         // what counts goes on counting
         if key != CtKey::Id {
             name = self.know.of_packet(&name);
         }
-        let read = |text: &str| field_type(&field, 0).constant(text);
+        let read = |text: &str| field_type(&field, PacketKind::ANY).constant(text);
         let settle = "see `conntrack -L` on the host; `--assume` says it";
         let fact = self.know.named_as(&name, settle, domain, read);
         self.known_fact(fact)

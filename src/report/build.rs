@@ -716,7 +716,7 @@ impl Resolver<'_> {
         for assumed in &walked.assumed {
             let value = assumed.data_type.display(assumed.value);
             found.push(Assumption {
-                words: word_fact(assumed.fact, &value),
+                words: word_fact(&assumed.fact, &value),
                 fact: assumed.fact.to_string(),
                 value,
                 because: "a rule looks at it and the flow does not say it".into(),

@@ -337,10 +337,30 @@ pub fn header_fields() -> impl Iterator<Item = (&'static str, &'static str, Payl
     })
 }
 
-/// nft's name of bits of a packet (`udp length`), or `@base,offset,length`, and the type of their values. `proto` is the packet's transport protocol, 0
-/// when it is not known: transport headers share places.
-pub fn payload_name(base: Base, offset: u32, len: u32, proto: u8) -> (String, DataType) {
-    let fits = |name: &str| transport_number(name).is_none_or(|number| number == proto);
+/// What tells headers at the same place apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PacketKind {
+    /// `None`: not known.
+    pub v6: Option<bool>,
+    /// The protocol above IP; 0 when it is not known.
+    pub proto: u8,
+}
+
+impl PacketKind {
+    /// Nothing is known of the packet.
+    pub const ANY: PacketKind = PacketKind { v6: None, proto: 0 };
+}
+
+/// nft's name of bits of a packet (`udp length`), or `@base,offset,length`, and the type of their values. Headers share
+/// places, and the kind of packet tells them apart.
+pub fn payload_name(base: Base, offset: u32, len: u32, of: PacketKind) -> (String, DataType) {
+    let fits = |name: &str| match (name, of.v6) {
+        // a packet of IP is none of ARP
+        ("arp", _) => false,
+        ("ip", Some(v6)) => !v6,
+        ("ip6", Some(v6)) => v6,
+        _ => transport_number(name).is_none_or(|number| number == of.proto),
+    };
     let named = HEADERS.iter().find_map(|(name, at, fields)| {
         let here = *at == base && fits(name);
         let field = fields

@@ -16,6 +16,7 @@ use crate::host::{
 };
 use crate::logic::{FactId, Knowledge, Known, Source, max_of};
 use crate::packet::{Packet, Spec, proto, tcp};
+use crate::ruleset::protocol::PacketKind;
 use crate::ruleset::{Expr, Field, RuleId};
 use crate::sets::{Point, Set};
 use crate::walk::Silent;
@@ -787,7 +788,7 @@ impl Walk<'_, '_> {
             };
         }
         if let Some(unknown) = (!unknown.is_empty()).then(|| self.space.sets.union(&unknown)) {
-            let name = describe_field(field, 0);
+            let name = describe_field(field, PacketKind::ANY);
             let name = if self.is_reply {
                 format!("{name} of the reply")
             } else {

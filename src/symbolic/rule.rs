@@ -7,7 +7,7 @@ use crate::eval::{describe, describe_field};
 use crate::logic::{Ranges, Source, max_of};
 use crate::packet::{proto, tcp};
 use crate::ruleset::expr::{OptionOf, RtKey};
-use crate::ruleset::protocol::Base;
+use crate::ruleset::protocol::{Base, PacketKind};
 use crate::ruleset::set::NO_DATUM;
 use crate::ruleset::{
     BitOp, ChainId, CtDir, CtKey, Data, Dormancy, Effect, Expr, FibResult, Field, GateKind, Hook,
@@ -1046,7 +1046,7 @@ impl Walk<'_, '_> {
                 }
             }
             Some(_) | None => {
-                let name = format!("{}{}", describe_field(field, 0), self.whose());
+                let name = format!("{}{}", describe_field(field, PacketKind::ANY), self.whose());
                 let settle = "the flow does not say it";
                 let domain = vec![(0, max_of(len.min(128)))];
                 Loaded::bits(self.space.fact(&name, settle, &domain, None))

@@ -272,7 +272,7 @@ impl Disposition {
 /// A customary value that decided something, because nobody gave the real one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AssumedField {
-    pub fact: &'static str,
+    pub fact: String,
     pub value: u128,
     pub data_type: DataType,
     pub settle: &'static str,
