@@ -10,12 +10,13 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::conntrack::{asks, inverse_icmp};
-use crate::host::Mac;
+use crate::host::{AddressType, Mac, TypeAnswer};
 use crate::packet::{proto, tcp};
 
 use super::frame::{Content, Headers};
 use super::lab::{Lab, LabError, Listener, fail, is_ours};
 use super::sys::{self, Kind as SocketKind, Socket};
+use super::tracing::QUIET;
 use crate::trace::{self, Event, EventKind};
 
 /// The first packet, and where it comes from.
@@ -227,6 +228,14 @@ fn attempt(
     ports: &BTreeSet<u16>,
 ) -> Result<(Conversation, Option<u16>), LabError> {
     let headers = &opening.headers;
+    if headers.proto == proto::ICMPV6
+        && let Some((kind, _)) = headers.icmp
+        && QUIET.contains(&u32::from(kind))
+    {
+        return fail(format!(
+            "the lab does not trace neighbour discovery and group memberships (ICMPv6 type {kind}): the kernel sends such messages all the time"
+        ));
+    }
     let v6 = headers.dst.is_ipv6();
     let trouble = |error: io::Error| LabError(format!("a socket of the lab: {error}"));
     let services = services(opening, ports);
@@ -299,7 +308,10 @@ fn attempt(
             proto::TCP => {}
             proto::ICMP | proto::ICMPV6 => replied |= arrived.answer().is_some(),
             _ => {
-                if let Some(answer) = arrived.answer() {
+                // a broadcast asks for no answer
+                let kind = lab.host().address_type(arrived.dst, None);
+                let to_many = matches!(kind, TypeAnswer::Known(AddressType::Broadcast, _));
+                if let Some(answer) = arrived.answer().filter(|_| !to_many) {
                     answer_from_host(&answer)?;
                     replied = true;
                 }

@@ -18,7 +18,7 @@ pub(super) const MARK_DEVICE: &str = "nfpath-mark";
 const FIRST: i32 = i32::MIN + 1;
 
 /// What the kernel says on its own is no part of a conversation: group memberships, neighbours, routers.
-const QUIET: [u32; 9] = [130, 131, 132, 133, 134, 135, 136, 137, 143];
+pub(super) const QUIET: [u32; 9] = [130, 131, 132, 133, 134, 135, 136, 137, 143];
 
 /// What has to be traced beside the packets of IP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
