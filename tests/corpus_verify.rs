@@ -4,6 +4,8 @@
 //! the table of docs/verification.md, and nothing else may stand there. Without captures or kernel it says aloud that
 //! it skips; `NFPATH_KERNEL=require` makes a skip for want of a kernel a failure.
 
+#[path = "support/captured.rs"]
+mod captured;
 mod support;
 
 use std::collections::BTreeMap;
@@ -17,7 +19,6 @@ use nfpath::hooks::Hooks;
 use nfpath::host::{Host, LinkKind, Scope};
 use nfpath::iptables::Family;
 use nfpath::kernel::{self, Agreement, Verified};
-use nfpath::load::bundle::{HostPart, assemble};
 use nfpath::load::{Loaded, SaveText, TextOf, load_with_text};
 use nfpath::remedy::{Asked, remedy};
 use nfpath::report::Verdict;
@@ -29,30 +30,6 @@ use support::{kernel_or_skip, shared_or_skip};
 const ATTEMPTS: usize = 3;
 /// Flows of one kind for each ruleset, at most.
 const OF_A_KIND: usize = 2;
-
-fn host_of(folder: &Path) -> Host {
-    let parts = [
-        ("addr.json", HostPart::Addresses),
-        ("link.json", HostPart::Links),
-        ("route.json", HostPart::Routes),
-        ("route6.json", HostPart::Routes),
-        ("rule.json", HostPart::Rules),
-        ("rule6.json", HostPart::Rules),
-        ("neigh.json", HostPart::Neighbours),
-        ("bridge-link.json", HostPart::BridgeLinks),
-        ("bridge-fdb.json", HostPart::BridgeFdb),
-        ("sysctl.txt", HostPart::Sysctls),
-    ];
-    let texts: Vec<(HostPart, &str, String)> = parts
-        .into_iter()
-        .filter_map(|(name, part)| Some((part, name, fs::read_to_string(folder.join(name)).ok()?)))
-        .collect();
-    let inputs: Vec<(HostPart, &str, &str)> = texts
-        .iter()
-        .map(|(part, name, text)| (*part, *name, text.as_str()))
-        .collect();
-    assemble(&inputs).0
-}
 
 fn saves_of(folder: &Path) -> Vec<SaveText> {
     let files = [
@@ -221,7 +198,7 @@ fn captured_hosts_do_in_a_kernel_what_the_model_says() {
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
         let saves = saves_of(folder);
         let loaded = load(folder, &saves);
-        let host = host_of(folder);
+        let host = captured::host_of(folder).0;
         let words = match kernel::words(&loaded, None, &saves) {
             Ok(words) => words,
             Err(error) => {
@@ -306,7 +283,7 @@ fn with_their_remedies_the_dropped_flows_of_captured_hosts_pass_in_a_kernel() {
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
         let saves = saves_of(folder);
         let loaded = load(folder, &saves);
-        let host = host_of(folder);
+        let host = captured::host_of(folder).0;
         // what cannot be loaded is listed by the test above
         let Ok(words) = kernel::words(&loaded, None, &saves) else {
             continue;

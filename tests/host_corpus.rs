@@ -2,10 +2,12 @@
 //!
 //! The captures are beside the project, in `../shared/corpus` or below `NFPATH_SHARED`; without them the test says aloud that it skips.
 
+#[path = "support/captured.rs"]
+mod captured;
+
 use std::path::{Path, PathBuf};
 
 use nfpath::host::{IpFamily, LinkKind, RouteAnswer, RouteQuery, RouteType};
-use nfpath::load::bundle::{HostPart, assemble};
 
 fn corpus() -> Option<PathBuf> {
     let shared = std::env::var_os("NFPATH_SHARED").map_or_else(
@@ -26,18 +28,6 @@ fn corpus() -> Option<PathBuf> {
 #[test]
 fn every_captured_host_loads_without_a_diagnostic() {
     let Some(corpus) = corpus() else { return };
-    const PARTS: [(&str, HostPart); 10] = [
-        ("link.json", HostPart::Links),
-        ("addr.json", HostPart::Addresses),
-        ("route.json", HostPart::Routes),
-        ("route6.json", HostPart::Routes),
-        ("rule.json", HostPart::Rules),
-        ("rule6.json", HostPart::Rules),
-        ("neigh.json", HostPart::Neighbours),
-        ("bridge-link.json", HostPart::BridgeLinks),
-        ("bridge-fdb.json", HostPart::BridgeFdb),
-        ("sysctl.txt", HostPart::Sysctls),
-    ];
     let mut hosts = 0;
     let mut folders: Vec<PathBuf> = std::fs::read_dir(&corpus)
         .expect("the corpus can be listed")
@@ -46,20 +36,7 @@ fn every_captured_host_loads_without_a_diagnostic() {
         .collect();
     folders.sort();
     for folder in folders {
-        let texts: Vec<(HostPart, String, String)> = PARTS
-            .iter()
-            .map(|&(file, part)| (part, folder.join(file)))
-            .filter(|(_, path)| path.is_file())
-            .map(|(part, path)| {
-                let text = std::fs::read_to_string(&path).expect("a capture can be read");
-                (part, path.display().to_string(), text)
-            })
-            .collect();
-        let inputs: Vec<(HostPart, &str, &str)> = texts
-            .iter()
-            .map(|(part, source, text)| (*part, source.as_str(), text.as_str()))
-            .collect();
-        let (host, diagnostics) = assemble(&inputs);
+        let (host, diagnostics) = captured::host_of(&folder);
         let name = folder.display();
         assert_eq!(diagnostics, [], "{name}");
         let complete = host.complete;

@@ -4,6 +4,8 @@
 //! `walk` is compared with kernels (docs/verification.md), so it is right where the two differ. A fixed number of packets
 //! from a fixed seed; `NFPATH_CASES=N` takes that many times as many. A failing packet is printed with its ruleset.
 
+#[path = "support/captured.rs"]
+mod captured;
 #[path = "properties/hosts.rs"]
 #[allow(dead_code)]
 mod hosts;
@@ -21,7 +23,6 @@ use std::time::Instant;
 use nfpath::eval::{Iface, World};
 use nfpath::hooks::Hooks;
 use nfpath::host::Host;
-use nfpath::load::bundle::{HostPart, assemble};
 use nfpath::load::{Loaded, SaveText, TextOf, load, load_with_text};
 use nfpath::logic::{Knowledge, Known};
 use nfpath::packet::{Spec, proto};
@@ -564,31 +565,8 @@ fn compare_all(loaded: &Loaded, host: &Host, random: &mut Random, packets: usize
     tally
 }
 
-const PARTS: [(&str, HostPart); 10] = [
-    ("link.json", HostPart::Links),
-    ("addr.json", HostPart::Addresses),
-    ("route.json", HostPart::Routes),
-    ("route6.json", HostPart::Routes),
-    ("rule.json", HostPart::Rules),
-    ("rule6.json", HostPart::Rules),
-    ("neigh.json", HostPart::Neighbours),
-    ("bridge-link.json", HostPart::BridgeLinks),
-    ("bridge-fdb.json", HostPart::BridgeFdb),
-    ("sysctl.txt", HostPart::Sysctls),
-];
-
-fn captured(folder: &Path) -> Option<(Loaded, Host)> {
-    let texts: Vec<(HostPart, &str, String)> = PARTS
-        .iter()
-        .filter_map(|(name, part)| {
-            Some((*part, *name, fs::read_to_string(folder.join(name)).ok()?))
-        })
-        .collect();
-    let inputs: Vec<(HostPart, &str, &str)> = texts
-        .iter()
-        .map(|(part, name, text)| (*part, *name, text.as_str()))
-        .collect();
-    let host = assemble(&inputs).0;
+fn captured_host(folder: &Path) -> Option<(Loaded, Host)> {
+    let host = captured::host_of(folder).0;
     let saves: Vec<SaveText> = [
         ("iptables-save.txt", nfpath::iptables::Family::Ip),
         ("ip6tables-save.txt", nfpath::iptables::Family::Ip6),
@@ -646,7 +624,7 @@ fn captured_hosts_do_to_all_packets_what_they_do_to_each() {
                     folders.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
                 {
                     let name = folder.file_name().unwrap_or_default().to_string_lossy();
-                    let Some((loaded, host)) = captured(folder) else {
+                    let Some((loaded, host)) = captured_host(folder) else {
                         continue;
                     };
                     let mut random = Random(0x9e37_79b9_7f4a_7c15);

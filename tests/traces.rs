@@ -1,5 +1,7 @@
 //! The model's steps against what a real kernel traced (testdata/*/traces, see testdata/README.md).
 
+#[path = "support/captured.rs"]
+mod captured;
 mod support;
 
 use std::collections::BTreeMap;
@@ -12,7 +14,6 @@ use nfpath::explain::{Question, explain};
 use nfpath::hooks::Hooks;
 use nfpath::host::Host;
 use nfpath::iptables::Family;
-use nfpath::load::bundle::{HostPart, assemble};
 use nfpath::load::{Loaded, SaveText, TextOf, load};
 use nfpath::logic::{Knowledge, Known};
 use nfpath::packet::Spec;
@@ -163,36 +164,6 @@ fn lines_of(ruleset: &Ruleset, path: &Walk) -> Vec<Line> {
     lines
 }
 
-fn host_of(folder: &Path) -> Host {
-    let parts = [
-        ("addr.json", HostPart::Addresses),
-        ("link.json", HostPart::Links),
-        ("route.json", HostPart::Routes),
-        ("route6.json", HostPart::Routes),
-        ("rule.json", HostPart::Rules),
-        ("rule6.json", HostPart::Rules),
-        ("neigh.json", HostPart::Neighbours),
-        ("bridge-link.json", HostPart::BridgeLinks),
-        ("bridge-fdb.json", HostPart::BridgeFdb),
-        ("sysctl.txt", HostPart::Sysctls),
-    ];
-    let texts: Vec<(HostPart, String, String)> = parts
-        .iter()
-        .filter_map(|(name, part)| {
-            Some((
-                *part,
-                name.to_string(),
-                fs::read_to_string(folder.join(name)).ok()?,
-            ))
-        })
-        .collect();
-    let inputs: Vec<(HostPart, &str, &str)> = texts
-        .iter()
-        .map(|(p, n, t)| (*p, n.as_str(), t.as_str()))
-        .collect();
-    assemble(&inputs).0
-}
-
 fn cases() -> Vec<PathBuf> {
     fn visit(folder: &Path, found: &mut Vec<PathBuf>) {
         let Ok(entries) = fs::read_dir(folder) else {
@@ -231,7 +202,7 @@ fn for_each_trace(mut check: impl FnMut(&str, &Loaded, &Hooks, &Host, &Trace)) {
             .collect();
         let loaded = load("ruleset.json", &text, &saves).expect("a listing");
         let hooks = Hooks::new(&loaded.ruleset);
-        let base = host_of(&case.join("host"));
+        let base = captured::host_of(&case.join("host")).0;
         for file in support::files_below(&case.join("traces"), ".txt") {
             let name = file.display().to_string();
             let trace = read_trace(&fs::read_to_string(&file).expect("trace"));

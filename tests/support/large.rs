@@ -3,6 +3,9 @@
 
 #![allow(dead_code)]
 
+#[path = "captured.rs"]
+mod captured;
+
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -10,7 +13,6 @@ use std::path::Path;
 use nfpath::eval::{Iface, World};
 use nfpath::hooks::Hooks;
 use nfpath::host::Host;
-use nfpath::load::bundle::{HostPart, assemble};
 use nfpath::load::{Loaded, load};
 use nfpath::logic::{Knowledge, Known};
 use nfpath::packet::Spec;
@@ -298,28 +300,7 @@ impl Case {
 /// The host of testdata/c1.
 pub fn c1_host() -> Host {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/c1/host");
-    let parts = [
-        ("link.json", HostPart::Links),
-        ("addr.json", HostPart::Addresses),
-        ("route.json", HostPart::Routes),
-        ("route6.json", HostPart::Routes),
-        ("rule.json", HostPart::Rules),
-        ("rule6.json", HostPart::Rules),
-        ("neigh.json", HostPart::Neighbours),
-        ("bridge-link.json", HostPart::BridgeLinks),
-        ("bridge-fdb.json", HostPart::BridgeFdb),
-        ("sysctl.txt", HostPart::Sysctls),
-    ];
-    let read = |name| std::fs::read_to_string(folder.join(name)).expect("a listing of the host");
-    let texts: Vec<(HostPart, &str, String)> = parts
-        .into_iter()
-        .map(|(name, part)| (part, name, read(name)))
-        .collect();
-    let given: Vec<(HostPart, &str, &str)> = texts
-        .iter()
-        .map(|(part, name, text)| (*part, *name, text.as_str()))
-        .collect();
-    assemble(&given).0
+    captured::host_of(&folder).0
 }
 
 /// A published port of testdata/c1, asked for by the client.
