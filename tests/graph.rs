@@ -1,5 +1,7 @@
 //! The hook graph drawn from real rulesets, and from hostile ones, with Graphviz as the judge.
 
+#[path = "support/captured.rs"]
+mod captured;
 mod support;
 
 use std::fs;
@@ -11,7 +13,6 @@ use nfpath::eval::{Iface, World};
 use nfpath::graph::HookGraph;
 use nfpath::graphviz::{GraphvizError, svg};
 use nfpath::hooks::Hooks;
-use nfpath::load::bundle::{HostPart, assemble};
 use nfpath::load::lower::{Meanings, lower};
 use nfpath::logic::{Knowledge, Known};
 use nfpath::nft::json::read;
@@ -200,26 +201,7 @@ fn drawings_of_small_rulesets() {
 /// The walk of a UDP packet from 10.254.10.105 into `ens192`.
 fn walked(case: &str, ruleset: &Ruleset, dport: u16) -> Walked {
     let folder = support::testdata(case).join("host");
-    let parts = [
-        ("addr.json", HostPart::Addresses),
-        ("link.json", HostPart::Links),
-        ("route.json", HostPart::Routes),
-        ("rule.json", HostPart::Rules),
-        ("neigh.json", HostPart::Neighbours),
-        ("bridge-link.json", HostPart::BridgeLinks),
-        ("bridge-fdb.json", HostPart::BridgeFdb),
-        ("sysctl.txt", HostPart::Sysctls),
-    ];
-    let read = |name: &str| fs::read_to_string(Path::new(&folder).join(name)).ok();
-    let texts: Vec<_> = parts
-        .iter()
-        .filter_map(|(name, part)| Some((*part, *name, read(name)?)))
-        .collect();
-    let inputs: Vec<_> = texts
-        .iter()
-        .map(|(part, name, text)| (*part, *name, text.as_str()))
-        .collect();
-    let host = assemble(&inputs).0;
+    let host = captured::host_of(Path::new(&folder)).0;
     let iif = host.links.iter().position(|link| link.name == "ens192");
     let values = link_values(&host);
     let world = World {
