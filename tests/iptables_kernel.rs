@@ -196,6 +196,43 @@ const CASES: &[Case] = &[
         flows: &[TCP, UDP, PING],
     },
     Case {
+        name: "words",
+        rules: &[
+            // version, header length, total length
+            "-m u32 --u32 0x0>>0x1c=0x4",
+            "-m u32 --u32 0x0>>0x18&0xf=0x5",
+            "-m u32 --u32 0x0&0xffff=0x0:0x1f4",
+            "-m u32 --u32 0x0&0xffff=0x1f5:0xffff",
+            // protocol, time to live
+            "-m u32 --u32 0x6&0xff=0x6",
+            "-m u32 --u32 0x6&0xff=0x1,0x11",
+            "-m u32 ! --u32 0x6&0xff=0x6",
+            "-m u32 --u32 0x8>>0x18=0x3f",
+            "-m u32 --u32 0x8>>0x18=0x40:0xff",
+            "-m u32 --u32 0x8>>0x10&0xff=0x11",
+            "-m u32 --u32 0x6<<0x18>>0x18=0x6",
+            "-m u32 --u32 0x6<<0x18=0x1000000:0x6000000",
+            // addresses
+            "-m u32 --u32 0xc=0xa000002",
+            "-m u32 --u32 0xc&0xffffff00=0xa000000&&0x10=0xa010002",
+            "-m u32 --u32 0xc=0xa000003:0xa0000ff",
+            // ports
+            "-p tcp -m u32 --u32 0x14&0xffff=0x50",
+            "-p tcp -m u32 --u32 0x14>>0x10=0x1:0x3ff",
+            // beyond the packet
+            "-m u32 --u32 0x4000=0x0:0xffffffff",
+            "-m u32 ! --u32 0x4000=0x0:0xffffffff",
+            "-m connlabel --label 5",
+            "-m connlabel ! --label 5",
+            "-p tcp -m connlabel --label 5 --set",
+            "-m connlabel --label 5",
+            "-m connlabel --label 6",
+            "-m connlabel ! --label 5",
+        ],
+        ipset: "",
+        flows: &[TCP, UDP, PING],
+    },
+    Case {
         name: "conntrack",
         rules: &[
             "-m conntrack --ctstate NEW",
@@ -322,6 +359,18 @@ const TABLES: &[(&str, &str, Words, Words, &[Words])] = &[
             "-A POSTROUTING -o eth1",
         ],
         &[TCP, UDP, PING],
+    ),
+    // nothing listens in the lab
+    (
+        "tproxy",
+        "mangle",
+        &["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"],
+        &[
+            "-A PREROUTING -p tcp -m tcp --dport 81 -j TPROXY --on-port 5000 --on-ip 10.0.0.1 --tproxy-mark 0x1/0x1",
+            "-A PREROUTING -p tcp -m tcp --dport 80 -j TPROXY --on-port 5000 --on-ip 10.0.0.1 --tproxy-mark 0x1/0x1",
+            "-A PREROUTING -m mark --mark 0x1",
+        ],
+        &[TCP, UDP],
     ),
     (
         "seen",
