@@ -77,7 +77,7 @@ pub fn translate(context: &Context<'_>, m: &Match) -> Why<Vec<Stmt>> {
         "set" => ipset(context, options),
         "time" => time(options),
         "hashlimit" => hashlimit(options),
-        "u32" => u32::translate(options),
+        "u32" => u32::translate(context.family, options),
         "connlabel" => connlabel(options),
         "ipv6header" => ipv6header(options),
         "eui64" => Err(Untranslatable::because(

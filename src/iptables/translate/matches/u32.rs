@@ -5,10 +5,11 @@
 
 use super::super::build::*;
 use super::super::{Untranslatable, Why};
+use crate::iptables::Family;
 use crate::iptables::save::Opt;
 use crate::nft::ast::{Expr, MatchOp, Stmt};
 
-pub fn translate(options: &[Opt]) -> Why<Vec<Stmt>> {
+pub fn translate(family: Family, options: &[Opt]) -> Why<Vec<Stmt>> {
     let [opt] = options else {
         return Err(Untranslatable::because("not understood"));
     };
@@ -21,12 +22,12 @@ pub fn translate(options: &[Opt]) -> Why<Vec<Stmt>> {
             "nft cannot invert several tests at once",
         ));
     }
-    let stmts: Why<Vec<Option<Stmt>>> = tests.iter().map(|text| test(opt, text)).collect();
+    let stmts: Why<Vec<Option<Stmt>>> = tests.iter().map(|text| test(family, opt, text)).collect();
     Ok(stmts?.into_iter().flatten().collect())
 }
 
 /// One `LOCATION=RANGES`; `None`: it always holds.
-fn test(opt: &Opt, text: &str) -> Why<Option<Stmt>> {
+fn test(family: Family, opt: &Opt, text: &str) -> Why<Option<Stmt>> {
     let (location, ranges) = text
         .split_once('=')
         .ok_or_else(|| Untranslatable::unread(opt))?;
@@ -49,8 +50,20 @@ fn test(opt: &Opt, text: &str) -> Why<Option<Stmt>> {
         let end = u64::from(start) + 4;
         return Ok(Some(matching(op, meta("length"), number(end))));
     }
+    // In a header that every packet has, the bits alone are asked for: those beside them may be unknown.
+    let in_header = u64::from(start) + 4 <= fixed_header(family);
+    let (below, above) = (word.mask.trailing_zeros(), word.mask.leading_zeros());
+    let is_one_run = word.mask.count_ones() + below + above == 32;
     let left = match word.mask {
         u32::MAX => loaded,
+        _ if in_header && is_one_run => {
+            found = found
+                .into_iter()
+                .map(|(low, high)| (low.div_ceil(1 << below), high >> below))
+                .filter(|(low, high)| low <= high)
+                .collect();
+            raw("nh", offset + above, 32 - below - above)
+        }
         mask => and(loaded, number(mask)),
     };
     let right = match found.len() {
@@ -67,6 +80,14 @@ fn test(opt: &Opt, text: &str) -> Why<Option<Stmt>> {
     };
     let test = equal(opt.invert, left, right);
     Ok(Some(if opt.invert { or_absent(test)? } else { test }))
+}
+
+/// How long the part of the IP header is that every packet has, in bytes.
+fn fixed_header(family: Family) -> u64 {
+    match family {
+        Family::Ip => 20,
+        Family::Ip6 => 40,
+    }
 }
 
 /// Bits of a loaded word, moved.
@@ -116,7 +137,7 @@ impl Word {
         } else {
             (low.div_ceil(1 << by), high >> by)
         };
-        let most = u64::from(u32::MAX);
+        let most = u64::from(self.mask);
         (low <= high && low <= most).then_some((low, high.min(most)))
     }
 }
