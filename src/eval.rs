@@ -281,7 +281,7 @@ impl<'w> Env<'_, 'w> {
                         actual: Actual::Absent,
                     }
                 }
-                Stmt::Tproxy { .. } => {
+                Stmt::Tproxy { or_drop, .. } => {
                     let question = Claim::new(
                         "a local socket",
                         ("takes", "does not take"),
@@ -291,9 +291,13 @@ impl<'w> Env<'_, 'w> {
                     if self.know.ask(question, because, Source::Default, true) {
                         continue;
                     }
-                    RuleEnd::NoMatch {
-                        statement: position,
-                        actual: Actual::Chosen,
+                    if *or_drop {
+                        RuleEnd::Drop
+                    } else {
+                        RuleEnd::NoMatch {
+                            statement: position,
+                            actual: Actual::Chosen,
+                        }
                     }
                 }
                 Stmt::SetUpdate { set, delete, key } => {

@@ -305,6 +305,8 @@ pub enum Stmt {
         family: Option<Family>,
         addr: Option<Expr>,
         port: Option<Expr>,
+        /// A packet that no socket takes is dropped (the target TPROXY of iptables); else the rule ends.
+        or_drop: bool,
     },
     /// A copy is sent elsewhere; the packet itself goes on.
     Dup,

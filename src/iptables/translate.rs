@@ -17,7 +17,7 @@ use serde_json::json;
 use super::Family;
 use super::ipset::Sets;
 use super::save::{Match, Opt, Rule, Save, UNREADABLE};
-use crate::nft::ast::{MatchOp, Stmt, Verdict};
+use crate::nft::ast::{MatchOp, Stmt, Tproxy, Verdict};
 
 pub use build::parse_number;
 pub use matches::icmp_name;
@@ -132,6 +132,17 @@ pub fn without_or_absent(op: &MatchOp) -> (MatchOp, bool) {
         Some(op) => (op, true),
         None => (op.clone(), false),
     }
+}
+
+/// A field of `tproxy`: what becomes of a packet that no socket takes, where the rule does not just end.
+const ELSE: &str = "else";
+
+/// Whether `tproxy` drops a packet that no socket takes, as the target TPROXY does.
+pub fn drops_else(tproxy: &Tproxy) -> bool {
+    tproxy
+        .extra
+        .iter()
+        .any(|(key, value)| key.as_str() == ELSE && value == "drop")
 }
 
 /// Translates a rule. The chain's name tells the hook where a target depends on it.

@@ -225,7 +225,7 @@ fn hides_something(stmt: &Stmt) -> bool {
 
 /// Whether the words for each extension of a rule say all that it means.
 fn is_told_in_full(listed: &Rule, told: &[Stmt]) -> bool {
-    let listed = listed.expr.as_deref().unwrap_or_default();
+    let stmts = listed.expr.as_deref().unwrap_or_default();
     let count = |stmts: &[Stmt], name: &Option<Str>| {
         stmts
             .iter()
@@ -233,9 +233,9 @@ fn is_told_in_full(listed: &Rule, told: &[Stmt]) -> bool {
             .filter(|xt| xt.name == *name)
             .count()
     };
-    listed.iter().filter_map(xt).all(|xt| {
-        let is_left = count(told, &xt.name) == count(listed, &xt.name);
-        is_left || says_all(xt.name.as_deref().unwrap_or_default(), told)
+    stmts.iter().filter_map(xt).all(|xt| {
+        let is_left = count(told, &xt.name) == count(stmts, &xt.name);
+        is_left || says_all(&listed.family, xt.name.as_deref().unwrap_or_default(), told)
     })
 }
 
@@ -254,7 +254,7 @@ fn xt(stmt: &Stmt) -> Option<&Xt> {
 /// Whether the words of nft for this extension say all that the extension means, judged by the statements of the rule.
 ///
 /// Found by loading each form with iptables-nft 1.8.9 and listing it with nft 1.0.6; what is not named here was not compared.
-fn says_all(name: &str, told: &[Stmt]) -> bool {
+fn says_all(family: &str, name: &str, told: &[Stmt]) -> bool {
     let tests = || {
         told.iter().filter_map(|stmt| match stmt {
             Stmt::Match(test) => Some(test),
@@ -277,9 +277,13 @@ fn says_all(name: &str, told: &[Stmt]) -> bool {
             _ => true,
         }),
         "connmark" => true,
-        // with both of source and destination only the source is told
-        "addrtype" => tests().all(|test| match &test.left {
-            Expr::Fib(fib) => !fib.flags.as_slice().iter().any(|flag| flag == "saddr"),
+        // with both of source and destination only the source is told; of IPv6 the extension looks only these types up
+        "addrtype" => tests().all(|test| match (&test.left, &test.right) {
+            (Expr::Fib(fib), _) if fib.flags.as_slice().iter().any(|flag| flag == "saddr") => false,
+            (Expr::Fib(_), Expr::String(of)) => {
+                family != "ip6" || matches!(of.as_str(), "local" | "anycast")
+            }
+            (Expr::Fib(_), _) => family != "ip6",
             _ => true,
         }),
         // `--ports` is told as pairs of which ranges and `!` are lost

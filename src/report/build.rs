@@ -175,8 +175,15 @@ pub fn rule_text(sources: Sources<'_>, id: RuleId) -> String {
         return String::new();
     };
     let mut words = String::new();
+    let mut said = None;
     for (at, stmt) in rule.expr.iter().flatten().enumerate() {
-        let text = match origin(sources.meanings, source, at) {
+        let from = origin(sources.meanings, source, at);
+        // several statements in a row may stand for one part of a rule of iptables
+        if from.is_some() && from == said {
+            continue;
+        }
+        said = from;
+        let text = match from {
             Some(origin) => origin.to_string(),
             None if matches!(stmt, Syntax::Counter(_)) => continue,
             None => print::stmt(stmt),

@@ -283,10 +283,18 @@ impl Walk<'_, '_> {
                     break;
                 }
                 Stmt::FlowOffload { .. } => self.offload(here),
-                Stmt::Tproxy { .. } => {
+                Stmt::Tproxy { or_drop, .. } => {
                     let settle = "sockets are not part of a ruleset; see `ss -lntu` on the host";
                     let words = "a local socket takes the packet by tproxy";
-                    self.space.ask(words, settle, Source::Default, true)
+                    let taken = self.space.ask(words, settle, Source::Default, true);
+                    if *or_drop {
+                        let alone = self.space.sets.minus(here, taken);
+                        let drop = &Verdict::Drop;
+                        self.verdict(place, drop, alone, depth, passed, &mut next, back);
+                        here = self.space.sets.and(here, taken);
+                        continue;
+                    }
+                    taken
                 }
                 Stmt::SetUpdate { set, delete, key } => {
                     let keys = self.keys(place, key, here);

@@ -9,7 +9,7 @@ use crate::iptables::Family;
 use crate::iptables::save::Opt;
 use crate::nft::ast::{
     BinaryOp, CtExpr, Expr, Extra, Fib, Fields, HeaderOption, Mangle, Match, MatchOp, MetaKey,
-    ObjectRef, OneOrMany, Payload, Prefix, Stmt, Str,
+    ObjectRef, OneOrMany, Payload, Prefix, Stmt, Str, Tproxy,
 };
 
 pub fn matching(op: MatchOp, left: Expr, right: Expr) -> Stmt {
@@ -49,6 +49,14 @@ pub fn or_absent(stmt: Stmt) -> Why<Stmt> {
         },
         _ => Err(Untranslatable::because("not understood")),
     }
+}
+
+/// `tproxy` that drops what no socket takes.
+pub fn or_drop(mut tproxy: Tproxy) -> Stmt {
+    tproxy
+        .extra
+        .push(Str::from(super::ELSE), Value::from("drop"));
+    Stmt::Tproxy(Box::new(tproxy))
 }
 
 /// A test that no packet passes.

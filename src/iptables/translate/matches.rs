@@ -3,6 +3,8 @@
 //! Each function follows one `match` function of the kernel (`net/netfilter/xt_NAME.c`, `net/ipv[46]/netfilter/`), which its comment names where its
 //! behaviour is not what the manual page suggests.
 
+mod u32;
+
 use serde_json::json;
 
 use super::build::*;
@@ -75,10 +77,14 @@ pub fn translate(context: &Context<'_>, m: &Match) -> Why<Vec<Stmt>> {
         "set" => ipset(context, options),
         "time" => time(options),
         "hashlimit" => hashlimit(options),
-        "ah" | "bpf" | "cluster" | "connlabel" | "eui64" | "ipcomp" | "ipv6header" | "ipvs"
-        | "mh" | "nfacct" | "osf" | "rateest" | "srh" | "string" | "u32" => {
-            Err(Untranslatable::because("no equivalent in nft"))
-        }
+        "u32" => u32::translate(context.family, options),
+        "connlabel" => connlabel(options),
+        "ipv6header" => ipv6header(options),
+        "eui64" => Err(Untranslatable::because(
+            "nft cannot compare two fields of a packet",
+        )),
+        "ah" | "bpf" | "cluster" | "ipcomp" | "ipvs" | "mh" | "nfacct" | "osf" | "rateest"
+        | "srh" | "string" => Err(Untranslatable::because("no equivalent in nft")),
         _ => Err(Untranslatable::because("not understood")),
     }
 }
@@ -839,6 +845,89 @@ fn mark(left: Expr, options: &[Opt]) -> Why<Vec<Stmt>> {
         }
         _ => Err(Untranslatable::because("not understood")),
     }
+}
+
+/// `xt_connlabel.c`: without a conntrack entry, only the inverted test holds.
+fn connlabel(options: &[Opt]) -> Why<Vec<Stmt>> {
+    let (mut bit, mut set) = (None, false);
+    for opt in options {
+        match opt.name.as_str() {
+            "--label" => {
+                // The names stand in a file of the host.
+                bit = Some((small(opt, one(opt)?, 127)?, opt.invert));
+            }
+            "--set" => {
+                upright(opt)?;
+                bare(opt)?;
+                set = true;
+            }
+            _ => return Err(Untranslatable::unread(opt)),
+        }
+    }
+    let label = || ct("label", None);
+    match (bit, set) {
+        (Some((bit, false)), false) => Ok(vec![matching(MatchOp::In, label(), number(bit))]),
+        (Some((bit, true)), false) => Ok(vec![or_absent(matching(
+            MatchOp::Not,
+            label(),
+            number(bit),
+        ))?]),
+        // The bit is set, and then it is there: the test is always answered the same way where there is an entry.
+        (Some((bit, false)), true) => Ok(vec![
+            set_to(label(), number(bit)),
+            matching(MatchOp::In, label(), number(bit)),
+        ]),
+        (Some((_, true)), true) | (None, _) => Err(Untranslatable::because("not understood")),
+    }
+}
+
+/// `ip6t_ipv6header.c`. With `--soft` the named headers have to be there, or absent; without it no other may be, which asks for AH too.
+fn ipv6header(options: &[Opt]) -> Why<Vec<Stmt>> {
+    let (mut headers, mut soft) = (None, false);
+    for opt in options {
+        match opt.name.as_str() {
+            "--header" => headers = Some((one(opt)?, opt.invert)),
+            "--soft" => {
+                upright(opt)?;
+                bare(opt)?;
+                soft = true;
+            }
+            _ => return Err(Untranslatable::unread(opt)),
+        }
+    }
+    let Some((names, invert)) = headers.filter(|_| soft) else {
+        return Err(Untranslatable::because(
+            "nft cannot ask for the absence of AH in IPv6",
+        ));
+    };
+    names
+        .split(',')
+        .map(|name| {
+            let header = |name: &str| {
+                matching(
+                    MatchOp::Eq,
+                    Expr::Exthdr(header_option(name, None)),
+                    Expr::Bool(!invert),
+                )
+            };
+            let last = |value: Expr| equal(invert, meta("l4proto"), value);
+            Ok(match name.to_ascii_lowercase().as_str() {
+                "hop" | "hop-by-hop" | "ipv6-opts" | "0" => header("hbh"),
+                "route" | "ipv6-route" | "43" => header("rt"),
+                "frag" | "ipv6-frag" | "44" => header("frag"),
+                "dst" | "60" => header("dst"),
+                "esp" | "50" => last(number(50)),
+                "none" | "ipv6-nonxt" | "59" => last(number(59)),
+                "prot" | "proto" | "255" => {
+                    equal(!invert, meta("l4proto"), set(vec![number(50), number(59)]))
+                }
+                "auth" | "ah" | "51" => {
+                    return Err(Untranslatable::because("nft cannot ask for AH in IPv6"));
+                }
+                _ => return Err(Untranslatable::because(format!("unknown header `{name}`"))),
+            })
+        })
+        .collect()
 }
 
 /// `xt_mac.c`: only for packets that came in from an Ethernet device.

@@ -12,7 +12,7 @@ use crate::iptables::Family;
 use crate::iptables::save::{Opt, Target};
 use crate::nft::ast::{
     Expr, Extra, Fields, MapExpr, Nat, NatKind, Queue, Redirection, Reject, Rt, SetUpdate, Stmt,
-    Str,
+    Str, Tproxy, Verdict,
 };
 
 /// The target extensions of iptables-extensions(8), and the standard verdicts.
@@ -104,10 +104,7 @@ pub fn translate(context: &Context<'_>, target: &Target) -> Why<Vec<Stmt>> {
         // They change a checksum, options of TCP or ECN bits, or note something outside of the packet.
         "CHECKSUM" | "CONNSECMARK" | "ECN" | "IDLETIMER" | "LED" | "RATEEST" | "SECMARK"
         | "TCPOPTSTRIP" => Ok(Vec::new()),
-        // `tproxy_tg4` drops the packet when no socket listens and accepts it when one does; nft's tproxy only skips the rule.
-        "TPROXY" => Err(Untranslatable::because(
-            "accepts when a socket listens and drops when none does, which nft cannot say in one rule",
-        )),
+        "TPROXY" => tproxy(context.family, options),
         "SNPT" | "DNPT" => Err(Untranslatable::because(
             "translates prefixes without conntrack, which nft cannot do",
         )),
@@ -467,6 +464,36 @@ fn mark(options: &[Opt]) -> Why<Vec<Stmt>> {
         },
         _ => Err(Untranslatable::because("not understood")),
     }
+}
+
+/// `xt_TPROXY.c`: with a socket that takes the packet, the mark is set and the packet accepted; without one it is dropped.
+fn tproxy(family: Family, options: &[Opt]) -> Why<Vec<Stmt>> {
+    let (mut addr, mut port, mut value, mut mask) = (None, None, 0, 0);
+    for opt in options {
+        upright(opt)?;
+        match opt.name.as_str() {
+            "--on-ip" => addr = Some(address_range(opt, one(opt)?, family)?),
+            "--on-port" => port = Some(number(small(opt, one(opt)?, 65535)?)),
+            "--tproxy-mark" => {
+                let (bits, written) = marked(opt)?;
+                (value, mask) = (bits, written.unwrap_or(u32::MAX));
+            }
+            _ => return Err(Untranslatable::unread(opt)),
+        }
+    }
+    let Some(port) = port else {
+        return Err(Untranslatable::because("without a port"));
+    };
+    let mut stmts = vec![or_drop(Tproxy {
+        port: Some(port),
+        addr,
+        ..Tproxy::default()
+    })];
+    if (value, mask) != (0, 0) {
+        stmts.push(set_to(meta("mark"), remark(meta("mark"), value, mask)));
+    }
+    stmts.push(Stmt::Verdict(Verdict::Accept));
+    Ok(stmts)
 }
 
 /// `(to & ~to_mask) ^ (from & from_mask)`.

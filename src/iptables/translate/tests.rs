@@ -110,6 +110,12 @@ fn text(stmt: &Stmt) -> String {
             (Some(kind), Some(code)) => format!("reject with {kind} type {}", expr(code)),
             _ => "reject".to_owned(),
         },
+        Stmt::Tproxy(tproxy) => format!(
+            "tproxy to {}:{}{}",
+            tproxy.addr.as_ref().map(expr).unwrap_or_default(),
+            tproxy.port.as_ref().map(expr).unwrap_or_default(),
+            if drops_else(tproxy) { " else drop" } else { "" }
+        ),
         Stmt::Notrack => "notrack".to_owned(),
         Stmt::Queue(queue) => format!(
             "queue num {}{}",
@@ -282,7 +288,7 @@ fn the_table_of_translations_holds() {
 #[test]
 fn what_cannot_be_told_keeps_its_words_and_says_why() {
     let (save, _) = save::read(
-        "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m recent ! --rcheck --name \"a b\" -j TPROXY --on-port 1\nCOMMIT\n",
+        "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m recent ! --rcheck --name \"a b\" -j SNPT --src-pfx a\nCOMMIT\n",
         Family::Ip,
     );
     let stmts: Vec<Stmt> = rule(&save.tables[0].chains[0].rules[0], &save, "filter", "INPUT")
@@ -300,7 +306,7 @@ fn what_cannot_be_told_keeps_its_words_and_says_why() {
         values,
         [
             json!({"match": "recent", "args": "! --rcheck --name \"a b\"", "why": "depends on which addresses were seen before"}),
-            json!({"target": "TPROXY", "args": "--on-port 1", "why": "accepts when a socket listens and drops when none does, which nft cannot say in one rule"}),
+            json!({"target": "SNPT", "args": "--src-pfx a", "why": "translates prefixes without conntrack, which nft cannot do"}),
         ]
     );
 }

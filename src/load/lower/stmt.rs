@@ -217,6 +217,7 @@ impl Lowering {
                     family,
                     addr: None,
                     port: None,
+                    or_drop: translate::drops_else(tproxy),
                 }
             }
             SyntaxStmt::Flow(flow) => Stmt::FlowOffload {
