@@ -88,6 +88,12 @@ impl Host {
         self.all_or_device(dev, "accept_local")
     }
 
+    /// Whether a packet that is forwarded gets a priority by its type of service (`ip_forward_update_priority`); the kernel
+    /// starts with yes.
+    pub fn forward_updates_priority(&self) -> bool {
+        self.sysctl("net.ipv4.ip_forward_update_priority") != Some(0)
+    }
+
     /// Whether a sender is told a better way out of the interface that its packet came by (`IN_DEV_TX_REDIRECTS`); the kernel
     /// starts with yes.
     pub fn send_redirects(&self, dev: &str) -> bool {

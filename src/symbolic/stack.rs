@@ -774,6 +774,10 @@ impl<'a, 'w> Walk<'a, 'w> {
         }
         let fewer = value::minus(&mut self.space.sets, &hops, 1);
         self.fields.write(self.space, live, Field::Ttl, &fewer);
+        if !v6 && self.host().forward_updates_priority() {
+            let known = self.fields.priority.0;
+            self.fields.priority.0 = self.space.sets.minus(known, live);
+        }
         let live = self.run(Hook::Forward, live);
         let live = self.run(Hook::Postrouting, live);
         self.transmit(live, End::Forwarded);

@@ -608,6 +608,10 @@ impl<R: Record> Walker<'_, R> {
             return self.host_drop(skb, pf, Hook::Forward, HostDrop::LinkLocalSource);
         }
         skb.packet.decrease_ttl();
+        if !skb.packet.v6 && self.host().forward_updates_priority() {
+            // by the type of service, which is usually 0
+            skb.priority = None;
+        }
         self.step(
             skb,
             pf,
