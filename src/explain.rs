@@ -249,7 +249,16 @@ fn elsewhere(
     let taken = ifname_value(&name)?;
     let mut know = know.clone();
     let settle = "say it with `--iif NAME`, or give the routes with a snapshot";
-    let domain = subtract(&[(1, max_of(128))], &[(taken, taken)]);
+    let mut others = vec![(taken, taken)];
+    let links = world.host.links.iter();
+    let loopback = links.filter(|link| link.kind == LinkKind::Loopback);
+    others.extend(
+        loopback
+            .filter_map(|lo| ifname_value(&lo.name))
+            .map(|v| (v, v)),
+    );
+    others.sort_unstable();
+    let domain = subtract(&[(1, max_of(128))], &others);
     let fact = know.add("the incoming interface", settle, domain);
     let probe = Probe {
         entrance: Entrance::Iface(Iface::Fact(fact)),
@@ -379,14 +388,16 @@ fn entrance(
         values.into_iter().map(|v| (v, v)).collect()
     };
     let all = [(1, max_of(128))];
-    let domain = if host.complete.links {
-        let mut known: Vec<(u128, u128)> = host
-            .links
-            .iter()
-            .filter_map(|l| ifname_value(&l.name))
-            .map(|v| (v, v))
-            .collect();
-        known.sort_unstable();
+    // nobody else's packet comes in by the loopback device
+    let mut known: Vec<(u128, u128)> = host
+        .links
+        .iter()
+        .filter(|link| link.kind != LinkKind::Loopback)
+        .filter_map(|l| ifname_value(&l.name))
+        .map(|v| (v, v))
+        .collect();
+    known.sort_unstable();
+    let domain = if host.complete.links && !known.is_empty() {
         known
     } else {
         subtract(&all, &inside)

@@ -1796,6 +1796,11 @@ fn expectations_that_are_none_run_nothing() {
             "line 5: `--flow`",
         ),
         ("ruleset.json", "gone.json", "gone.json: no such file"),
+        (
+            "\"udp:10.254.10.105->10.254.10.252:1812\"",
+            "[]",
+            "line 5: `flow` names no flow",
+        ),
         ("name = ", "name == ", "line 6"),
     ] {
         let output = expectations(&EXPECTED.replacen(from, to, 1), &[]);

@@ -82,7 +82,7 @@ pub(super) fn diagnostics(diagnostics: &[Diagnostic]) {
     if diagnostics.len() > MOST {
         let _ = writeln!(
             stderr,
-            "note: {} more remarks; see them all with `--format json`",
+            "note: {} more remarks; `nfpath explain … --format json` has them all",
             diagnostics.len() - MOST
         );
     }

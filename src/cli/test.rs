@@ -201,6 +201,10 @@ fn read(name: &str) -> Result<Read, Failure> {
         return Err(Failure::unreadable(anyhow!("{name}: {error}")));
     }
     for (test, line) in file.test.iter().zip(&lines) {
+        if matches!(&test.get_ref().flow, Flows::Many(flows) if flows.is_empty()) {
+            let error = "`flow` names no flow; nothing was run";
+            return Err(Failure::unreadable(anyhow!("{name}: line {line}: {error}")));
+        }
         test.get_ref().expect.check_words().map_err(|error| {
             Failure::unreadable(anyhow!("{name}: line {line}: {error}; nothing was run"))
         })?;

@@ -206,45 +206,73 @@ fn rule_meanings(
 ) -> Result<Vec<Option<Meaning>>, String> {
     let stmts = rule.expr.as_deref().unwrap_or_default();
     let translated = translate::rule(saved, save, &rule.table, &rule.chain);
-    let mut parts: Vec<Option<Part>> = translated.parts.into_iter().map(Some).collect();
-    let mut next_match = 0;
-    let mut meanings = Vec::with_capacity(stmts.len());
-    let anonymous = stmts
+    let parts = translated.parts;
+    let extensions: Vec<&Xt> = stmts
         .iter()
-        .filter(|stmt| matches!(stmt, Stmt::Xt(xt) if xt.name.is_none()))
-        .count();
-    for stmt in stmts {
-        let Stmt::Xt(xt) = stmt else {
-            meanings.push(None);
+        .filter_map(|stmt| match stmt {
+            Stmt::Xt(xt) => Some(xt),
+            _ => None,
+        })
+        .collect();
+    let taken = pair(stmts, &extensions, &parts, &mut Vec::new())?;
+    let mut parts: Vec<Option<Part>> = parts.into_iter().map(Some).collect();
+    let mut taken = taken.into_iter();
+    let meanings = stmts.iter().map(|stmt| {
+        let Stmt::Xt(_) = stmt else { return None };
+        let part = parts.get_mut(taken.next()?)?.take()?;
+        Some((part.stmts, part.text))
+    });
+    Ok(meanings.collect())
+}
+
+/// Which part each extension of a listed rule is, so that the rest says what the listing says natively. Matches stand in
+/// the same order in both; a target is last. One name may stand twice (`-m tcp --dport 22 -m tcp --tcp-option 2`), and one
+/// of both be native: then each is tried.
+fn pair(
+    stmts: &[Stmt],
+    extensions: &[&Xt],
+    parts: &[Part],
+    taken: &mut Vec<usize>,
+) -> Result<Vec<usize>, String> {
+    let Some(xt) = extensions.get(taken.len()) else {
+        let rest = parts.iter().enumerate();
+        let rest = rest.filter(|(at, _)| !taken.contains(at));
+        let rest: Vec<&Part> = rest.map(|(_, part)| part).collect();
+        let anonymous = extensions.iter().any(|xt| xt.name.is_none());
+        if anonymous && rest.iter().any(|part| may_be_xt(part)) {
+            return Err(
+                "the listing does not name its extensions, and their number differs".to_owned(),
+            );
+        }
+        return agree(stmts, &rest).map(|()| taken.clone());
+    };
+    let from = taken.last().map_or(0, |last| last + 1);
+    let mut first = None;
+    for at in from..parts.len() {
+        if !is_part_of(xt, &parts[at]) {
             continue;
-        };
-        // Matches stand in the same order in both; a target is last.
-        let at = (next_match..parts.len()).find(|at| {
-            parts
-                .get(*at)
-                .and_then(Option::as_ref)
-                .is_some_and(|part| is_part_of(xt, part))
-        });
-        let Some(part) = at.and_then(|at| parts.get_mut(at)).and_then(Option::take) else {
-            return Err(match &xt.name {
-                Some(name) => format!(
-                    "the listing has {} `{name}`",
-                    xt.kind.as_deref().unwrap_or("extension")
-                ),
-                None => "the listing has an extension more".to_owned(),
-            });
-        };
-        next_match = at.map_or(next_match, |at| at + 1);
-        meanings.push(Some((part.stmts, part.text)));
+        }
+        taken.push(at);
+        let paired = pair(stmts, extensions, parts, taken);
+        taken.pop();
+        match paired {
+            Ok(paired) => return Ok(paired),
+            Err(error) => {
+                first.get_or_insert(error);
+            }
+        }
+        // what has no name is taken in order
+        if xt.name.is_none() {
+            break;
+        }
     }
-    let rest: Vec<Part> = parts.into_iter().flatten().collect();
-    if anonymous > 0 && rest.iter().any(may_be_xt) {
-        return Err(
-            "the listing does not name its extensions, and their number differs".to_owned(),
-        );
-    }
-    agree(stmts, &rest)?;
-    Ok(meanings)
+    Err(first.unwrap_or_else(|| match &xt.name {
+        Some(name) => format!(
+            "the listing has {} `{name}`",
+            xt.kind.as_deref().unwrap_or("extension")
+        ),
+        None => "the listing has an extension more".to_owned(),
+    }))
 }
 
 /// True when this extension of the listing can be that part of the rule.
@@ -280,7 +308,7 @@ fn may_be_xt(part: &Part) -> bool {
 }
 
 /// Compares what both say natively.
-fn agree(stmts: &[Stmt], rest: &[Part]) -> Result<(), String> {
+fn agree(stmts: &[Stmt], rest: &[&Part]) -> Result<(), String> {
     let listed = facts(stmts.iter());
     let saved = facts(rest.iter().flat_map(|part| &part.stmts));
     for (key, value) in &listed {
@@ -524,6 +552,23 @@ mod tests {
             ]
         );
         assert_eq!(meanings.missing(&document).len(), 3);
+    }
+
+    #[test]
+    fn one_match_that_stands_twice_is_paired_with_the_part_that_is_opaque() {
+        // what nft 1.0.6 lists of `iptables-nft -p tcp --dport 22 -m tcp --tcp-option 2`
+        let text = r#"{"nftables": [
+            {"table": {"family": "ip", "name": "filter", "handle": 1}},
+            {"chain": {"family": "ip", "table": "filter", "name": "INPUT", "handle": 1, "type": "filter", "hook": "input", "prio": 0, "policy": "accept"}},
+            {"rule": {"family": "ip", "table": "filter", "chain": "INPUT", "handle": 2, "expr": [
+                {"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 22}},
+                {"xt": {"type": "match", "name": "tcp"}}, {"counter": {"packets": 0, "bytes": 0}}, {"accept": null}]}}]}"#;
+        let (document, _) = crate::nft::json::read(text).expect("a listing");
+        let save = "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p tcp -m tcp --dport 22 -m tcp --tcp-option 2 -j ACCEPT\nCOMMIT\n";
+        let (meanings, diagnostics) = merged(&document, save);
+        let none: [&str; 0] = [];
+        assert_eq!(diagnostics, none);
+        assert!(meanings.missing(&document).is_empty());
     }
 
     #[test]

@@ -235,8 +235,16 @@ const LINES: &[Line] = lines! {
         "*" "KUBE-POSTROUTING" => "masquerade of marked packets",
         "*" "KUBE-FORWARD" => "forwarding of services",
         "*" "KUBE-PROXY-FIREWALL" => "allowed sources of services",
-        "*" "KUBE-FIREWALL" => "kubelet's checks",
-        "*" "KUBE-{chain}" => "",
+        "*" "KUBE-PROXY-CANARY" => "tells whether somebody flushed the rules",
+    }
+    "kubelet" {
+        "*" "KUBE-FIREWALL" => "what must not come from outside to addresses of loopback",
+        "*" "KUBE-KUBELET-CANARY" => "tells whether somebody flushed the rules",
+    }
+    "kube-router" {
+        "*" "KUBE-ROUTER-{hook}" => "network policies, {hook}",
+        "*" "KUBE-NWPLCY-{name}" => "a network policy",
+        "*" "KUBE-POD-FW-{hash}" => "the network policies of a pod",
     }
     "OpenWrt" {
         "fw4" "input" => "incoming packets",
