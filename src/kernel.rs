@@ -771,10 +771,14 @@ pub fn compare(
         return fail("the model gave no way at all");
     };
     let (mut notes, mut settled) = (Vec::new(), Vec::new());
-    let open = match (&request.model.end, reply.as_ref().map(|r| &r.model.end)) {
-        (End::Open { why }, _) | (_, Some(End::Open { why })) => Some(why.clone()),
-        _ => None,
-    };
+    let ways = [Some(&request), reply.as_ref(), answer.as_ref()];
+    let open = ways
+        .into_iter()
+        .flatten()
+        .find_map(|pair| match &pair.model.end {
+            End::Open { why } => Some(why.clone()),
+            End::Left { .. } | End::Local { .. } | End::Gone { .. } => None,
+        });
     let agreement = match open {
         _ if rank == AGREES => {
             for choice in walked.choices.iter().filter(|c| c.holds != c.usual) {
