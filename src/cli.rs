@@ -8,6 +8,7 @@ mod graph;
 mod input;
 mod man;
 mod output;
+mod reach;
 mod schema;
 mod show;
 mod snapshot;
@@ -41,6 +42,8 @@ enum Command {
     ExplainTrace(Box<explain_trace::ExplainTrace>),
     /// Answer many flows, a line each.
     Batch(Box<batch::Batch>),
+    /// Who can reach what: all packets that get through, as rows.
+    Reach(Box<reach::Reach>),
     /// Print a ruleset as nft syntax and say what of it is not modelled.
     Show(Box<show::Show>),
     /// Draw the hooks, chains and jumps of a ruleset.
@@ -242,6 +245,7 @@ pub fn main() -> ExitCode {
         Command::Explain(command) => command.run(),
         Command::ExplainTrace(command) => command.run(),
         Command::Batch(command) => command.run(),
+        Command::Reach(command) => command.run(),
         Command::Show(command) => command.run(),
         Command::Graph(command) => command.run(),
         Command::Snapshot(command) => command.run(),

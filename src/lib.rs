@@ -22,6 +22,7 @@ pub mod nft;
 pub mod nft_tool;
 pub mod owner;
 pub mod packet;
+pub mod reach;
 pub mod render;
 pub mod report;
 pub mod ruleset;

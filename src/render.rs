@@ -4,6 +4,7 @@ pub mod dot;
 pub mod json;
 pub mod mermaid;
 pub mod painted;
+pub mod reach;
 pub mod rows;
 pub mod safe;
 pub mod text;

@@ -32,6 +32,7 @@ use crate::walk::step::{HostDrop, Taken};
 
 pub use fields::Fields;
 pub use space::{Input, Question, Space};
+pub use value::within;
 
 /// How a packet's way ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -175,6 +175,12 @@ impl<'a, 'w> Walk<'a, 'w> {
 
     /// Sends all packets of one side.
     pub(super) fn send(&mut self, from: From) {
+        if from == From::Outside {
+            // nobody outside sends by the loopback device
+            let lo = self.loopback();
+            let looped = lo.map_or(Set::NONE, |_| self.fields.iif.is(&lo));
+            self.ways.sent = self.space.sets.minus(self.ways.sent, looped);
+        }
         let packets = self.foreign(self.ways.sent);
         match from {
             From::Outside => self.receive(packets),
