@@ -10,8 +10,9 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use nfpath::explain::{Question, explain};
 use nfpath::flow;
 use nfpath::load::load;
+use nfpath::reach::{Query, reach};
 
-use large::{branches, c1, rules, service, services, set, through};
+use large::{branches, c1, overlapping, rules, service, services, set, through};
 
 fn read(c: &mut Criterion) {
     let mut group = c.benchmark_group("read");
@@ -81,5 +82,40 @@ fn decide(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, read, ask, decide);
+/// Every packet at once: the whole stack, one long chain, and services.
+fn follow(c: &mut Criterion) {
+    let mut group = c.benchmark_group("all packets");
+    group
+        .sample_size(10)
+        .measurement_time(Duration::from_secs(10));
+    let cases = [
+        ("c1".to_string(), c1()),
+        (
+            "5,000 overlapping rules".to_string(),
+            through(&overlapping(5000), ("8.8.8.8", 80)),
+        ),
+        (
+            "10 services".to_string(),
+            through(&services(10), ("8.8.8.8", 80)),
+        ),
+        (
+            "1,000 services".to_string(),
+            through(&services(1000), ("8.8.8.8", 80)),
+        ),
+    ];
+    for (name, case) in &cases {
+        group.bench_function(BenchmarkId::new("follow", name), |b| {
+            b.iter(|| black_box(case.requests()));
+        });
+    }
+    for (name, case) in cases.iter().filter(|(name, _)| !name.contains("rules")) {
+        group.bench_function(BenchmarkId::new("reach", name), |b| {
+            let query = Query::default();
+            b.iter(|| reach(&case.loaded, &case.hooks, &case.host, &query).expect("an answer"));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, read, ask, decide, follow);
 criterion_main!(benches);

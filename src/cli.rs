@@ -1,5 +1,6 @@
 //! The command line: one file per command, and the exit status of each (docs/formats/report.md).
 
+mod audit;
 mod batch;
 mod completions;
 mod explain;
@@ -8,6 +9,7 @@ mod graph;
 mod input;
 mod man;
 mod output;
+mod reach;
 mod schema;
 mod show;
 mod snapshot;
@@ -43,8 +45,12 @@ enum Command {
     ExplainTrace(Box<explain_trace::ExplainTrace>),
     /// Answer many flows, a line each.
     Batch(Box<batch::Batch>),
+    /// Who can reach what: all packets that get through, as rows.
+    Reach(Box<reach::Reach>),
     /// Print a ruleset as nft syntax and say what of it is not modelled.
     Show(Box<show::Show>),
+    /// Find what the ruleset does that nobody will have meant.
+    Audit(Box<audit::Audit>),
     /// Draw the hooks, chains and jumps of a ruleset.
     Graph(Box<graph::Graph>),
     /// Write this host's ruleset, addresses, routes and settings into one file.
@@ -278,7 +284,9 @@ pub fn main() -> ExitCode {
     let answer = match &cli.command {
         Command::Explain(command) => command.run(),
         Command::ExplainTrace(command) => command.run(),
+        Command::Audit(command) => command.run(),
         Command::Batch(command) => command.run(),
+        Command::Reach(command) => command.run(),
         Command::Show(command) => command.run(),
         Command::Graph(command) => command.run(),
         Command::Snapshot(command) => command.run(),

@@ -377,7 +377,7 @@ fn inner(name: &str) -> bool {
 }
 
 /// Every interface name that rules compare with, in order of appearance, wildcards left out.
-fn interface_names(ruleset: &Ruleset) -> Vec<Name> {
+pub fn interface_names(ruleset: &Ruleset) -> Vec<Name> {
     let mut names: Vec<Name> = Vec::new();
     let mut push = |value: u128| {
         let name = ifname_text(value);

@@ -2,6 +2,7 @@
 //!
 //! docs/architecture.md tells which module is responsible for what; `tests/layers.rs` keeps the layers.
 
+pub mod audit;
 pub mod capture;
 pub mod cli;
 pub mod conntrack;
@@ -23,6 +24,7 @@ pub mod nft;
 pub mod nft_tool;
 pub mod owner;
 pub mod packet;
+pub mod reach;
 pub mod remedy;
 pub mod render;
 pub mod report;

@@ -17,6 +17,8 @@ const LAYERS: &[&[&str]] = &[
     &["symbolic"],
     &["report"],
     &["explain", "expect"],
+    &["reach"],
+    &["audit"],
     &["render"],
     &["remedy", "seen"],
     &["capture", "graphviz", "nft_tool"],

@@ -13,7 +13,6 @@ mod rulesets;
 mod support;
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::Instant;
@@ -21,8 +20,7 @@ use std::time::Instant;
 use nfpath::eval::{Iface, World};
 use nfpath::hooks::Hooks;
 use nfpath::host::Host;
-use nfpath::load::bundle::{HostPart, assemble};
-use nfpath::load::{Loaded, SaveText, TextOf, load, load_with_text};
+use nfpath::load::{Loaded, load};
 use nfpath::logic::{Knowledge, Known};
 use nfpath::packet::{Spec, proto};
 use nfpath::ruleset::{Data, Expr, Hook, Operand, RuleId, Ruleset, Stmt};
@@ -33,7 +31,7 @@ use nfpath::walk::{Entrance, GivenState, Probe, link_values, walk};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-use support::{files_below, shared_or_skip};
+use support::{captured, files_below, shared_or_skip};
 
 /// Made-up numbers (xorshift).
 struct Random(u64);
@@ -562,53 +560,6 @@ fn compare_all(loaded: &Loaded, host: &Host, random: &mut Random, packets: usize
         }
     }
     tally
-}
-
-const PARTS: [(&str, HostPart); 10] = [
-    ("link.json", HostPart::Links),
-    ("addr.json", HostPart::Addresses),
-    ("route.json", HostPart::Routes),
-    ("route6.json", HostPart::Routes),
-    ("rule.json", HostPart::Rules),
-    ("rule6.json", HostPart::Rules),
-    ("neigh.json", HostPart::Neighbours),
-    ("bridge-link.json", HostPart::BridgeLinks),
-    ("bridge-fdb.json", HostPart::BridgeFdb),
-    ("sysctl.txt", HostPart::Sysctls),
-];
-
-fn captured(folder: &Path) -> Option<(Loaded, Host)> {
-    let texts: Vec<(HostPart, &str, String)> = PARTS
-        .iter()
-        .filter_map(|(name, part)| {
-            Some((*part, *name, fs::read_to_string(folder.join(name)).ok()?))
-        })
-        .collect();
-    let inputs: Vec<(HostPart, &str, &str)> = texts
-        .iter()
-        .map(|(part, name, text)| (*part, *name, text.as_str()))
-        .collect();
-    let host = assemble(&inputs).0;
-    let saves: Vec<SaveText> = [
-        ("iptables-save.txt", nfpath::iptables::Family::Ip),
-        ("ip6tables-save.txt", nfpath::iptables::Family::Ip6),
-    ]
-    .into_iter()
-    .filter_map(|(name, family)| {
-        Some(SaveText {
-            source: name.into(),
-            text: fs::read_to_string(folder.join(name)).ok()?,
-            of: TextOf::Iptables(family),
-        })
-    })
-    .collect();
-    let json = fs::read_to_string(folder.join("ruleset.json")).ok()?;
-    let loaded = match fs::read_to_string(folder.join("ruleset.nft")) {
-        Ok(text) => load_with_text("ruleset", &json, text, &saves),
-        Err(_) => load("ruleset", &json, &saves),
-    };
-    let loaded = loaded.ok()?;
-    Some((loaded, host))
 }
 
 /// The hosts of the captures: one of each software, or all when more cases are asked for.

@@ -413,10 +413,9 @@ impl Walk<'_, '_> {
             IpFamily::V4
         };
         let (net, _, ip) = &self.classes.nets[class];
-        let plain = host.complete.addresses
-            && host.complete.routes(family)
-            && !host.has_custom_rules(family)
-            && host.routes.iter().all(|route| route.from.is_none());
+        // otherwise an answer may depend on several fields at once
+        let plain =
+            !host.has_custom_rules(family) && host.routes.iter().all(|route| route.from.is_none());
         if !plain {
             return net.to_string();
         }
@@ -427,11 +426,23 @@ impl Walk<'_, '_> {
                 nexthops,
                 prefsrc,
                 scope,
+                origin,
+                prefix,
                 ..
-            }) => format!("{kind:?} {nexthops:?} {prefsrc:?} {scope:?}"),
+            }) => {
+                let default = prefix.prefix_len() == 0;
+                format!("{kind:?} {nexthops:?} {prefsrc:?} {scope:?} {default} {origin:?}")
+            }
             RouteAnswer::NoRoute => "none".into(),
-            RouteAnswer::Unknown { .. } => format!("unknown {net}"),
+            RouteAnswer::Unknown { .. } => "unknown".into(),
         };
+        // whose an address is that the input does not name depends on the networks it is in (`is_own_address`)
+        let networks: Vec<bool> = host
+            .addresses
+            .iter()
+            .filter_map(|address| address.subnet())
+            .map(|subnet| !host.complete.addresses && subnet.contains(ip))
+            .collect();
         let arriving = || {
             host.route(&RouteQuery {
                 iif: dev,
@@ -474,13 +485,22 @@ impl Walk<'_, '_> {
                     }
                     RouteAnswer::Found(route) => format!("{:?}", route.kind),
                     RouteAnswer::NoRoute => "none".into(),
-                    RouteAnswer::Unknown { .. } => net.to_string(),
+                    RouteAnswer::Unknown { .. } => "unknown".into(),
                 };
                 format!("{back} {special:?}")
             }
-            Dim::DstArriving => format!("{} {special:?} {group}", words(arriving())),
+            Dim::DstArriving => {
+                let (arriving, leaving) = (words(arriving()), words(leaving()));
+                // where a packet would go if this host sent it tells whether the address may be its own
+                let leaving = if host.complete.addresses {
+                    ""
+                } else {
+                    leaving.as_str()
+                };
+                format!("{arriving} {leaving} {networks:?} {special:?} {group}")
+            }
             Dim::SrcLeaving => format!("{special:?}"),
-            Dim::DstLeaving => format!("{} {special:?} {group}", words(leaving())),
+            Dim::DstLeaving => format!("{} {networks:?} {special:?} {group}", words(leaving())),
             _ => {
                 let kind = match host.address_type(*ip, None) {
                     TypeAnswer::Known(kind, _) => kind,
@@ -492,7 +512,7 @@ impl Walk<'_, '_> {
                     _ => group,
                 };
                 let (arriving, leaving) = (words(arriving()), words(leaving()));
-                format!("{arriving} {leaving} {kind:?} {special:?} {own}")
+                format!("{arriving} {leaving} {networks:?} {kind:?} {special:?} {own}")
             }
         }
     }

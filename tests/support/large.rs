@@ -14,6 +14,8 @@ use nfpath::load::bundle::{HostPart, assemble};
 use nfpath::load::{Loaded, load};
 use nfpath::logic::{Knowledge, Known};
 use nfpath::packet::Spec;
+use nfpath::sets::NODES;
+use nfpath::symbolic::{From, Space, requests};
 use nfpath::walk::step::Disposition;
 use nfpath::walk::{Entrance, GivenState, Probe, link_values, verdict};
 
@@ -58,6 +60,34 @@ pub fn rules(number: usize) -> String {
         let port = equals("tcp", "dport", &(at % 60000 + 1).to_string());
         let expr = format!(
             r#"{source}, {port}, {{"counter": {{"packets": 0, "bytes": 0}}}}, {{"accept": null}}"#
+        );
+        objects.push(rule("in", &expr));
+    }
+    listing(&objects)
+}
+
+/// One chain of so many rules whose prefixes and port ranges overlap, every third of which drops.
+pub fn overlapping(number: usize) -> String {
+    let mut objects = vec![table(), chain("in", &base("filter", "prerouting", 0))];
+    let mut random = 0x9e37_79b9_7f4a_7c15u64;
+    let mut next = move |end: u64| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random % end
+    };
+    for at in 0..number {
+        let len = 12 + next(17);
+        let bits = (next(1 << 20) << 12) as u32;
+        let net = Ipv4Addr::from_bits(bits & !(u32::MAX >> len));
+        let net = format!(r#"{{"prefix": {{"addr": "{net}", "len": {len}}}}}"#);
+        let first = next(60000);
+        let ports = format!(r#"{{"range": [{first}, {}]}}"#, first + next(5000));
+        let expr = format!(
+            r#"{}, {}, {{"{}": null}}"#,
+            equals("ip", "saddr", &net),
+            equals("tcp", "dport", &ports),
+            if at % 3 == 0 { "drop" } else { "accept" }
         );
         objects.push(rule("in", &expr));
     }
@@ -197,6 +227,18 @@ pub struct Case {
 }
 
 impl Case {
+    /// Follows all packets from outside; how many nodes that takes.
+    pub fn requests(&self) -> usize {
+        let world = World {
+            ruleset: &self.loaded.ruleset,
+            host: &self.host,
+            link_values: &self.values,
+        };
+        let mut space = Space::new(false, self.host.links.len(), NODES);
+        requests(&mut space, world, &self.hooks, From::Outside, Some(0)).expect("room");
+        space.sets.nodes()
+    }
+
     /// A packet `tcp:SRC:40000->DST:80` that comes in by `iif` of the host.
     pub fn new(
         ruleset: &str,

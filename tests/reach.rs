@@ -1,0 +1,149 @@
+//! `nfpath reach`: what it says of the case that nfpath is made for, and that `explain` says the same of each row.
+
+mod support;
+
+use std::fs;
+use std::process::Command;
+
+use ipnet::IpNet;
+use nfpath::hooks::Hooks;
+use nfpath::load::load;
+use nfpath::reach::{Query, Reach, reach};
+use support::{files_below, testdata};
+
+fn asked(path: &str, query: &Query) -> Reach {
+    let text = fs::read_to_string(testdata(path)).expect("a snapshot");
+    let loaded = load(path, &text, &[]).expect("a ruleset");
+    let hooks = Hooks::new(&loaded.ruleset);
+    reach(&loaded, &hooks, &loaded.host, query).expect("an answer")
+}
+
+fn net(text: &str) -> IpNet {
+    text.parse().expect("a prefix")
+}
+
+#[test]
+fn a_published_port_is_reached_from_outside_past_the_zone() {
+    let query = Query {
+        to: Some(net("172.20.0.4/32")),
+        from_iface: Some("ens192".into()),
+        proto: Some(17),
+        ..Query::default()
+    };
+    let answer = asked("c1-captured/snapshot.json", &query);
+    let published: Vec<_> = answer
+        .rows
+        .iter()
+        .filter(|row| row.translated.is_some())
+        .collect();
+    assert_eq!(published.len(), 1, "{:#?}", answer.rows);
+    let row = published[0];
+    let to = row.translated.expect("a target");
+    assert_eq!(to.0.to_string(), "172.20.0.4");
+    assert!(row.destinations.contains(&net("10.254.10.252/32")));
+    assert_eq!(row.ports, [(1812, 1812)]);
+    assert_eq!(row.leaves_by.as_deref(), Some("docker1"));
+    assert!(row.rests_on.is_empty(), "{:?}", row.rests_on);
+    assert!(row.by[0].starts_with("ip nat DOCKER"), "{:?}", row.by);
+    assert!(row.witness.confirmed);
+}
+
+#[test]
+fn explain_says_the_same_of_every_row() {
+    let mut rows = 0;
+    for path in files_below(&testdata(""), "ruleset.json") {
+        let text = fs::read_to_string(&path).expect("a listing");
+        let loaded = load("listing", &text, &[]).expect("a ruleset");
+        let hooks = Hooks::new(&loaded.ruleset);
+        // the largest of them tell nothing more
+        if loaded.ruleset.rules.len() > 10 {
+            continue;
+        }
+        let answer = reach(&loaded, &hooks, &loaded.host, &Query::default()).expect("an answer");
+        for row in &answer.rows {
+            assert!(row.witness.confirmed, "{}: {row:#?}", path.display());
+        }
+        rows += answer.rows.len();
+    }
+    assert!(rows > 50, "{rows}");
+}
+
+#[test]
+fn rows_are_disjoint() {
+    let answer = asked("c1-captured/snapshot.json", &Query::default());
+    let rows = &answer.rows;
+    assert!(rows.len() > 10);
+    let meet = |a: &[(u128, u128)], b: &[(u128, u128)]| !nfpath::logic::intersect(a, b).is_empty();
+    let nets = |a: &[IpNet], b: &[IpNet]| {
+        a.iter()
+            .any(|a| b.iter().any(|b| a.contains(b) || b.contains(a)))
+    };
+    for (at, a) in rows.iter().enumerate() {
+        for b in &rows[at + 1..] {
+            let common = a.v6 == b.v6
+                && a.interfaces.iter().any(|name| b.interfaces.contains(name))
+                && meet(&a.protocols, &b.protocols)
+                && meet(&a.ports, &b.ports)
+                && meet(&a.source_ports, &b.source_ports)
+                && nets(&a.sources, &b.sources)
+                && nets(&a.destinations, &b.destinations);
+            assert!(!common, "{a:#?}\n{b:#?}");
+        }
+    }
+}
+
+fn nfpath(args: &[&str], columns: &str) -> (i32, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_nfpath"))
+        .args(args)
+        .env_clear()
+        .env("COLUMNS", columns)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("the program runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    (
+        output.status.code().unwrap_or(-1),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[test]
+fn the_program_tells_rows_in_80_and_140_columns_and_as_json() {
+    let ruleset = "testdata/c1-captured/snapshot.json";
+    for columns in [80, 140] {
+        let args = [
+            "reach",
+            ruleset,
+            "--to",
+            "172.20.0.4",
+            "--from-iface",
+            "ens192",
+        ];
+        let (status, text, _) = nfpath(&args, &columns.to_string());
+        assert_eq!(status, 0);
+        assert!(text.contains("translated to 172.20.0.4"), "{text}");
+        let widest = text.lines().map(str::len).max();
+        assert!(widest <= Some(columns), "{widest:?}\n{text}");
+    }
+    let (status, text, _) = nfpath(&["reach", ruleset, "--format", "json"], "80");
+    assert_eq!(status, 0);
+    let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(json["schema"], "nfpath.reach/1");
+    assert_eq!(json["rows"][0]["witness"]["confirmed"], true);
+}
+
+#[test]
+fn a_question_that_makes_no_sense_is_refused() {
+    let ruleset = "testdata/c1-captured/snapshot.json";
+    for (args, word) in [
+        (["--to", "10.0.0"], "--to 10.0.0"),
+        (["--from", "x"], "--from x"),
+        (["--proto", "tpc"], "--proto tpc"),
+        (["--from-iface", "eth7"], "eth7"),
+    ] {
+        let (status, out, error) = nfpath(&["reach", ruleset, args[0], args[1]], "80");
+        assert_eq!((status, out.as_str()), (2, ""), "{error}");
+        assert!(error.contains(word), "{error}");
+    }
+}
