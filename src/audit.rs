@@ -4,7 +4,7 @@
 //! it says cannot happen never does, on whatever host. [`crate::symbolic`] follows all first packets of conversations through
 //! this host. A flow is part of a finding only when [`crate::explain`] says of it what the finding says.
 //!
-//! Every audit is a function of [`Input`]; [`ALL`] lists them with their pages in docs/audits.
+//! Every audit is a function of one struct, `Input`; [`ALL`] lists them with their pages in docs/audits.
 
 mod conversations;
 mod docker;

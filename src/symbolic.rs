@@ -6,7 +6,7 @@
 //! those that jump, and those that return join the others again. A chain costs as many steps as it has rules.
 //!
 //! The statements are those that `eval` reads. What the host decides between the chains, and fields that depend on the host, are
-//! asked of `walk` and `eval` themselves, for one packet of each kind ([`leaf`]). What the input leaves open becomes a
+//! asked of `walk` and `eval` themselves, for one packet of each kind (`leaf`). What the input leaves open becomes a
 //! variable of its own ([`space::Question`]), so an answer can be taken for certain or for possible.
 //!
 //! Left out on purpose, and an end of its own ([`End::NotCovered`]): frames that stay on a bridge, chains of the bridge
