@@ -175,6 +175,12 @@ fn never(input: &mut Input<'_>, rule: RuleId, runs: &[usize], called: &Called) -
             continue;
         }
         contradictory = false;
+        // of what comes to the chain, where anything does
+        let calls = run.free.calls.iter().filter(|call| call.chain == chain);
+        let entered: Vec<Set> = calls.map(|call| call.packets).collect();
+        let entered = run.space.sets.union(&entered);
+        let entered = run.space.sets.and(alone, entered);
+        let alone = if entered.is_empty() { alone } else { entered };
         let Some((until, within)) = called.get(&(at, chain)) else {
             continue;
         };

@@ -36,6 +36,8 @@ pub struct Took {
 #[derive(Debug, Clone)]
 pub struct Call {
     pub chain: ChainId,
+    /// What came to it.
+    pub packets: Set,
     /// It and the runs that it is part of.
     pub within: Vec<u32>,
     /// How many entries [`Free::took`] had at its end.
@@ -62,7 +64,7 @@ pub(super) struct Freedom {
     pub written: u32,
     pub took: Vec<Took>,
     pub calls: Vec<Call>,
-    running: Vec<u32>,
+    running: Vec<(u32, Set)>,
     runs: u32,
 }
 
@@ -214,7 +216,7 @@ impl Walk<'_, '_> {
         let left = self
             .free
             .as_ref()
-            .and_then(|free| free.running.last().copied());
+            .and_then(|free| free.running.last().map(|(run, _)| *run));
         self.kept(rule, packets, left);
     }
 
@@ -230,20 +232,21 @@ impl Walk<'_, '_> {
         }
     }
 
-    pub(super) fn begins(&mut self) {
+    pub(super) fn begins(&mut self, packets: Set) {
         if let Some(free) = &mut self.free {
-            free.running.push(free.runs);
+            free.running.push((free.runs, packets));
             free.runs += 1;
         }
     }
 
     pub(super) fn ends(&mut self, chain: ChainId) {
         if let Some(free) = &mut self.free {
-            let within = free.running.clone();
-            free.running.pop();
+            let within = free.running.iter().map(|(run, _)| *run).collect();
+            let packets = free.running.pop().map_or(Set::NONE, |(_, packets)| packets);
             let until = free.took.len();
             free.calls.push(Call {
                 chain,
+                packets,
                 within,
                 until,
             });

@@ -127,7 +127,7 @@ impl Walk<'_, '_> {
         passed: &mut Passed,
     ) -> Set {
         let mut live = packets;
-        self.begins();
+        self.begins(packets);
         let mut back = Vec::new();
         let rules: Rc<[RuleId]> = Rc::clone(&self.chains[id.index()]);
         for &rule in rules.iter() {
