@@ -16,7 +16,7 @@ use crate::report::build::{self, Sources, protocol_name};
 use crate::report::{Assumption, FlowInfo, FlowReport};
 use crate::ruleset::datatype::ifname_value;
 use crate::walk::explore::{Alternative, Explored, explore};
-use crate::walk::{Entrance, GivenState, Probe, link_values};
+use crate::walk::{Entrance, GivenState, Probe, link_values, named_values};
 
 /// A flow and what refines its first packet.
 #[derive(Debug, Clone)]
@@ -246,18 +246,16 @@ fn elsewhere(
         return None;
     }
     let name = world.host.links[at as usize].name.clone();
-    let taken = ifname_value(&name)?;
+    ifname_value(&name)?;
     let mut know = know.clone();
     let settle = "say it with `--iif NAME`, or give the routes with a snapshot";
-    let mut others = vec![(taken, taken)];
-    let links = world.host.links.iter();
-    let loopback = links.filter(|link| link.kind == LinkKind::Loopback);
-    others.extend(
-        loopback
-            .filter_map(|lo| ifname_value(&lo.name))
-            .map(|v| (v, v)),
+    let others = named_values(
+        world
+            .host
+            .links
+            .iter()
+            .filter(|link| link.name == name || link.kind == LinkKind::Loopback),
     );
-    others.sort_unstable();
     let domain = subtract(&[(1, max_of(128))], &others);
     let fact = know.add("the incoming interface", settle, domain);
     let probe = Probe {
@@ -367,36 +365,22 @@ fn entrance(
         return Entrance::Iface(iface);
     }
     let settle = "say it with `--iif NAME`, or give the routes with a snapshot";
-    let inside: Vec<(u128, u128)> = {
-        let mut values: Vec<u128> = host
-            .links
-            .iter()
-            .filter(|l| {
-                l.kind == LinkKind::Loopback
-                    || host
-                        .addresses
-                        .iter()
-                        .any(|a| a.dev == l.name && !a.ip.is_loopback())
-                    || host
-                        .routes
-                        .iter()
-                        .any(|route| route.is_inferred_subnet_of(&l.name))
-            })
-            .filter_map(|l| ifname_value(&l.name))
-            .collect();
-        values.sort_unstable();
-        values.into_iter().map(|v| (v, v)).collect()
+    let is_inside = |link: &&Link| {
+        link.kind == LinkKind::Loopback
+            || host
+                .addresses
+                .iter()
+                .any(|a| a.dev == link.name && !a.ip.is_loopback())
+            || host
+                .routes
+                .iter()
+                .any(|route| route.is_inferred_subnet_of(&link.name))
     };
+    let inside = named_values(host.links.iter().filter(is_inside));
     let all = [(1, max_of(128))];
     // nobody else's packet comes in by the loopback device
-    let mut known: Vec<(u128, u128)> = host
-        .links
-        .iter()
-        .filter(|link| link.kind != LinkKind::Loopback)
-        .filter_map(|l| ifname_value(&l.name))
-        .map(|v| (v, v))
-        .collect();
-    known.sort_unstable();
+    let is_foreign = |link: &&Link| link.kind != LinkKind::Loopback;
+    let known = named_values(host.links.iter().filter(is_foreign));
     let domain = if host.complete.links && !known.is_empty() {
         known
     } else {

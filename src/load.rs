@@ -375,16 +375,15 @@ fn with_texts(
     let mut meanings = merge::Meanings::default();
     let mut legacy = Vec::new();
     for (source, parsed, backend) in saves_of(saves, &mut diagnostics) {
+        if backend == Backend::Legacy {
+            legacy.push((source, parsed));
+            continue;
+        }
         let (found, notes) = merge::merge(&document, &parsed);
-        let is_legacy = match backend {
-            Backend::Nft => false,
-            Backend::Legacy => true,
-            // what the listing has rule by rule is the listing's own, whatever wrote the text
-            Backend::LegacyByComment => {
-                !notes.is_empty() || !merge::has_rules_of(&document, &parsed)
-            }
-        };
-        if is_legacy {
+        // what the listing has rule by rule is the listing's own, whatever wrote the text
+        if backend == Backend::LegacyByComment
+            && (!notes.is_empty() || !merge::has_rules_of(&document, &parsed))
+        {
             legacy.push((source, parsed));
             continue;
         }

@@ -20,8 +20,8 @@ use std::net::IpAddr;
 use crate::conntrack::{CtRef, Entry, Manip, Zone, asks, inverse_icmp, status};
 use crate::eval::{Env, Iface, Observer, Pf, Sender, Skb, World};
 use crate::hooks::{Hooks, Slot, Work};
-use crate::host::{AddressType, Host, LinkKind, Mac, Origin, TypeAnswer};
-use crate::logic::{Claim, Knowledge, Known, Source, max_of};
+use crate::host::{AddressType, Host, Link, LinkKind, Mac, Origin, TypeAnswer};
+use crate::logic::{Claim, Knowledge, Known, Ranges, Source, max_of};
 use crate::packet::{self, Bits, Packet, proto};
 use crate::ruleset::datatype::{DataType, ifname_value};
 use crate::ruleset::protocol::Base;
@@ -185,6 +185,13 @@ const HOST: u8 = 0;
 
 /// `PACKET_OTHERHOST`
 const OTHERHOST: u8 = 3;
+
+/// The names of links as the values that a fact about an interface may have.
+pub fn named_values<'l>(links: impl Iterator<Item = &'l Link>) -> Ranges {
+    let mut values: Vec<u128> = links.filter_map(|link| ifname_value(&link.name)).collect();
+    values.sort_unstable();
+    values.into_iter().map(|value| (value, value)).collect()
+}
 
 /// The names of a host's links as values, for [`World::link_values`].
 pub fn link_values(host: &Host) -> Vec<u128> {
@@ -491,16 +498,18 @@ impl<'w, R: Record> Walker<'w, R> {
 
     /// `eth_type_trans`, for a frame whose Ethernet destination nobody said: as the IP destination asks for.
     fn pkttype(&self, packet: &Packet, iface: Iface) -> u8 {
-        // the broadcast address of another network comes in a frame for this host, its router
-        let dev = self.name(Some(iface));
-        let dev = dev.map(|dev| self.host().bridge_of(dev).unwrap_or(dev));
         match packet.dst() {
             Known::Value(dst) if dst.is_multicast() => 2,
             Known::Value(dst) if !self.host().may_be_broadcast(dst) => 0,
-            Known::Value(dst) => match self.host().address_type(dst, dev) {
-                TypeAnswer::Known(AddressType::Broadcast, _) => 1,
-                TypeAnswer::Known(..) | TypeAnswer::Unknown { .. } => 0,
-            },
+            Known::Value(dst) => {
+                // the broadcast address of another network comes in a frame for this host, its router
+                let dev = self.name(Some(iface));
+                let dev = dev.map(|dev| self.host().bridge_of(dev).unwrap_or(dev));
+                match self.host().address_type(dst, dev) {
+                    TypeAnswer::Known(AddressType::Broadcast, _) => 1,
+                    TypeAnswer::Known(..) | TypeAnswer::Unknown { .. } => 0,
+                }
+            }
             Known::Fact(_) => 0,
         }
     }
@@ -616,13 +625,7 @@ impl<'w, R: Record> Walker<'w, R> {
             None => {
                 let whom = ip.map_or("the packet".to_string(), |ip| ip.to_string());
                 let question = format!("the port of {name} towards {whom}");
-                let ports: Vec<u128> = self
-                    .host()
-                    .ports(name)
-                    .filter_map(|link| ifname_value(&link.name))
-                    .collect();
-                let mut ranges: Vec<(u128, u128)> = ports.iter().map(|v| (*v, *v)).collect();
-                ranges.sort_unstable();
+                let ranges = named_values(self.host().ports(name));
                 let settle =
                     "say it with `--in-port`, or give `bridge fdb` and neighbours with a snapshot";
                 Iface::Fact(self.know.named(&question, settle, || {

@@ -9,7 +9,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nfpath::explain::{Question, explain};
 use nfpath::flow;
@@ -174,6 +174,18 @@ fn listed() -> BTreeMap<String, String> {
         .collect()
 }
 
+/// The folders of captured rulesets.
+fn rulesets(shared: &Path) -> Vec<PathBuf> {
+    let mut folders: Vec<_> = fs::read_dir(shared.join("corpus"))
+        .expect("the corpus")
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.join("ruleset.json").exists())
+        .collect();
+    folders.sort();
+    folders
+}
+
 #[test]
 fn captured_hosts_do_in_a_kernel_what_the_model_says() {
     let test = "captured_hosts_do_in_a_kernel_what_the_model_says";
@@ -183,13 +195,7 @@ fn captured_hosts_do_in_a_kernel_what_the_model_says() {
     if !kernel_or_skip(test) {
         return;
     }
-    let mut folders: Vec<_> = fs::read_dir(shared.join("corpus"))
-        .expect("the corpus")
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.join("ruleset.json").exists())
-        .collect();
-    folders.sort();
+    let folders = rulesets(&shared);
     let (mut agreed, mut open, mut wrong) = (0, 0, Vec::new());
     let mut cannot: BTreeMap<String, String> = BTreeMap::new();
     for folder in &folders {
@@ -269,13 +275,7 @@ fn with_their_remedies_the_dropped_flows_of_captured_hosts_pass_in_a_kernel() {
     if !kernel_or_skip(test) {
         return;
     }
-    let mut folders: Vec<_> = fs::read_dir(shared.join("corpus"))
-        .expect("the corpus")
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.join("ruleset.json").exists())
-        .collect();
-    folders.sort();
+    let folders = rulesets(&shared);
     let (mut passed, mut open, mut wrong) = (0, Vec::new(), Vec::new());
     for folder in &folders {
         let name = folder.file_name().unwrap_or_default().to_string_lossy();

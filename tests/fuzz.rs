@@ -326,14 +326,27 @@ fn host_listings() {
         (HostPart::BridgeLinks, "bridge-link.json"),
         (HostPart::BridgeFdb, "bridge-fdb.json"),
     ];
-    let files = parts.map(|(part, name)| (part, seed(&format!("c2/appended/host/{name}"))));
+    listings("host-listings", "c2/appended/host", &parts, mutate::json);
+}
+
+/// Gives the listings of one host to the reader, one of them damaged.
+fn listings(
+    target: &str,
+    folder: &str,
+    parts: &[(HostPart, &str)],
+    damage: fn(&str, &mut Numbers) -> String,
+) {
+    let files: Vec<(HostPart, String)> = parts
+        .iter()
+        .map(|(part, name)| (*part, seed(&format!("{folder}/{name}"))))
+        .collect();
     let loaded = a_ruleset();
     fuzz(
-        "host-listings",
+        target,
         300,
         |numbers| {
             let at = numbers.below(files.len());
-            format!("{at}\n{}", mutate::json(&files[at].1, numbers))
+            format!("{at}\n{}", damage(&files[at].1, numbers))
         },
         |input| {
             let (at, damaged) = input.split_once('\n').expect("a number");
@@ -362,29 +375,7 @@ fn ip_text() {
         (HostPart::BridgeLinks, "bridge_-s_-s_-d_link_show"),
         (HostPart::BridgeFdb, "bridge_-s_-s_-d_-t_fdb_show"),
     ];
-    let files = parts.map(|(part, name)| (part, seed(&format!("ip-text/{name}"))));
-    let loaded = a_ruleset();
-    fuzz(
-        "ip-text",
-        300,
-        |numbers| {
-            let at = numbers.below(files.len());
-            format!("{at}\n{}", mutate::text(&files[at].1, numbers))
-        },
-        |input| {
-            let (at, damaged) = input.split_once('\n').expect("a number");
-            let at: usize = at.parse().expect("a number");
-            let inputs: Vec<(HostPart, &str, &str)> = files
-                .iter()
-                .enumerate()
-                .map(|(n, (part, text))| {
-                    (*part, "fuzz", if n == at { damaged } else { text.as_str() })
-                })
-                .collect();
-            let (host, _) = bundle::assemble(&inputs);
-            use_it(&loaded, &host);
-        },
-    );
+    listings("ip-text", "ip-text", &parts, mutate::text);
 }
 
 #[test]

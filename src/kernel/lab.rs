@@ -136,6 +136,15 @@ fn missing(program: &str, error: &io::Error) -> LabError {
     }
 }
 
+/// What nft prints; what it complains of is an error.
+fn nft(args: &[&str], input: &str) -> Result<String, LabError> {
+    let ran = run("nft", args, input)?;
+    match ran.success {
+        true => Ok(ran.stdout),
+        false => fail(format!("nft: {}", first_line(&ran.stderr))),
+    }
+}
+
 /// Runs a command with an input; what it printed, success or not.
 fn run(program: &str, args: &[&str], input: &str) -> Result<Ran, LabError> {
     let mut child = command(program, args)
@@ -883,16 +892,9 @@ impl Lab {
     /// Loads a ruleset in place of what is there, and listens to its trace. Gives nft's listing of it.
     pub fn load(&mut self, words: &Words) -> Result<String, LabError> {
         self.put(words)?;
-        let listing = run("nft", &["-j", "list", "ruleset"], "")?;
-        if !listing.success {
-            return fail(format!("nft: {}", first_line(&listing.stderr)));
-        }
-        let text = run("nft", &["list", "ruleset"], "")?;
-        if !text.success {
-            return fail(format!("nft: {}", first_line(&text.stderr)));
-        }
-        self.text = text.stdout;
-        let ran = run("nft", &["-j", "-f", "-"], &self.tracing(&listing.stdout))?;
+        let listing = nft(&["-j", "list", "ruleset"], "")?;
+        self.text = nft(&["list", "ruleset"], "")?;
+        let ran = run("nft", &["-j", "-f", "-"], &self.tracing(&listing))?;
         if !ran.success {
             return fail(format!(
                 "the kernel does not trace: {}",
@@ -900,16 +902,13 @@ impl Lab {
             ));
         }
         self.listen()?;
-        Ok(listing.stdout)
+        Ok(listing)
     }
 
     /// Loads a ruleset in place of what is there.
     fn put(&mut self, words: &Words) -> Result<(), LabError> {
         self.monitor = None;
-        let flushed = run("nft", &["flush", "ruleset"], "")?;
-        if !flushed.success {
-            return fail(format!("nft: {}", first_line(&flushed.stderr)));
-        }
+        nft(&["flush", "ruleset"], "")?;
         for part in &words.0 {
             let (program, args, text): (_, &[&str], _) = match part {
                 Part::Nft(text) => ("nft", &["-f", "-"], text),
@@ -941,12 +940,12 @@ impl Lab {
         words: &Words,
     ) -> Result<BTreeSet<RuleKey>, LabError> {
         let in_kernel = || -> Result<Vec<(RuleKey, Vec<String>)>, LabError> {
-            let listed = run("nft", &["--debug=netlink", "list", "ruleset"], "")?;
-            Ok(instructions(&listed.stdout))
+            let listed = nft(&["--debug=netlink", "list", "ruleset"], "")?;
+            Ok(instructions(&listed))
         };
         self.put(words)?;
         let loaded = in_kernel()?;
-        let text = run("nft", &["list", "ruleset"], "")?.stdout;
+        let text = nft(&["list", "ruleset"], "")?;
         if self.put(&Words(vec![Part::Nft(text)])).is_err() {
             // nft does not read what it writes
             return Ok(loaded.into_iter().map(|(key, _)| key).collect());
@@ -966,11 +965,7 @@ impl Lab {
             .iter()
             .map(|chain| format!("delete chain {chain}\n"))
             .collect();
-        let ran = run("nft", &["-f", "-"], &text)?;
-        if ran.success {
-            return Ok(());
-        }
-        fail(format!("nft: {}", first_line(&ran.stderr)))
+        nft(&["-f", "-"], &text).map(drop)
     }
 
     /// Switches tracing on.

@@ -21,6 +21,17 @@ pub struct Address {
     pub drawn: Set,
 }
 
+impl Address {
+    /// One of this host's, which the kernel chooses for these packets.
+    pub(super) fn drawn(bits: Bits, packets: Set) -> Address {
+        Address {
+            bits,
+            own: packets,
+            drawn: packets,
+        }
+    }
+}
+
 /// One direction of a conversation (`Tuple`).
 #[derive(Debug, Clone)]
 pub struct Tuple {

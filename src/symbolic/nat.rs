@@ -12,7 +12,7 @@ use crate::walk::decide;
 use crate::walk::step::HostDrop;
 
 use super::fields::{Address, Field, Tuple};
-use super::leaf::Dim;
+use super::leaf::{Dim, Leaf};
 use super::rule::Place;
 use super::stack::{At, Walk};
 use super::value::{self, Bits};
@@ -263,29 +263,12 @@ impl Walk<'_, '_> {
             let oif = sample.skb.oif;
             for leaf in leaves {
                 let several = self.space.v6 && self.has_several_addresses(oif);
-                let address = match leaf.answer {
-                    None => {
-                        done.dropped = self.space.sets.or(done.dropped, leaf.packets);
-                        continue;
-                    }
-                    // which of several depends on how much they have in common with the destination
-                    Some(Known::Value(_)) if several => Address {
-                        bits: self.own_address("the address that masquerade takes"),
-                        own: leaf.packets,
-                        drawn: leaf.packets,
-                    },
-                    Some(Known::Value(ip)) => self.constant(ip),
-                    Some(Known::Fact(fact)) => Address {
-                        bits: self.fact_address(&leaf.know, fact),
-                        own: leaf.packets,
-                        drawn: leaf.packets,
-                    },
-                };
-                targets.push(Target {
-                    packets: leaf.packets,
-                    address,
-                    port: None,
+                // which of several depends on how much they have in common with the destination
+                let taken = (several && matches!(leaf.answer, Some(Known::Value(_)))).then(|| {
+                    let bits = self.own_address("the address that masquerade takes");
+                    Address::drawn(bits, leaf.packets)
                 });
+                targets.extend(self.target(leaf, taken, done));
             }
         }
         self.joined(targets)
@@ -318,26 +301,36 @@ impl Walk<'_, '_> {
                 decide::redirect(world, hooks, skb, at.hook, asked)
             });
             for leaf in leaves {
-                let address = match leaf.answer {
-                    None => {
-                        done.dropped = self.space.sets.or(done.dropped, leaf.packets);
-                        continue;
-                    }
-                    Some(Known::Value(ip)) => self.constant(ip),
-                    Some(Known::Fact(fact)) => Address {
-                        bits: self.fact_address(&leaf.know, fact),
-                        own: leaf.packets,
-                        drawn: leaf.packets,
-                    },
-                };
-                targets.push(Target {
-                    packets: leaf.packets,
-                    address,
-                    port: None,
-                });
+                targets.extend(self.target(leaf, None, done));
             }
         }
         self.joined(targets)
+    }
+
+    /// Where the packets of an answer about an interface's address go; `taken` stands in its place. Without an address they
+    /// are dropped.
+    fn target(
+        &mut self,
+        leaf: Leaf<Option<Known<IpAddr>>>,
+        taken: Option<Address>,
+        done: &mut Translated,
+    ) -> Option<Target> {
+        let address = match (leaf.answer, taken) {
+            (None, _) => {
+                done.dropped = self.space.sets.or(done.dropped, leaf.packets);
+                return None;
+            }
+            (Some(_), Some(taken)) => taken,
+            (Some(Known::Value(ip)), None) => self.constant(ip),
+            (Some(Known::Fact(fact)), None) => {
+                Address::drawn(self.fact_address(&leaf.know, fact), leaf.packets)
+            }
+        };
+        Some(Target {
+            packets: leaf.packets,
+            address,
+            port: None,
+        })
     }
 
     /// One target for each address.

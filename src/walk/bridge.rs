@@ -423,37 +423,33 @@ impl<R: Record> Walker<'_, R> {
 
     /// Whether a frame would leave by the port that it came in by. Where that is not known, it usually does not.
     fn is_same_port(&mut self, skb: &Skb, port: Iface, out: Iface) -> bool {
-        let whom = |ip: Known<IpAddr>, whom: &str| match ip {
-            Known::Value(ip) => ip.to_string(),
-            Known::Fact(_) => whom.to_string(),
+        let claim = || {
+            let whom = |ip: Known<IpAddr>, whom: &str| match ip {
+                Known::Value(ip) => ip.to_string(),
+                Known::Fact(_) => whom.to_string(),
+            };
+            let sender = whom(skb.packet.src(), "the sender");
+            let receiver = whom(skb.packet.dst(), "the receiver");
+            Claim::new(
+                format!("{sender} and {receiver}"),
+                ("are", "are not"),
+                "behind the same port of the bridge",
+            )
         };
-        let sender = whom(skb.packet.src(), "the sender");
-        let receiver = whom(skb.packet.dst(), "the receiver");
-        let claim = Claim::new(
-            format!("{sender} and {receiver}"),
-            ("are", "are not"),
-            "behind the same port of the bridge",
-        );
         let usual = (false, Source::Default);
-        match (self.value_of(port), self.value_of(out)) {
-            (Some(from), Some(to)) => from == to,
-            (Some(known), None) => {
-                let Iface::Fact(fact) = out else { return false };
-                let is_port = [(known, known)];
-                self.know.test_with(fact, &is_port, usual, || claim)
-            }
-            (None, Some(known)) => {
-                let Iface::Fact(fact) = port else {
-                    return false;
-                };
-                let is_port = [(known, known)];
-                self.know.test_with(fact, &is_port, usual, || claim)
-            }
-            (None, None) if port == out => true,
+        let (known, unknown) = match (self.value_of(port), self.value_of(out)) {
+            (Some(from), Some(to)) => return from == to,
+            (Some(known), None) => (known, out),
+            (None, Some(known)) => (known, port),
+            (None, None) if port == out => return true,
             (None, None) => {
                 let because = "give `bridge fdb` and neighbours with a snapshot";
-                self.know.ask(claim, because, usual.1, usual.0)
+                return self.know.ask(claim(), because, usual.1, usual.0);
             }
+        };
+        match unknown {
+            Iface::Fact(fact) => self.know.test_with(fact, &[(known, known)], usual, claim),
+            Iface::Link(_) => false,
         }
     }
 

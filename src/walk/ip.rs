@@ -410,7 +410,6 @@ impl<R: Record> Walker<'_, R> {
             };
         };
         let host = self.host();
-        let strictness = || host.rp_filter(dev);
         let accept_local = || host.accept_local(dev).unwrap_or(false);
         let counts = |key: &str| {
             let key = format!("net.ipv4.conf.{key}.src_valid_mark");
@@ -438,20 +437,32 @@ impl<R: Record> Walker<'_, R> {
             ..RouteQuery::to(src)
         };
         let answer = host.route(&query);
+        let leads_back = |route: &FoundRoute| {
+            let mut hops = route.nexthops.iter();
+            hops.any(|hop| hop.dev.as_deref() == Some(dev))
+        };
+        if let RouteAnswer::Found(route) = &answer
+            && route.kind == RouteType::Unicast
+            && leads_back(route)
+        {
+            // whatever the settings are
+            return Ok(());
+        }
+        let strictness = host.rp_filter(dev);
         // fib_validate_source: without a filter only this host's own addresses are looked for
         let turns_back = iif == Some(dev) && host.send_redirects(dev);
-        let quick = strictness() == Some(0) && !turns_back && !host.has_custom_rules(IpFamily::V4);
+        let quick = strictness == Some(0) && !turns_back && !host.has_custom_rules(IpFamily::V4);
         let is_fine = |kind: RouteType| match kind {
             RouteType::Unicast => true,
             RouteType::Local => accept_local(),
             _ => quick,
         };
-        let last_resort = |walker: &mut Self| match strictness() {
+        let last_resort = |walker: &mut Self| match strictness {
             Some(1 | 2) => Err(walker.host_drop(skb, Pf::Ip, Hook::Prerouting, HostDrop::RpFilter)),
             _ => Ok(()),
         };
         let route = match answer {
-            RouteAnswer::Unknown { .. } if strictness() == Some(1) => {
+            RouteAnswer::Unknown { .. } if strictness == Some(1) => {
                 return self.ask_way_back(skb, src, dev);
             }
             RouteAnswer::Unknown { .. } => return Ok(()),
@@ -470,9 +481,7 @@ impl<R: Record> Walker<'_, R> {
             _ if quick => return Ok(()),
             _ => {}
         }
-        let mut hops = route.nexthops.iter();
-        let back = hops.any(|hop| hop.dev.as_deref() == Some(dev));
-        if back || route.kind == RouteType::Local && dev == "lo" {
+        if leads_back(&route) || route.kind == RouteType::Local && dev == "lo" {
             return Ok(());
         }
         self.record.origin(route.origin);
@@ -483,7 +492,7 @@ impl<R: Record> Walker<'_, R> {
         if !has_address && host.complete.addresses {
             return last_resort(self);
         }
-        match strictness() {
+        match strictness {
             Some(1) => Err(self.host_drop(skb, Pf::Ip, Hook::Prerouting, HostDrop::RpFilter)),
             Some(_) => Ok(()),
             None => {
