@@ -4,7 +4,7 @@
 //! it says cannot happen never does, on whatever host. [`crate::symbolic`] follows all first packets of conversations through
 //! this host. A flow is part of a finding only when [`crate::explain`] says of it what the finding says.
 //!
-//! Every audit is a function of one struct, `Input`; [`ALL`] lists them with their pages in docs/audits.
+//! Every audit is a function of one struct, `Input`; [`about::ALL`] lists them with their pages in docs/audits.
 
 mod conversations;
 mod docker;
@@ -29,7 +29,7 @@ use crate::reach::{imagined, usual_only};
 use crate::report::RuleRef;
 use crate::report::build::{Sources, rule_ref, rule_text};
 use crate::ruleset::{ChainId, Dormancy, Family, Hook, RuleId, Ruleset};
-use crate::sets::{Point, Set};
+use crate::sets::{Mark, Point, Set};
 use crate::symbolic::free::{self, Free};
 use crate::symbolic::{
     End, From, Input as Part, Space, Watch, Ways, replies, requests, requests_watched,
@@ -66,118 +66,145 @@ pub struct About {
     pub title: &'static str,
 }
 
-const fn about(id: &'static str, severity: Severity, title: &'static str) -> About {
-    About {
-        id,
-        severity,
-        title,
-    }
-}
+/// Each kind by its name; [`about::ALL`] has them all.
+pub mod about {
+    use super::{About, Severity};
 
-/// All kinds, in the order of their names.
-pub const ALL: &[About] = &[
-    about(
-        "behind-isolation",
-        Severity::Warning,
-        "A rule stands behind Docker's isolation, which drops all that it is for",
-    ),
-    about(
-        "contradictory-rule",
-        Severity::Warning,
-        "The matches of a rule exclude each other",
-    ),
-    about(
-        "docker-user-published-port",
-        Severity::Warning,
-        "A rule names the published port where packets have the container's",
-    ),
-    about(
-        "empty-set",
-        Severity::Note,
-        "A rule asks for a set that has no elements",
-    ),
-    about(
-        "forward-open",
-        Severity::Warning,
-        "The host forwards, and nothing filters what it forwards",
-    ),
-    about(
-        "hidden-client",
-        Severity::Note,
-        "A container sees an address of this host in place of the client's",
-    ),
-    about(
-        "input-rule-for-container",
-        Severity::Warning,
-        "A rule of INPUT is for a port that is forwarded to a container",
-    ),
-    about(
-        "ipv6-open",
-        Severity::Warning,
-        "IPv4 is filtered and IPv6 is not",
-    ),
-    about(
-        "jump-to-empty-chain",
-        Severity::Note,
-        "A rule leads to a chain without rules",
-    ),
-    about(
-        "late-nat-chain",
-        Severity::Note,
-        "A nat chain runs earlier than its priority says",
-    ),
-    about(
-        "legacy-tables",
-        Severity::Note,
-        "Tables of iptables-legacy stand beside those of nft",
-    ),
-    about(
-        "loopback-port-exposed",
-        Severity::Warning,
-        "A port bound to 127.0.0.1 is reachable from a neighbour",
-    ),
-    about(
-        "no-way-back",
-        Severity::Warning,
-        "A policy drops the answers to what is let through",
-    ),
-    about(
-        "published-past-zone",
-        Severity::Warning,
-        "firewalld lets published ports through whatever the zone says",
-    ),
-    about(
-        "redundant-rule",
-        Severity::Note,
-        "Earlier rules do the same for all that a rule is for",
-    ),
-    about(
-        "reply-dropped",
-        Severity::Warning,
-        "A rule drops the answers to what is let through",
-    ),
-    about(
-        "rule-after-verdict",
-        Severity::Warning,
-        "A rule stands behind one that takes every packet",
-    ),
-    about(
-        "shadowed-rule",
-        Severity::Warning,
-        "Earlier rules take all that a rule is for, and do something else",
-    ),
-    about(
-        "unreachable-rule",
-        Severity::Warning,
-        "Nothing that a rule is for is sent to its chain",
-    ),
-    about("unused-chain", Severity::Note, "No rule leads to a chain"),
-    about("unused-set", Severity::Note, "No rule asks for a set"),
-];
+    pub const BEHIND_ISOLATION: &About = &About {
+        id: "behind-isolation",
+        severity: Severity::Warning,
+        title: "A rule stands behind Docker's isolation, which drops all that it is for",
+    };
+    pub const CONTRADICTORY_RULE: &About = &About {
+        id: "contradictory-rule",
+        severity: Severity::Warning,
+        title: "The matches of a rule exclude each other",
+    };
+    pub const DOCKER_USER_PUBLISHED_PORT: &About = &About {
+        id: "docker-user-published-port",
+        severity: Severity::Warning,
+        title: "A rule names the published port where packets have the container's",
+    };
+    pub const EMPTY_SET: &About = &About {
+        id: "empty-set",
+        severity: Severity::Note,
+        title: "A rule asks for a set that has no elements",
+    };
+    pub const FORWARD_OPEN: &About = &About {
+        id: "forward-open",
+        severity: Severity::Warning,
+        title: "The host forwards, and nothing filters what it forwards",
+    };
+    pub const HIDDEN_CLIENT: &About = &About {
+        id: "hidden-client",
+        severity: Severity::Note,
+        title: "A container sees an address of this host in place of the client's",
+    };
+    pub const INPUT_RULE_FOR_CONTAINER: &About = &About {
+        id: "input-rule-for-container",
+        severity: Severity::Warning,
+        title: "A rule of INPUT is for a port that is forwarded to a container",
+    };
+    pub const IPV6_OPEN: &About = &About {
+        id: "ipv6-open",
+        severity: Severity::Warning,
+        title: "IPv4 is filtered and IPv6 is not",
+    };
+    pub const JUMP_TO_EMPTY_CHAIN: &About = &About {
+        id: "jump-to-empty-chain",
+        severity: Severity::Note,
+        title: "A rule leads to a chain without rules",
+    };
+    pub const LATE_NAT_CHAIN: &About = &About {
+        id: "late-nat-chain",
+        severity: Severity::Note,
+        title: "A nat chain runs earlier than its priority says",
+    };
+    pub const LEGACY_TABLES: &About = &About {
+        id: "legacy-tables",
+        severity: Severity::Note,
+        title: "Tables of iptables-legacy stand beside those of nft",
+    };
+    pub const LOOPBACK_PORT_EXPOSED: &About = &About {
+        id: "loopback-port-exposed",
+        severity: Severity::Warning,
+        title: "A port bound to 127.0.0.1 is reachable from a neighbour",
+    };
+    pub const NO_WAY_BACK: &About = &About {
+        id: "no-way-back",
+        severity: Severity::Warning,
+        title: "A policy drops the answers to what is let through",
+    };
+    pub const PUBLISHED_PAST_ZONE: &About = &About {
+        id: "published-past-zone",
+        severity: Severity::Warning,
+        title: "firewalld lets published ports through whatever the zone says",
+    };
+    pub const REDUNDANT_RULE: &About = &About {
+        id: "redundant-rule",
+        severity: Severity::Note,
+        title: "Earlier rules do the same for all that a rule is for",
+    };
+    pub const REPLY_DROPPED: &About = &About {
+        id: "reply-dropped",
+        severity: Severity::Warning,
+        title: "A rule drops the answers to what is let through",
+    };
+    pub const RULE_AFTER_VERDICT: &About = &About {
+        id: "rule-after-verdict",
+        severity: Severity::Warning,
+        title: "A rule stands behind one that takes every packet",
+    };
+    pub const SHADOWED_RULE: &About = &About {
+        id: "shadowed-rule",
+        severity: Severity::Warning,
+        title: "Earlier rules take all that a rule is for, and do something else",
+    };
+    pub const UNREACHABLE_RULE: &About = &About {
+        id: "unreachable-rule",
+        severity: Severity::Warning,
+        title: "Nothing that a rule is for is sent to its chain",
+    };
+    pub const UNUSED_CHAIN: &About = &About {
+        id: "unused-chain",
+        severity: Severity::Note,
+        title: "No rule leads to a chain",
+    };
+    pub const UNUSED_SET: &About = &About {
+        id: "unused-set",
+        severity: Severity::Note,
+        title: "No rule asks for a set",
+    };
+
+    /// In the order of their names.
+    pub const ALL: &[&About] = &[
+        BEHIND_ISOLATION,
+        CONTRADICTORY_RULE,
+        DOCKER_USER_PUBLISHED_PORT,
+        EMPTY_SET,
+        FORWARD_OPEN,
+        HIDDEN_CLIENT,
+        INPUT_RULE_FOR_CONTAINER,
+        IPV6_OPEN,
+        JUMP_TO_EMPTY_CHAIN,
+        LATE_NAT_CHAIN,
+        LEGACY_TABLES,
+        LOOPBACK_PORT_EXPOSED,
+        NO_WAY_BACK,
+        PUBLISHED_PAST_ZONE,
+        REDUNDANT_RULE,
+        REPLY_DROPPED,
+        RULE_AFTER_VERDICT,
+        SHADOWED_RULE,
+        UNREACHABLE_RULE,
+        UNUSED_CHAIN,
+        UNUSED_SET,
+    ];
+}
 
 /// The kind of this name.
 pub fn of_id(id: &str) -> Option<&'static About> {
-    ALL.iter().find(|about| about.id == id)
+    about::ALL.iter().copied().find(|about| about.id == id)
 }
 
 /// A rule, and its part in a finding.
@@ -257,6 +284,23 @@ pub struct Finding {
     pub what: String,
     pub why: String,
     pub remedy: String,
+}
+
+impl Finding {
+    /// A certain one, of the least severity of its kind, about no rule yet.
+    fn new(about: &'static About, what: impl Into<String>, why: &str, remedy: &str) -> Finding {
+        Finding {
+            about,
+            severity: about.severity,
+            rests_on: Vec::new(),
+            rules: Vec::new(),
+            places: Vec::new(),
+            witness: None,
+            what: what.into(),
+            why: why.into(),
+            remedy: remedy.into(),
+        }
+    }
 }
 
 /// A finding that is not to be told, and who said so.
@@ -362,7 +406,7 @@ pub fn audit(loaded: &Loaded, hooks: &Hooks, host: &Host, options: &Options) -> 
             }
         }
     }
-    let (mut found, watch) = rules::rules(&mut input);
+    let (mut found, watch) = rules::rules(&mut input, &mut answer.left_out);
     for v6 in [false, true] {
         match view(world, hooks, v6, &watch, &mut answer.left_out) {
             Ok(view) => input.views.push(view),
@@ -374,10 +418,9 @@ pub fn audit(loaded: &Loaded, hooks: &Hooks, host: &Host, options: &Options) -> 
     }
     rules::witnesses(&mut input, &mut found);
     let mut findings: Vec<Finding> = found.into_iter().map(|found| found.finding).collect();
-    type One = fn(&mut Input<'_>) -> Vec<Finding>;
-    let others: [One; 3] = [lint::all, conversations::all, docker::all];
-    for one in others {
-        findings.extend(one(&mut input));
+    findings.extend(lint::all(&input));
+    for (id, one) in conversations::ALL.iter().chain(docker::ALL) {
+        findings.extend(apart(&mut input, &mut answer.left_out, id, one));
     }
     for view in &input.views {
         for exit in view.outside.exits.iter().chain(&view.here.exits) {
@@ -429,6 +472,27 @@ pub fn audit(loaded: &Loaded, hooks: &Hooks, host: &Host, options: &Options) -> 
         }
     }
     answer
+}
+
+/// An audit of conversations.
+pub(crate) type One = fn(&mut Input<'_>) -> Vec<Finding>;
+
+/// What one audit finds. Sets that it makes are forgotten behind it; when they do not fit, nothing that it said counts.
+fn apart(input: &mut Input<'_>, left_out: &mut Vec<String>, id: &str, one: &One) -> Vec<Finding> {
+    let marks: Vec<Mark> = input
+        .views
+        .iter()
+        .map(|view| view.space.sets.mark())
+        .collect();
+    let mut found = one(input);
+    for (view, mark) in input.views.iter_mut().zip(marks) {
+        if let Err(error) = view.space.check() {
+            found.clear();
+            left_out.push(format!("{id}: {error}"));
+        }
+        view.space.sets.release(mark);
+    }
+    found
 }
 
 /// Who says that a finding is meant to be so: a rule's comment `nfpath: allow ID reason`, or the options.
@@ -522,6 +586,7 @@ fn whole(
     let back = replies(&mut space, world, hooks, &outside, From::Outside)?;
     let here = requests(&mut space, world, hooks, From::Here, Some(0))?;
     let here_back = replies(&mut space, world, hooks, &here, From::Here)?;
+    space.sets.raise(NODES);
     Ok(View {
         space,
         outside,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use nfpath::audit::{ALL, Audit, Options, audit};
+use nfpath::audit::{Audit, Options, about, audit};
 use nfpath::explain::explain;
 use nfpath::hooks::Hooks;
 use nfpath::host::Host;
@@ -65,7 +65,7 @@ fn cases(id: &str, kind: &str) -> Vec<PathBuf> {
 #[test]
 fn each_audit_finds_what_it_is_about_and_nothing_else() {
     let mut wrong = Vec::new();
-    for about in ALL {
+    for about in about::ALL {
         for (kind, expected) in [("yes", true), ("no", false)] {
             let cases = cases(about.id, kind);
             if cases.is_empty() {
@@ -93,15 +93,18 @@ fn every_audit_has_its_page_and_every_page_an_audit() {
         })
         .filter(|stem| stem != "README")
         .collect();
-    let known: BTreeSet<String> = ALL.iter().map(|about| about.id.to_string()).collect();
+    let known: BTreeSet<String> = about::ALL
+        .iter()
+        .map(|about| about.id.to_string())
+        .collect();
     assert_eq!(pages, known);
-    for about in ALL {
+    for about in about::ALL {
         let page = fs::read_to_string(docs.join(format!("{}.md", about.id))).expect("a page");
         for part in ["## What", "## Why", "## Example", "## Remedy"] {
             assert!(page.contains(part), "{}: no {part}", about.id);
         }
     }
-    assert!(ALL.is_sorted_by_key(|about| about.id));
+    assert!(about::ALL.is_sorted_by_key(|about| about.id));
 }
 
 fn rules_of(found: &[Value], id: &str) -> Vec<String> {
@@ -255,7 +258,7 @@ fn sarif_has_what_the_standard_requires() {
     let run = &log["runs"][0];
     assert_eq!(run["tool"]["driver"]["name"], "nfpath");
     let rules = run["tool"]["driver"]["rules"].as_array().expect("rules");
-    assert_eq!(rules.len(), ALL.len());
+    assert_eq!(rules.len(), about::ALL.len());
     let results = run["results"].as_array().expect("results");
     assert!(!results.is_empty());
     for result in results {

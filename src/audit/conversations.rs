@@ -9,14 +9,13 @@ use crate::sets::Set;
 use crate::symbolic::{By, End, From, Input as Part};
 use crate::walk::step::Taken;
 
-use super::{Finding, Input, Shows, View, of_id};
+use super::{Finding, Input, One, Shows, View, about};
 
-pub(super) fn all(input: &mut Input<'_>) -> Vec<Finding> {
-    let mut found = answers(input);
-    found.extend(forward(input));
-    found.extend(ipv6(input));
-    found
-}
+pub(super) const ALL: &[(&str, One)] = &[
+    ("no-way-back, reply-dropped", answers),
+    ("forward-open", forward),
+    ("ipv6-open", ipv6),
+];
 
 /// `net.ipv4.ip_local_port_range` by default.
 const EPHEMERAL: [(u128, u128); 1] = [(32768, 60999)];
@@ -100,33 +99,32 @@ fn answers(input: &mut Input<'_>) -> Vec<Finding> {
             .find_map(|(at, from, set)| input.witness(*at, *from, *set, Shows::NoReply));
         // a set that no flow of explain confirms rests on what is open
         let Some(witness) = witness else { continue };
-        let (id, rules, places, what) = match by {
+        let (about, rules, places, what) = match by {
             By::Policy(chain) => {
                 let words = input.chain_words(chain);
                 let what = format!(
                     "the policy of {words} drops the answers to requests that are let through"
                 );
-                ("no-way-back", Vec::new(), vec![words], what)
+                (about::NO_WAY_BACK, Vec::new(), vec![words], what)
             }
             By::Rule(rule) => (
-                "reply-dropped",
+                about::REPLY_DROPPED,
                 vec![input.cite(rule, "")],
                 Vec::new(),
                 "this rule drops the answers to requests that are let through".to_string(),
             ),
             By::Stack => continue,
         };
-        let Some(about) = of_id(id) else { continue };
         found.push(Finding {
-            about,
-            severity: about.severity,
-            rests_on: Vec::new(),
             rules,
             places,
             witness: Some(witness),
-            what,
-            why: "the request arrives and nobody hears the answer: a connection that hangs".into(),
-            remedy: "accept `ct state established,related` in front of it, or do not let the request through".into(),
+            ..Finding::new(
+                about,
+                what,
+                "the request arrives and nobody hears the answer: a connection that hangs",
+                "accept `ct state established,related` in front of it, or do not let the request through",
+            )
         });
     }
     found
@@ -181,23 +179,19 @@ fn forward(input: &mut Input<'_>) -> Vec<Finding> {
         let Some(witness) = input.witness(at, From::Outside, across, Shows::Passes) else {
             continue;
         };
-        let Some(about) = of_id("forward-open") else {
-            continue;
-        };
         let (key, version) = match v6 {
             true => ("net.ipv6.conf.all.forwarding", 6),
             false => ("net.ipv4.ip_forward", 4),
         };
         found.push(Finding {
-            about,
-            severity: about.severity,
-            rests_on: Vec::new(),
-            rules: Vec::new(),
             places: vec![key.into()],
             witness: Some(witness),
-            what: format!("{key} is on, and no rule or policy drops any forwarded packet of IPv{version}"),
-            why: "whoever sends packets to this host's address on the wire reaches every network behind it".into(),
-            remedy: "add a forward chain with policy drop and accept what shall pass, or switch forwarding off".into(),
+            ..Finding::new(
+                about::FORWARD_OPEN,
+                format!("{key} is on, and no rule or policy drops any forwarded packet of IPv{version}"),
+                "whoever sends packets to this host's address on the wire reaches every network behind it",
+                "add a forward chain with policy drop and accept what shall pass, or switch forwarding off",
+            )
         });
     }
     found
@@ -241,23 +235,22 @@ fn ipv6(input: &mut Input<'_>) -> Vec<Finding> {
         if known && witness.is_none() {
             return Vec::new();
         }
-        let Some(about) = of_id("ipv6-open") else {
-            return Vec::new();
-        };
         return vec![Finding {
-            about,
-            severity: about.severity,
-            rests_on: if known {
-                Vec::new()
-            } else {
-                vec!["this host has an IPv6 address; say it with `--iface NAME=ADDR/LEN`".into()]
+            rests_on: match known {
+                true => Vec::new(),
+                false => {
+                    vec![
+                        "this host has an IPv6 address; say it with `--iface NAME=ADDR/LEN`".into(),
+                    ]
+                }
             },
-            rules: Vec::new(),
-            places: Vec::new(),
             witness,
-            what: "packets of IPv4 for this host are dropped by rules, packets of IPv6 never".into(),
-            why: "every service that the rules of IPv4 protect is open to whoever reaches the host by IPv6".into(),
-            remedy: "write the same rules for IPv6 (a table of family inet holds both), or switch IPv6 off".into(),
+            ..Finding::new(
+                about::IPV6_OPEN,
+                "packets of IPv4 for this host are dropped by rules, packets of IPv6 never",
+                "every service that the rules of IPv4 protect is open to whoever reaches the host by IPv6",
+                "write the same rules for IPv6 (a table of family inet holds both), or switch IPv6 off",
+            )
         }];
     }
     Vec::new()

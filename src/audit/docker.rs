@@ -12,17 +12,27 @@ use crate::sets::{Set, Var};
 use crate::symbolic::{End, From, Input as Part, Space};
 
 use super::conversations::customary;
-use super::{Finding, Input, Shows, View, of_id};
+use super::{Finding, Input, One, Shows, View, about};
 
-pub(super) fn all(input: &mut Input<'_>) -> Vec<Finding> {
-    let mut found = Vec::new();
-    for at in 0..input.views.len() {
-        found.extend(past_zone(input, at));
-        found.extend(wrong_port(input, at));
-        found.extend(hidden_client(input, at));
-        found.extend(loopback_port(input, at));
-    }
-    found
+pub(super) const ALL: &[(&str, One)] = &[
+    ("published-past-zone", |input| in_each(input, past_zone)),
+    (
+        "docker-user-published-port, input-rule-for-container",
+        |input| in_each(input, wrong_port),
+    ),
+    ("hidden-client", |input| in_each(input, hidden_client)),
+    ("loopback-port-exposed", |input| {
+        in_each(input, loopback_port)
+    }),
+];
+
+fn in_each(
+    input: &mut Input<'_>,
+    one: impl Fn(&mut Input<'_>, usize) -> Vec<Finding>,
+) -> Vec<Finding> {
+    (0..input.views.len())
+        .flat_map(|at| one(input, at))
+        .collect()
 }
 
 /// The number that a rule asks a field to be.
@@ -163,6 +173,15 @@ fn entrances(space: &mut Space, set: Set) -> Set {
     space.sets.exists(set, cube)
 }
 
+/// Whether an expression is `ct status`, or bits of it.
+fn asks_status(expr: &Expr) -> bool {
+    match expr {
+        Expr::Field(Field::Ct { key, .. }) => *key == CtKey::Status,
+        Expr::Bitwise { of, .. } => asks_status(of),
+        _ => false,
+    }
+}
+
 /// firewalld's `ct status dnat accept`: every published port passes, in whatever zone.
 fn past_zone(input: &mut Input<'_>, at: usize) -> Vec<Finding> {
     let published = published(&mut input.views[at]);
@@ -170,15 +189,9 @@ fn past_zone(input: &mut Input<'_>, at: usize) -> Vec<Finding> {
     for number in 0..input.ruleset().rules.len() as u32 {
         let rule = RuleId(number);
         let statements = &input.ruleset().rule(rule).statements;
-        let by_status = statements.iter().any(|statement| {
-            matches!(
-                &statement.kind,
-                Stmt::Match(Match {
-                    left: Expr::Field(Field::Ct { key: CtKey::Status, .. })
-                        | Expr::Bitwise { .. },
-                    ..
-                }) if format!("{:?}", statement.kind).contains("Status")
-            )
+        let by_status = statements.iter().any(|statement| match &statement.kind {
+            Stmt::Match(test) => asks_status(&test.left),
+            _ => false,
         });
         let accepts = statements
             .iter()
@@ -213,21 +226,17 @@ fn past_zone(input: &mut Input<'_>, at: usize) -> Vec<Finding> {
         }
         let words = port_words(&mut view.space, all);
         let witness = input.witness(at, From::Outside, all, Shows::Rule(rule));
-        let Some(about) = of_id("published-past-zone") else {
-            continue;
-        };
         let mut rules = vec![input.cite(rule, "")];
         rules.extend(by.iter().map(|dnat| input.cite(*dnat, "translates")));
         found.push(Finding {
-            about,
-            severity: about.severity,
-            rests_on: Vec::new(),
             rules,
-            places: Vec::new(),
             witness,
-            what: format!("firewalld accepts these published ports without asking any zone: {words}"),
-            why: "the services and ports of a zone say nothing about ports that Docker publishes".into(),
-            remedy: "publish on one address only (`-p ADDR:PORT:PORT`), filter in DOCKER-USER, or set StrictForwardPorts=yes in firewalld.conf".into(),
+            ..Finding::new(
+                about::PUBLISHED_PAST_ZONE,
+                format!("firewalld accepts these published ports without asking any zone: {words}"),
+                "the services and ports of a zone say nothing about ports that Docker publishes",
+                "publish on one address only (`-p ADDR:PORT:PORT`), filter in DOCKER-USER, or set StrictForwardPorts=yes in firewalld.conf",
+            )
         });
     }
     found
@@ -301,33 +310,26 @@ fn wrong_port(input: &mut Input<'_>, at: usize) -> Vec<Finding> {
         }
         let witness = input.witness(at, From::Outside, meant, Shows::Passes);
         let Some(witness) = witness else { continue };
-        let (id, what, why, remedy) = match hook {
+        let (about, what, why, remedy) = match hook {
             Hook::Forward => (
-                "docker-user-published-port",
+                about::DOCKER_USER_PUBLISHED_PORT,
                 "the port of this rule is the published one; packets to it have the container's address and port when they get here",
                 "dnat runs in prerouting, before every chain of forward; the rule does not drop what it is for",
                 "ask for `ct original proto-dst PORT` (`-m conntrack --ctorigdstport PORT`), or for the container's port",
             ),
             _ => (
-                "input-rule-for-container",
+                about::INPUT_RULE_FOR_CONTAINER,
                 "the port of this rule is published: packets to it are forwarded to the container and never come to input",
                 "dnat runs before routing; chains of input see only what is for this host itself",
                 "put the rule into DOCKER-USER, with `ct original proto-dst PORT`",
             ),
         };
-        let Some(about) = of_id(id) else { continue };
         let mut rules = vec![input.cite(rule, "")];
         rules.extend(by.iter().map(|dnat| input.cite(*dnat, "translates")));
         found.push(Finding {
-            about,
-            severity: about.severity,
-            rests_on: Vec::new(),
             rules,
-            places: Vec::new(),
             witness: Some(witness),
-            what: what.into(),
-            why: why.into(),
-            remedy: remedy.into(),
+            ..Finding::new(about, what, why, remedy)
         });
     }
     found
@@ -387,24 +389,20 @@ fn hidden_client(input: &mut Input<'_>, at: usize) -> Vec<Finding> {
         let Some(witness) = input.witness(at, From::Outside, all, Shows::Rule(*rule)) else {
             continue;
         };
-        let Some(about) = of_id("hidden-client") else {
-            continue;
-        };
         let mut rules = vec![input.cite(*rule, "")];
         rules.extend(
             by.iter()
                 .map(|dnat| input.cite(*dnat, "translates the destination")),
         );
         found.push(Finding {
-            about,
-            severity: about.severity,
-            rests_on: Vec::new(),
             rules,
-            places: Vec::new(),
             witness: Some(witness),
-            what: format!("packets to published ports leave with another source: {words}"),
-            why: "logs, allow lists and rate limits of the container see an address of this host in place of the client's".into(),
-            remedy: "translate sources only on the way out (`oifname` of the uplink), not towards the container's bridge".into(),
+            ..Finding::new(
+                about::HIDDEN_CLIENT,
+                format!("packets to published ports leave with another source: {words}"),
+                "logs, allow lists and rate limits of the container see an address of this host in place of the client's",
+                "translate sources only on the way out (`oifname` of the uplink), not towards the container's bridge",
+            )
         });
     }
     found
@@ -463,19 +461,15 @@ fn loopback_port(input: &mut Input<'_>, at: usize) -> Vec<Finding> {
         let Some(witness) = input.witness(at, From::Outside, set, Shows::Passes) else {
             continue;
         };
-        let Some(about) = of_id("loopback-port-exposed") else {
-            continue;
-        };
         found.push(Finding {
-            about,
-            severity: about.severity,
-            rests_on: Vec::new(),
             rules: vec![input.cite(rule, "")],
-            places: Vec::new(),
             witness: Some(witness),
-            what: "the port is published on 127.0.0.1, but a neighbour that routes to the container's address by this host gets through".into(),
-            why: "the bind address limits the translation, not what is forwarded to the container".into(),
-            remedy: "update Docker (28 drops such packets in the raw table), or drop packets to the container's network that do not come by its bridge, in DOCKER-USER".into(),
+            ..Finding::new(
+                about::LOOPBACK_PORT_EXPOSED,
+                "the port is published on 127.0.0.1, but a neighbour that routes to the container's address by this host gets through",
+                "the bind address limits the translation, not what is forwarded to the container",
+                "update Docker (28 drops such packets in the raw table), or drop packets to the container's network that do not come by its bridge, in DOCKER-USER",
+            )
         });
     }
     found

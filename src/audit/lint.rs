@@ -8,29 +8,14 @@ use crate::ruleset::{
 };
 
 use super::rules::led_to;
-use super::{Finding, Input, of_id};
+use super::{Finding, Input, about};
 
-pub(super) fn all(input: &mut Input<'_>) -> Vec<Finding> {
+pub(super) fn all(input: &Input<'_>) -> Vec<Finding> {
     let mut found = chains(input);
     found.extend(sets(input));
     found.extend(nat_priorities(input));
     found.extend(legacy(input));
     found
-}
-
-fn finding(id: &str, what: String, why: &str, remedy: &str) -> Option<Finding> {
-    let about = of_id(id)?;
-    Some(Finding {
-        about,
-        severity: about.severity,
-        rests_on: Vec::new(),
-        rules: Vec::new(),
-        places: Vec::new(),
-        witness: None,
-        what,
-        why: why.into(),
-        remedy: remedy.into(),
-    })
 }
 
 /// Chains that nothing leads to, and jumps to empty ones. Chains that a program made are its own business.
@@ -48,16 +33,16 @@ fn chains(input: &Input<'_>) -> Vec<Finding> {
             continue;
         }
         let words = input.chain_words(id);
-        let unused = finding(
-            "unused-chain",
+        let unused = Finding::new(
+            about::UNUSED_CHAIN,
             format!("no base chain leads to {words}"),
             "its rules are never asked",
             "jump to the chain, or delete it",
         );
-        found.extend(unused.map(|unused| Finding {
+        found.push(Finding {
             places: vec![words],
             ..unused
-        }));
+        });
     }
     for at in 0..ruleset.rules.len() as u32 {
         let rule = RuleId(at);
@@ -73,17 +58,17 @@ fn chains(input: &Input<'_>) -> Vec<Finding> {
         }
         for chain in empty {
             let words = input.chain_words(chain);
-            let jump = finding(
-                "jump-to-empty-chain",
+            let jump = Finding::new(
+                about::JUMP_TO_EMPTY_CHAIN,
                 format!("{words} has no rules"),
                 "packets come back from it as they went",
                 "fill the chain, or delete the jump",
             );
-            found.extend(jump.map(|jump| Finding {
+            found.push(Finding {
                 rules: vec![input.cite(rule, "")],
                 places: vec![words],
                 ..jump
-            }));
+            });
         }
     }
     found
@@ -206,24 +191,24 @@ fn sets(input: &Input<'_>) -> Vec<Finding> {
             && !set.incomplete
             && !set.volatile;
         let one = match (unused, empty) {
-            (true, _) => finding(
-                "unused-set",
+            (true, _) => Finding::new(
+                about::UNUSED_SET,
                 format!("no rule asks for {place}"),
                 "its elements have no effect",
                 "use the set, or delete it",
             ),
-            (false, true) => finding(
-                "empty-set",
+            (false, true) => Finding::new(
+                about::EMPTY_SET,
                 format!("{place} has no elements, and no rule adds any"),
                 "a look-up in it never finds anything, as long as no program fills it",
                 "fill the set, or delete the rules that ask for it",
             ),
-            (false, false) => None,
+            (false, false) => continue,
         };
-        found.extend(one.map(|one| Finding {
+        found.push(Finding {
             places: vec![place],
             ..one
-        }));
+        });
     }
     found
 }
@@ -266,8 +251,8 @@ fn nat_priorities(input: &Input<'_>) -> Vec<Finding> {
             true => ("behind", "before"),
             false => ("before", "behind"),
         };
-        let late = finding(
-            "late-nat-chain",
+        let late = Finding::new(
+            about::LATE_NAT_CHAIN,
             format!(
                 "{words} has priority {} and stands {said} {other}, but runs {is} it: all nat chains of {} run at {runs_at}",
                 base.priority, base.hook
@@ -275,10 +260,10 @@ fn nat_priorities(input: &Input<'_>) -> Vec<Finding> {
             "the other chain sees packets otherwise translated than the priorities say",
             "give the nat chain the customary priority (dstnat, srcnat), and write the other chain for what it sees",
         );
-        found.extend(late.map(|late| Finding {
+        found.push(Finding {
             places: vec![words, other],
             ..late
-        }));
+        });
     }
     found
 }
@@ -292,8 +277,8 @@ fn legacy(input: &Input<'_>) -> Vec<Finding> {
     if names.is_empty() {
         return Vec::new();
     }
-    let one = finding(
-        "legacy-tables",
+    let one = Finding::new(
+        about::LEGACY_TABLES,
         format!(
             "tables of iptables-legacy are in force: {}",
             names.join(", ")
@@ -301,10 +286,8 @@ fn legacy(input: &Input<'_>) -> Vec<Finding> {
         "packets pass both; nft and iptables-nft show only one of the two",
         "move the rules to one of them (`iptables-legacy-save | iptables-nft-restore`), then unload the iptable_* modules",
     );
-    one.into_iter()
-        .map(|one| Finding {
-            places: names.clone(),
-            ..one
-        })
-        .collect()
+    vec![Finding {
+        places: names,
+        ..one
+    }]
 }

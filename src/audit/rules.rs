@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::owner::Place;
 use crate::ruleset::{ChainId, Dormancy, Family, Hook, RuleId, Stmt, Target, Verdict};
-use crate::sets::Set;
+use crate::sets::{Mark, Set, TooLarge};
 use crate::symbolic::{From, Watch};
 
-use super::{Finding, Input, Severity, Shows, of_id};
+use super::{Finding, Input, Severity, Shows, about};
 
 /// A finding, and pairs of rules of which the first may take the packet of its witness although the other would match it.
 pub(super) struct Found {
@@ -19,7 +19,7 @@ pub(super) struct Found {
 const BLOCKERS: usize = 64;
 
 /// Every rule that never matches, with what keeps packets from it.
-pub(super) fn rules(input: &mut Input<'_>) -> (Vec<Found>, Watch) {
+pub(super) fn rules(input: &mut Input<'_>, left_out: &mut Vec<String>) -> (Vec<Found>, Watch) {
     let mut found = Vec::new();
     let mut watch = Watch::new();
     let elsewhere = elsewhere(input);
@@ -52,11 +52,24 @@ pub(super) fn rules(input: &mut Input<'_>) -> (Vec<Found>, Watch) {
         if is_open || generated || runs.iter().any(matches) {
             continue;
         }
-        if let Some(one) = never(input, rule, &runs, &called) {
-            for &(blocker, rule) in &one.watch {
-                watch.entry(blocker).or_default().push(rule);
+        let marks: Vec<Mark> = runs
+            .iter()
+            .map(|at| input.runs[*at].space.sets.mark())
+            .collect();
+        match never(input, rule, &runs, &called) {
+            Ok(one) => {
+                for &(blocker, rule) in &one.watch {
+                    watch.entry(blocker).or_default().push(rule);
+                }
+                found.push(one);
             }
-            found.push(one);
+            Err(error) => left_out.push(format!(
+                "why {} never matches: {error}",
+                input.cite(rule, "").rule
+            )),
+        }
+        for (at, mark) in runs.into_iter().zip(marks) {
+            input.runs[at].space.sets.release(mark);
         }
     }
     (found, watch)
@@ -159,7 +172,12 @@ fn takes_all(input: &Input<'_>, rule: RuleId) -> bool {
 }
 
 /// Why a rule that comes up in these runs never matches.
-fn never(input: &mut Input<'_>, rule: RuleId, runs: &[usize], called: &Called) -> Option<Found> {
+fn never(
+    input: &mut Input<'_>,
+    rule: RuleId,
+    runs: &[usize],
+    called: &Called,
+) -> Result<Found, TooLarge> {
     let chain = input.ruleset().rule(rule).chain;
     let index = input.ruleset().rule(rule).index;
     let mut contradictory = true;
@@ -227,9 +245,7 @@ fn never(input: &mut Input<'_>, rule: RuleId, runs: &[usize], called: &Called) -
             }
         }
         least.extend(kept.iter().map(|(rule, _)| *rule));
-        if run.space.check().is_err() {
-            return None;
-        }
+        run.space.check()?;
     }
     takers.sort_unstable();
     takers.dedup();
@@ -254,16 +270,16 @@ fn never(input: &mut Input<'_>, rule: RuleId, runs: &[usize], called: &Called) -
             .name;
         chain.starts_with("DOCKER-ISOLATION")
     });
-    let (id, what, why, remedy) = if contradictory {
+    let (about, what, why, remedy) = if contradictory {
         (
-            "contradictory-rule",
+            about::CONTRADICTORY_RULE,
             "no packet can fit all matches of this rule".to_string(),
             "what the rule is for is not done, and nothing says so",
             "correct the matches, or delete the rule",
         )
     } else if !covered {
         (
-            "unreachable-rule",
+            about::UNREACHABLE_RULE,
             format!("nothing that this rule is for is sent to {words}"),
             "the rules that lead to the chain ask for other packets than the rule does",
             "move the rule to a chain that gets the packets, or delete it",
@@ -273,7 +289,7 @@ fn never(input: &mut Input<'_>, rule: RuleId, runs: &[usize], called: &Called) -
         && takes_all(input, *one)
     {
         (
-            "rule-after-verdict",
+            about::RULE_AFTER_VERDICT,
             "an earlier rule of the chain takes every packet".to_string(),
             "the rule is never asked",
             "move the rule in front of the other one, or delete it",
@@ -281,14 +297,14 @@ fn never(input: &mut Input<'_>, rule: RuleId, runs: &[usize], called: &Called) -
     } else if other.is_none() {
         severity = Severity::Note;
         (
-            "redundant-rule",
+            about::REDUNDANT_RULE,
             "earlier rules do the same for every packet that this rule is for".to_string(),
             "the rule can be deleted and nothing changes",
             "delete the rule",
         )
     } else if isolation {
         (
-            "behind-isolation",
+            about::BEHIND_ISOLATION,
             "Docker's isolation drops every packet that this rule is for before it gets here"
                 .to_string(),
             "rules appended to FORWARD stand behind Docker's; what they accept is dropped already",
@@ -296,7 +312,7 @@ fn never(input: &mut Input<'_>, rule: RuleId, runs: &[usize], called: &Called) -
         )
     } else {
         (
-            "shadowed-rule",
+            about::SHADOWED_RULE,
             "earlier rules take every packet that this rule is for, and do something else with it"
                 .to_string(),
             "the rule has no effect: what it says is not what happens",
@@ -314,17 +330,12 @@ fn never(input: &mut Input<'_>, rule: RuleId, runs: &[usize], called: &Called) -
         cited.push(input.cite(*blocker, "takes its packets"));
     }
     let watch = blockers.iter().map(|blocker| (*blocker, rule)).collect();
-    Some(Found {
+    Ok(Found {
         finding: Finding {
-            about: of_id(id)?,
             severity,
-            rests_on: Vec::new(),
             rules: cited,
             places: vec![words],
-            witness: None,
-            what,
-            why: why.into(),
-            remedy: remedy.into(),
+            ..Finding::new(about, what, why, remedy)
         },
         watch,
     })
@@ -333,6 +344,11 @@ fn never(input: &mut Input<'_>, rule: RuleId, runs: &[usize], called: &Called) -
 /// Adds to each finding a packet that the rule would match and who takes it.
 pub(super) fn witnesses(input: &mut Input<'_>, found: &mut [Found]) {
     for one in found {
+        let marks: Vec<Mark> = input
+            .views
+            .iter()
+            .map(|view| view.space.sets.mark())
+            .collect();
         'pairs: for pair in &one.watch {
             for at in 0..input.views.len() {
                 let view = &mut input.views[at];
@@ -346,6 +362,9 @@ pub(super) fn witnesses(input: &mut Input<'_>, found: &mut [Found]) {
                     break 'pairs;
                 }
             }
+        }
+        for (view, mark) in input.views.iter_mut().zip(marks) {
+            view.space.sets.release(mark);
         }
     }
 }

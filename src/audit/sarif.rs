@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{ALL, Audit, Finding, Severity};
+use super::{Audit, Finding, Severity, about};
 
 #[derive(Debug, Serialize)]
 struct Log<'a> {
@@ -143,7 +143,7 @@ pub fn sarif(audit: &Audit, uri: &str) -> String {
                 driver: Driver {
                     name: "nfpath",
                     version: env!("CARGO_PKG_VERSION"),
-                    rules: ALL
+                    rules: about::ALL
                         .iter()
                         .map(|about| Descriptor {
                             id: about.id,
@@ -190,7 +190,7 @@ fn result<'a>(
     text += &format!("\n{}.\n{}.", finding.why, finding.remedy);
     SarifResult {
         rule_id: finding.about.id,
-        rule_index: ALL
+        rule_index: about::ALL
             .iter()
             .position(|about| about.id == finding.about.id)
             .unwrap_or(0),

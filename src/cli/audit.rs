@@ -4,7 +4,7 @@ use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
-use crate::audit::{ALL, Allowed, Options, Severity, audit, of_id, sarif, v1};
+use crate::audit::{Allowed, Options, Severity, about, audit, of_id, sarif, v1};
 use crate::hooks::Hooks;
 use crate::render;
 
@@ -138,7 +138,7 @@ fn known(id: &str) -> Result<(), anyhow::Error> {
     if of_id(id).is_some() {
         return Ok(());
     }
-    let all: Vec<&str> = ALL.iter().map(|about| about.id).collect();
+    let all: Vec<&str> = about::ALL.iter().map(|about| about.id).collect();
     Err(anyhow!(
         "no audit is called `{id}`; there are {}",
         all.join(", ")
