@@ -1,5 +1,6 @@
 //! The command line: one file per command, and the exit status of each (docs/formats/report.md).
 
+mod audit;
 mod batch;
 mod completions;
 mod explain;
@@ -48,6 +49,8 @@ enum Command {
     Reach(Box<reach::Reach>),
     /// Print a ruleset as nft syntax and say what of it is not modelled.
     Show(Box<show::Show>),
+    /// Find what the ruleset does that nobody will have meant.
+    Audit(Box<audit::Audit>),
     /// Draw the hooks, chains and jumps of a ruleset.
     Graph(Box<graph::Graph>),
     /// Write this host's ruleset, addresses, routes and settings into one file.
@@ -285,6 +288,7 @@ pub fn main() -> ExitCode {
     let answer = match &cli.command {
         Command::Explain(command) => command.run(),
         Command::ExplainTrace(command) => command.run(),
+        Command::Audit(command) => command.run(),
         Command::Batch(command) => command.run(),
         Command::Reach(command) => command.run(),
         Command::Show(command) => command.run(),

@@ -2,6 +2,7 @@
 //!
 //! docs/architecture.md tells which module is responsible for what; `tests/layers.rs` keeps the layers.
 
+pub mod audit;
 pub mod capture;
 pub mod cli;
 pub mod conntrack;

@@ -1,5 +1,6 @@
 //! Renderers: each shows a report or a graph in one form, and decides nothing.
 
+pub mod audit;
 pub mod checks;
 pub mod dot;
 pub mod json;

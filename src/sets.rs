@@ -4,8 +4,9 @@
 //! A set is the same thing as a yes-or-no function of variables; what the variables mean is the caller's business, and
 //! variables are ordered by when they were made. Edges may be complemented, so a negation costs nothing either.
 //!
-//! Nothing is freed before the whole arena is. An arena has a limit of nodes: behind it every operation gives the empty set
-//! at once and [`Sets::check`] says so, so a caller that looks at nothing before it has checked is never lied to.
+//! Nothing is freed before the whole arena is, but for what [`Sets::release`] is asked to forget. An arena has a limit of
+//! nodes: behind it every operation gives the empty set at once and [`Sets::check`] says so, so a caller that looks at nothing
+//! before it has checked is never lied to.
 //!
 //! docs/architecture.md says why this is no crate.
 
@@ -135,6 +136,12 @@ pub struct Sets {
     full: bool,
 }
 
+/// What an arena held at some time.
+#[derive(Debug, Clone, Copy)]
+pub struct Mark {
+    nodes: usize,
+}
+
 /// How many nodes an arena may have unless said otherwise: about 400 MB.
 pub const NODES: usize = 16_000_000;
 
@@ -174,6 +181,34 @@ impl Sets {
         } else {
             Ok(())
         }
+    }
+
+    /// Gives room for so many nodes, at least for those that there are.
+    pub fn raise(&mut self, limit: usize) {
+        self.limit = self.limit.max(limit.min(1 << 30));
+    }
+
+    /// What there is now, to come back to.
+    pub fn mark(&self) -> Mark {
+        Mark {
+            nodes: self.nodes.len(),
+        }
+    }
+
+    /// Forgets all sets made since, which must not be used any more, when they take room that may be needed: more than an
+    /// eighth of what there is. An arena that was full since is not any longer.
+    pub fn release(&mut self, mark: Mark) {
+        let new = self.nodes.len().saturating_sub(mark.nodes);
+        if new <= self.limit / 8 && !self.full {
+            return;
+        }
+        self.nodes.truncate(mark.nodes.max(1));
+        self.full = false;
+        self.cache.fill(Cached {
+            key: NO_KEY,
+            result: Set::ALL,
+        });
+        self.unique = unique(&self.nodes, self.unique.len());
     }
 
     /// How many nodes there are.
@@ -253,16 +288,7 @@ impl Sets {
 
     fn grow(&mut self) {
         let size = self.unique.len() * 2;
-        let mask = size - 1;
-        let mut unique = vec![0u32; size];
-        for (position, node) in self.nodes.iter().enumerate().skip(1) {
-            let mut at = hash(node.var, node.low.0, node.high.0) & mask;
-            while unique[at] != 0 {
-                at = (at + 1) & mask;
-            }
-            unique[at] = position as u32;
-        }
-        self.unique = unique;
+        self.unique = unique(&self.nodes, size);
         // half as many places as nodes fit; what was cached is computed again when it is asked for again
         if self.cache.len() < size && self.cache.len() < 1 << 22 {
             let mask = size - 1;
@@ -711,6 +737,20 @@ fn hash(a: u32, b: u32, c: u32) -> usize {
     let first = (u64::from(a) << 32 | u64::from(b)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let second = (first ^ u64::from(c)).wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
     (second ^ second >> 29) as usize
+}
+
+/// The table by which nodes are found, of so many places.
+fn unique(nodes: &[Node], size: usize) -> Vec<u32> {
+    let mask = size - 1;
+    let mut unique = vec![0u32; size];
+    for (position, node) in nodes.iter().enumerate().skip(1) {
+        let mut at = hash(node.var, node.low.0, node.high.0) & mask;
+        while unique[at] != 0 {
+            at = (at + 1) & mask;
+        }
+        unique[at] = position as u32;
+    }
+    unique
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@
 //! family. Not walked: the answers of `reject`, ICMP errors.
 
 mod fields;
+pub mod free;
 mod leaf;
 mod nat;
 mod rule;
@@ -135,9 +136,25 @@ pub struct Ways {
     pub fields: Fields,
     /// Packets to many receivers, whom nobody answers.
     pub to_many: Set,
+    /// By a watched pair of rules: what the first took although the second would match it.
+    pub watched: BTreeMap<(RuleId, RuleId), Set>,
 }
 
 impl Ways {
+    /// No packet went any way.
+    pub fn nothing(&self) -> Ways {
+        Ways {
+            sent: Set::NONE,
+            exits: Vec::new(),
+            visits: BTreeMap::new(),
+            decided: Vec::new(),
+            bound: Vec::new(),
+            fields: self.fields.clone(),
+            to_many: Set::NONE,
+            watched: BTreeMap::new(),
+        }
+    }
+
     /// The packets of an end.
     pub fn ended(&self, space: &mut Space, is: impl Fn(&End) -> bool) -> Set {
         let found = self.exits.iter().filter(|exit| is(&exit.end));
@@ -176,7 +193,23 @@ pub fn requests(
     from: From,
     mark: Option<u32>,
 ) -> Result<Ways, TooLarge> {
+    requests_watched(space, world, hooks, from, mark, Watch::new())
+}
+
+/// Rules, each with others of which it shall be told what they would have matched of its packets ([`Ways::watched`]).
+pub type Watch = BTreeMap<RuleId, Vec<RuleId>>;
+
+/// [`requests`], with an eye on some rules.
+pub fn requests_watched(
+    space: &mut Space,
+    world: World<'_>,
+    hooks: &Hooks,
+    from: From,
+    mark: Option<u32>,
+    watch: Watch,
+) -> Result<Ways, TooLarge> {
     let mut walk = stack::Walk::request(space, world, hooks, from, mark);
+    walk.watch = watch;
     walk.send(from);
     let ways = walk.done();
     space.check()?;

@@ -4,8 +4,6 @@
 //! the table of docs/verification.md, and nothing else may stand there. Without captures or kernel it says aloud that
 //! it skips; `NFPATH_KERNEL=require` makes a skip for want of a kernel a failure.
 
-#[path = "support/captured.rs"]
-mod captured;
 mod support;
 
 use std::collections::BTreeMap;
@@ -204,7 +202,7 @@ fn captured_hosts_do_in_a_kernel_what_the_model_says() {
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
         let saves = saves_of(folder);
         let loaded = load(folder, &saves);
-        let host = captured::host_of(folder).0;
+        let host = support::host_listings::host_of(folder).0;
         let words = match kernel::words(&loaded, None, &saves) {
             Ok(words) => words,
             Err(error) => {
@@ -283,7 +281,7 @@ fn with_their_remedies_the_dropped_flows_of_captured_hosts_pass_in_a_kernel() {
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
         let saves = saves_of(folder);
         let loaded = load(folder, &saves);
-        let host = captured::host_of(folder).0;
+        let host = support::host_listings::host_of(folder).0;
         // what cannot be loaded is listed by the test above
         let Ok(words) = kernel::words(&loaded, None, &saves) else {
             continue;

@@ -1,7 +1,5 @@
 //! The hook graph drawn from real rulesets, and from hostile ones, with Graphviz as the judge.
 
-#[path = "support/captured.rs"]
-mod captured;
 mod support;
 
 use std::fs;
@@ -201,7 +199,7 @@ fn drawings_of_small_rulesets() {
 /// The walk of a UDP packet from 10.254.10.105 into `ens192`.
 fn walked(case: &str, ruleset: &Ruleset, dport: u16) -> Walked {
     let folder = support::testdata(case).join("host");
-    let host = captured::host_of(Path::new(&folder)).0;
+    let host = support::host_listings::host_of(Path::new(&folder)).0;
     let iif = host.links.iter().position(|link| link.name == "ens192");
     let values = link_values(&host);
     let world = World {

@@ -18,6 +18,7 @@ const LAYERS: &[&[&str]] = &[
     &["report"],
     &["explain", "expect"],
     &["reach"],
+    &["audit"],
     &["render"],
     &["remedy", "seen"],
     &["capture", "graphviz", "nft_tool"],

@@ -4,8 +4,6 @@
 //! `walk` is compared with kernels (docs/verification.md), so it is right where the two differ. A fixed number of packets
 //! from a fixed seed; `NFPATH_CASES=N` takes that many times as many. A failing packet is printed with its ruleset.
 
-#[path = "support/captured.rs"]
-mod captured;
 #[path = "properties/hosts.rs"]
 #[allow(dead_code)]
 mod hosts;
@@ -15,7 +13,6 @@ mod rulesets;
 mod support;
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::Instant;
@@ -23,7 +20,7 @@ use std::time::Instant;
 use nfpath::eval::{Iface, World};
 use nfpath::hooks::Hooks;
 use nfpath::host::Host;
-use nfpath::load::{Loaded, SaveText, TextOf, load, load_with_text};
+use nfpath::load::{Loaded, load};
 use nfpath::logic::{Knowledge, Known};
 use nfpath::packet::{Spec, proto};
 use nfpath::ruleset::{Data, Expr, Hook, Operand, RuleId, Ruleset, Stmt};
@@ -34,7 +31,7 @@ use nfpath::walk::{Entrance, GivenState, Probe, link_values, walk};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-use support::{files_below, shared_or_skip};
+use support::{captured, files_below, shared_or_skip};
 
 /// Made-up numbers (xorshift).
 struct Random(u64);
@@ -565,30 +562,6 @@ fn compare_all(loaded: &Loaded, host: &Host, random: &mut Random, packets: usize
     tally
 }
 
-fn captured_host(folder: &Path) -> Option<(Loaded, Host)> {
-    let host = captured::host_of(folder).0;
-    let saves: Vec<SaveText> = [
-        ("iptables-save.txt", nfpath::iptables::Family::Ip),
-        ("ip6tables-save.txt", nfpath::iptables::Family::Ip6),
-    ]
-    .into_iter()
-    .filter_map(|(name, family)| {
-        Some(SaveText {
-            source: name.into(),
-            text: fs::read_to_string(folder.join(name)).ok()?,
-            of: TextOf::Iptables(family),
-        })
-    })
-    .collect();
-    let json = fs::read_to_string(folder.join("ruleset.json")).ok()?;
-    let loaded = match fs::read_to_string(folder.join("ruleset.nft")) {
-        Ok(text) => load_with_text("ruleset", &json, text, &saves),
-        Err(_) => load("ruleset", &json, &saves),
-    };
-    let loaded = loaded.ok()?;
-    Some((loaded, host))
-}
-
 /// The hosts of the captures: one of each software, or all when more cases are asked for.
 fn folders(shared: &Path) -> Vec<std::path::PathBuf> {
     let only = std::env::var("NFPATH_ONLY").ok();
@@ -624,7 +597,7 @@ fn captured_hosts_do_to_all_packets_what_they_do_to_each() {
                     folders.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
                 {
                     let name = folder.file_name().unwrap_or_default().to_string_lossy();
-                    let Some((loaded, host)) = captured_host(folder) else {
+                    let Some((loaded, host)) = captured(folder) else {
                         continue;
                     };
                     let mut random = Random(0x9e37_79b9_7f4a_7c15);

@@ -1,7 +1,5 @@
 //! The model's steps against what a real kernel traced (testdata/*/traces, see testdata/README.md).
 
-#[path = "support/captured.rs"]
-mod captured;
 mod support;
 
 use std::collections::BTreeMap;
@@ -202,7 +200,7 @@ fn for_each_trace(mut check: impl FnMut(&str, &Loaded, &Hooks, &Host, &Trace)) {
             .collect();
         let loaded = load("ruleset.json", &text, &saves).expect("a listing");
         let hooks = Hooks::new(&loaded.ruleset);
-        let base = captured::host_of(&case.join("host")).0;
+        let base = support::host_listings::host_of(&case.join("host")).0;
         for file in support::files_below(&case.join("traces"), ".txt") {
             let name = file.display().to_string();
             let trace = read_trace(&fs::read_to_string(&file).expect("trace"));

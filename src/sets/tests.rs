@@ -205,3 +205,28 @@ fn ranges_are_written_as_the_fewest_prefixes() {
     );
     assert_eq!(nets, [(0x0a00_0000, 8), (0x0b00_0001, 32)]);
 }
+
+#[test]
+fn a_full_arena_is_of_use_again_when_what_filled_it_is_forgotten() {
+    let mut sets = Sets::with_limit(200);
+    let vars = sets.variables(64);
+    let first = sets.of(vars[0]);
+    let second = sets.of(vars[1]);
+    let both = sets.and(first, second);
+    let mark = sets.mark();
+    let mut odd = Set::NONE;
+    for var in &vars {
+        let own = sets.of(*var);
+        odd = sets.xor(odd, own);
+        let other = sets.and(odd, own);
+        sets.or(other, both);
+    }
+    assert!(sets.check().is_err());
+    assert!(sets.and(first, second).is_empty());
+    sets.release(mark);
+    assert!(sets.check().is_ok());
+    assert_eq!(sets.and(first, second), both);
+    let third = sets.of(vars[2]);
+    let all = sets.and(both, third);
+    assert!(sets.is_within(all, both) && !sets.is_within(both, all));
+}

@@ -50,6 +50,10 @@ pub struct Ct {
     pub new: Set,
     /// In the direction of the answer.
     pub reply: Set,
+    /// Of a conversation that has seen an answer, in either direction; requests and first answers are not among them.
+    pub established: Set,
+    /// Of a conversation that another one announced.
+    pub related: Set,
 }
 
 /// A zone (`conntrack::Zone`), and what counts in each direction.
@@ -284,6 +288,8 @@ impl Fields {
                 template: Set::NONE,
                 new: Set::NONE,
                 reply: Set::NONE,
+                established: Set::NONE,
+                related: Set::NONE,
             },
             zone: Zone::none(),
             entry: Entry {

@@ -34,14 +34,14 @@ pub(super) struct Loaded {
 }
 
 impl Loaded {
-    fn known(value: u128) -> Loaded {
+    pub(super) fn known(value: u128) -> Loaded {
         Loaded {
             sym: Sym::known(value),
             absent: Set::NONE,
         }
     }
 
-    fn bits(bits: Bits) -> Loaded {
+    pub(super) fn bits(bits: Bits) -> Loaded {
         Loaded {
             sym: Sym::Bits(bits),
             absent: Set::NONE,
@@ -127,6 +127,7 @@ impl Walk<'_, '_> {
         passed: &mut Passed,
     ) -> Set {
         let mut live = packets;
+        self.begins(packets);
         let mut back = Vec::new();
         let rules: Rc<[RuleId]> = Rc::clone(&self.chains[id.index()]);
         for &rule in rules.iter() {
@@ -142,6 +143,7 @@ impl Walk<'_, '_> {
             live = self.rule(at, rule, live, depth, passed, &mut back);
         }
         back.push(live);
+        self.ends(id);
         self.space.sets.union(&back)
     }
 
@@ -226,6 +228,14 @@ impl Walk<'_, '_> {
                     let under = self.space.ask(&words, settle, Source::Default, true);
                     if gate.over { under.not() } else { under }
                 }
+                Stmt::Nat(nat) if self.free.is_some() => {
+                    let sure = self.surely_translated(place, nat, here);
+                    self.took(id, sure);
+                    passed.accepted.push(sure);
+                    next.push(self.space.sets.minus(here, sure));
+                    here = Set::NONE;
+                    break;
+                }
                 Stmt::Nat(nat) => {
                     let done = self.translate(place, nat, here);
                     let rest = self
@@ -244,6 +254,7 @@ impl Walk<'_, '_> {
                 Stmt::Reject(_) => {
                     self.decide(at, By::Rule(id), Taken::Reject, here);
                     self.end(End::Rejected, By::Rule(id), here);
+                    self.took(id, here);
                     here = Set::NONE;
                     break;
                 }
@@ -261,6 +272,7 @@ impl Walk<'_, '_> {
                     let queued = self.space.sets.and(here, listens);
                     let alone = self.space.sets.minus(here, listens);
                     self.decide(at, By::Rule(id), Taken::Queue, here);
+                    self.took(id, here);
                     self.end(End::Queued, By::Rule(id), queued);
                     if *bypass {
                         passed.accepted.push(alone);
@@ -273,12 +285,14 @@ impl Walk<'_, '_> {
                 Stmt::Fwd { device: Some(_) } => {
                     self.decide(at, By::Rule(id), Taken::Stolen, here);
                     self.end(End::Relayed, By::Rule(id), here);
+                    self.took(id, here);
                     here = Set::NONE;
                     break;
                 }
                 Stmt::Fwd { device: None } | Stmt::Synproxy => {
                     self.decide(at, By::Rule(id), Taken::Stolen, here);
                     self.end(End::Stolen, By::Rule(id), here);
+                    self.took(id, here);
                     here = Set::NONE;
                     break;
                 }
@@ -356,6 +370,11 @@ impl Walk<'_, '_> {
         let missed = self.space.sets.union(&missed);
         let matched = self.space.sets.minus(packets, missed);
         self.visited(at, id, packets, matched);
+        for other in self.watch.get(&id).cloned().unwrap_or_default() {
+            let own = self.would(Place { rule: other, at }, matched);
+            let known = self.ways.watched.entry((id, other)).or_default();
+            *known = self.space.sets.or(*known, own);
+        }
         next.push(here);
         next.push(missed);
         self.space.sets.union(&next)
@@ -384,14 +403,19 @@ impl Walk<'_, '_> {
         match verdict {
             Verdict::Accept => {
                 self.decide(at, by, Taken::Accept, packets);
+                self.took(place.rule, packets);
                 passed.accepted.push(packets);
             }
             Verdict::Drop => {
                 self.decide(at, by, Taken::Drop, packets);
                 self.end(End::Dropped, by, packets);
+                self.took(place.rule, packets);
             }
             Verdict::Continue => return packets,
-            Verdict::Return => back.push(packets),
+            Verdict::Return => {
+                self.left(place.rule, packets);
+                back.push(packets);
+            }
             Verdict::Jump(Target::Missing(name)) | Verdict::Goto(Target::Missing(name)) => {
                 let why = format!(
                     "{} leads to chain {name}, which the listing does not have",
@@ -411,6 +435,7 @@ impl Walk<'_, '_> {
             }
             Verdict::Goto(Target::Chain(chain)) => {
                 let returned = self.rules(at, *chain, packets, depth + 1, passed);
+                self.left(place.rule, returned);
                 back.push(returned);
             }
         }
@@ -445,7 +470,7 @@ impl Walk<'_, '_> {
     }
 
     /// Where a relational expression holds.
-    fn test(&mut self, place: Place, test: &Match, packets: Set) -> Set {
+    pub(super) fn test(&mut self, place: Place, test: &Match, packets: Set) -> Set {
         if let Operand::Set(set) = test.right {
             return self.member(place, test, set, packets);
         }
@@ -550,7 +575,8 @@ impl Walk<'_, '_> {
                 .ask(&words, "see the list of unknown parts", Source::Open, false);
             hits.push((None, self.space.sets.minus(fits, listed)));
         }
-        if set.volatile {
+        // who may change it otherwise is not known where nothing is
+        if set.volatile || self.free.is_some() && set.name.is_some() {
             let all: Vec<Set> = hits.iter().map(|(_, own)| *own).collect();
             let found = self.space.sets.union(&all);
             let name = set.name.as_deref().unwrap_or("anonymous");
@@ -669,6 +695,9 @@ impl Walk<'_, '_> {
     fn mangle(&mut self, place: Place, target: &Field, value: &Expr, packets: Set) -> Set {
         let loaded = self.load(place, value, packets);
         let packets = self.space.sets.minus(packets, loaded.absent);
+        if let Some(free) = &mut self.free {
+            free.written += 1;
+        }
         let bits = match loaded.sym.bits(&mut self.space.sets) {
             Some(bits) => bits,
             None => {
@@ -1010,6 +1039,9 @@ impl Walk<'_, '_> {
         let at = place.at;
         let engine =
             |walk: &mut Self, dims: &[Dim]| walk.engine(at, place.rule, field, dims, packets);
+        if let Some(loaded) = self.free_field(place, field) {
+            return loaded;
+        }
         match field {
             Field::Meta(key) => self.meta(place, field, *key, packets),
             Field::Ct { key, dir } => self.ct(place, field, *key, *dir, packets),
@@ -1034,6 +1066,14 @@ impl Walk<'_, '_> {
             Field::Rt(RtKey::ClassId | RtKey::Ipsec) => engine(self, &[Dim::Route]),
             Field::Socket(_) => engine(self, &[Dim::Sender, Dim::Proto]),
             Field::Opaque(_) => engine(self, &[Dim::Proto, Dim::Syn]),
+        }
+    }
+
+    /// A header field as it is in the packet.
+    pub(super) fn read(&mut self, field: &Field) -> Option<Loaded> {
+        match field {
+            Field::Payload { base, offset, len } => Some(self.payload(field, *base, *offset, *len)),
+            _ => None,
         }
     }
 
@@ -1193,10 +1233,15 @@ impl Walk<'_, '_> {
             let sets = &mut self.space.sets;
             let new = sets.or(ct.new, ct.template);
             let seen = sets.union(&[new, ct.reply, ct.untracked]);
+            let later = sets.or(ct.established, ct.related);
+            let new = sets.minus(new, later);
+            let established = sets.or(ct.reply, ct.established);
+            let established = sets.minus(established, ct.related);
             return Loaded {
                 sym: Sym::Cases(vec![
                     (u128::from(state::NEW), new),
-                    (u128::from(state::ESTABLISHED), ct.reply),
+                    (u128::from(state::ESTABLISHED), established),
+                    (u128::from(state::RELATED), ct.related),
                     (u128::from(state::UNTRACKED), ct.untracked),
                     (u128::from(state::INVALID), seen.not()),
                 ]),

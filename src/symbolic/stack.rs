@@ -15,10 +15,11 @@ use crate::walk::decide::{self, Way};
 use crate::walk::step::{Disposition, HostDrop};
 
 use super::fields::{self, Field, Fields};
+use super::free::Freedom;
 use super::leaf::{Classes, Dim};
 use super::space::Space;
 use super::value::{self, Bits, OneOf, Sym};
-use super::{By, Dropped, End, Exit, From, Ways};
+use super::{By, Dropped, End, Exit, From, Watch, Ways};
 
 /// How many rules are run before a walk gives up.
 const BUDGET: u32 = 5_000_000;
@@ -60,6 +61,9 @@ pub(super) struct Walk<'a, 'w> {
     /// The base chain that runs.
     pub(super) base: ChainId,
     pub(super) budget: u32,
+    /// Nothing is known of packets.
+    pub(super) free: Option<Freedom>,
+    pub(super) watch: Watch,
     /// A socket of this host began the conversation.
     opened: bool,
     /// The devices that the last look-up at output found.
@@ -89,6 +93,7 @@ impl<'a, 'w> Walk<'a, 'w> {
                 bound: Vec::new(),
                 fields: fields.clone(),
                 to_many: Set::NONE,
+                watched: BTreeMap::new(),
             },
             origins: vec![(first.0.clone(), from == From::Here)],
             first,
@@ -100,6 +105,8 @@ impl<'a, 'w> Walk<'a, 'w> {
             chains: chains.map(|chain| chain.rules.as_slice().into()).collect(),
             base: ChainId(0),
             budget: BUDGET,
+            free: None,
+            watch: Watch::new(),
             opened: from == From::Here,
             again: None,
             space,

@@ -2,8 +2,15 @@
 
 #![allow(dead_code)]
 
+#[path = "captured.rs"]
+pub mod host_listings;
+
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use nfpath::host::Host;
+use nfpath::load::{Loaded, SaveText, TextOf, load, load_with_text};
 
 /// The folder of captured rulesets beside the project, if it is there (`NFPATH_SHARED`, else `../shared`).
 pub fn shared_dir() -> Option<PathBuf> {
@@ -84,4 +91,29 @@ pub fn kernel_or_skip(test: &str) -> bool {
         eprintln!("SKIPPED {test}: {missing}");
     }
     ready
+}
+
+/// A captured host: its ruleset, and what is known of it.
+pub fn captured(folder: &Path) -> Option<(Loaded, Host)> {
+    let host = host_listings::host_of(folder).0;
+    let saves: Vec<SaveText> = [
+        ("iptables-save.txt", nfpath::iptables::Family::Ip),
+        ("ip6tables-save.txt", nfpath::iptables::Family::Ip6),
+    ]
+    .into_iter()
+    .filter_map(|(name, family)| {
+        Some(SaveText {
+            source: name.into(),
+            text: fs::read_to_string(folder.join(name)).ok()?,
+            of: TextOf::Iptables(family),
+        })
+    })
+    .collect();
+    let json = fs::read_to_string(folder.join("ruleset.json")).ok()?;
+    let loaded = match fs::read_to_string(folder.join("ruleset.nft")) {
+        Ok(text) => load_with_text("ruleset", &json, text, &saves),
+        Err(_) => load("ruleset", &json, &saves),
+    };
+    let loaded = loaded.ok()?;
+    Some((loaded, host))
 }

@@ -1,0 +1,743 @@
+//! What a ruleset does that nobody will have meant: findings, each with a reason, a remedy and, where one can be given, a flow.
+//!
+//! Two kinds of sets are asked. [`crate::symbolic::free`] runs one base chain for packets of which nothing is known: what
+//! it says cannot happen never does, on whatever host. [`crate::symbolic`] follows all first packets of conversations through
+//! this host. A flow is part of a finding only when [`crate::explain`] says of it what the finding says.
+//!
+//! Every audit is a function of one struct, `Input`; [`about::ALL`] lists them with their pages in docs/audits.
+
+mod conversations;
+mod docker;
+mod lint;
+mod rules;
+pub mod sarif;
+pub mod v1;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::conntrack::Manip;
+use crate::eval::World;
+use crate::explain::{Question, explain};
+use crate::flow::{Flow, IpFamily};
+use crate::hooks::Hooks;
+use crate::host::Host;
+use crate::load::Loaded;
+use crate::owner::Owners;
+use crate::packet::proto;
+use crate::reach::{imagined, usual_only};
+use crate::report::RuleRef;
+use crate::report::build::{Sources, rule_ref, rule_text};
+use crate::ruleset::{ChainId, Dormancy, Family, Hook, RuleId, Ruleset};
+use crate::sets::{Mark, Point, Set};
+use crate::symbolic::free::{self, Free};
+use crate::symbolic::{
+    End, From, Input as Part, Space, Watch, Ways, replies, requests, requests_watched,
+};
+use crate::walk::link_values;
+use crate::walk::step::{Path, RuleOutcome, StepKind, Walked};
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    Note,
+    Warning,
+    Error,
+}
+
+impl Severity {
+    pub fn name(self) -> &'static str {
+        match self {
+            Severity::Note => "note",
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        }
+    }
+}
+
+/// One kind of finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct About {
+    /// Never changes; docs/audits/ID.md is its page.
+    pub id: &'static str,
+    /// The least severity of such a finding.
+    pub severity: Severity,
+    /// One line.
+    pub title: &'static str,
+}
+
+/// Each kind by its name; [`about::ALL`] has them all.
+pub mod about {
+    use super::{About, Severity};
+
+    pub const BEHIND_ISOLATION: &About = &About {
+        id: "behind-isolation",
+        severity: Severity::Warning,
+        title: "A rule stands behind Docker's isolation, which drops all that it is for",
+    };
+    pub const CONTRADICTORY_RULE: &About = &About {
+        id: "contradictory-rule",
+        severity: Severity::Warning,
+        title: "The matches of a rule exclude each other",
+    };
+    pub const DOCKER_USER_PUBLISHED_PORT: &About = &About {
+        id: "docker-user-published-port",
+        severity: Severity::Warning,
+        title: "A rule names the published port where packets have the container's",
+    };
+    pub const EMPTY_SET: &About = &About {
+        id: "empty-set",
+        severity: Severity::Note,
+        title: "A rule asks for a set that has no elements",
+    };
+    pub const FORWARD_OPEN: &About = &About {
+        id: "forward-open",
+        severity: Severity::Warning,
+        title: "The host forwards, and nothing filters what it forwards",
+    };
+    pub const HIDDEN_CLIENT: &About = &About {
+        id: "hidden-client",
+        severity: Severity::Note,
+        title: "A container sees an address of this host in place of the client's",
+    };
+    pub const INPUT_RULE_FOR_CONTAINER: &About = &About {
+        id: "input-rule-for-container",
+        severity: Severity::Warning,
+        title: "A rule of INPUT is for a port that is forwarded to a container",
+    };
+    pub const IPV6_OPEN: &About = &About {
+        id: "ipv6-open",
+        severity: Severity::Warning,
+        title: "IPv4 is filtered and IPv6 is not",
+    };
+    pub const JUMP_TO_EMPTY_CHAIN: &About = &About {
+        id: "jump-to-empty-chain",
+        severity: Severity::Note,
+        title: "A rule leads to a chain without rules",
+    };
+    pub const LATE_NAT_CHAIN: &About = &About {
+        id: "late-nat-chain",
+        severity: Severity::Note,
+        title: "A nat chain runs earlier than its priority says",
+    };
+    pub const LEGACY_TABLES: &About = &About {
+        id: "legacy-tables",
+        severity: Severity::Note,
+        title: "Tables of iptables-legacy stand beside those of nft",
+    };
+    pub const LOOPBACK_PORT_EXPOSED: &About = &About {
+        id: "loopback-port-exposed",
+        severity: Severity::Warning,
+        title: "A port bound to 127.0.0.1 is reachable from a neighbour",
+    };
+    pub const NO_WAY_BACK: &About = &About {
+        id: "no-way-back",
+        severity: Severity::Warning,
+        title: "A policy drops the answers to what is let through",
+    };
+    pub const PUBLISHED_PAST_ZONE: &About = &About {
+        id: "published-past-zone",
+        severity: Severity::Warning,
+        title: "firewalld lets published ports through whatever the zone says",
+    };
+    pub const REDUNDANT_RULE: &About = &About {
+        id: "redundant-rule",
+        severity: Severity::Note,
+        title: "Earlier rules do the same for all that a rule is for",
+    };
+    pub const REPLY_DROPPED: &About = &About {
+        id: "reply-dropped",
+        severity: Severity::Warning,
+        title: "A rule drops the answers to what is let through",
+    };
+    pub const RULE_AFTER_VERDICT: &About = &About {
+        id: "rule-after-verdict",
+        severity: Severity::Warning,
+        title: "A rule stands behind one that takes every packet",
+    };
+    pub const SHADOWED_RULE: &About = &About {
+        id: "shadowed-rule",
+        severity: Severity::Warning,
+        title: "Earlier rules take all that a rule is for, and do something else",
+    };
+    pub const UNREACHABLE_RULE: &About = &About {
+        id: "unreachable-rule",
+        severity: Severity::Warning,
+        title: "Nothing that a rule is for is sent to its chain",
+    };
+    pub const UNUSED_CHAIN: &About = &About {
+        id: "unused-chain",
+        severity: Severity::Note,
+        title: "No rule leads to a chain",
+    };
+    pub const UNUSED_SET: &About = &About {
+        id: "unused-set",
+        severity: Severity::Note,
+        title: "No rule asks for a set",
+    };
+
+    /// In the order of their names.
+    pub const ALL: &[&About] = &[
+        BEHIND_ISOLATION,
+        CONTRADICTORY_RULE,
+        DOCKER_USER_PUBLISHED_PORT,
+        EMPTY_SET,
+        FORWARD_OPEN,
+        HIDDEN_CLIENT,
+        INPUT_RULE_FOR_CONTAINER,
+        IPV6_OPEN,
+        JUMP_TO_EMPTY_CHAIN,
+        LATE_NAT_CHAIN,
+        LEGACY_TABLES,
+        LOOPBACK_PORT_EXPOSED,
+        NO_WAY_BACK,
+        PUBLISHED_PAST_ZONE,
+        REDUNDANT_RULE,
+        REPLY_DROPPED,
+        RULE_AFTER_VERDICT,
+        SHADOWED_RULE,
+        UNREACHABLE_RULE,
+        UNUSED_CHAIN,
+        UNUSED_SET,
+    ];
+}
+
+/// The kind of this name.
+pub fn of_id(id: &str) -> Option<&'static About> {
+    about::ALL.iter().copied().find(|about| about.id == id)
+}
+
+/// A rule, and its part in a finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cited {
+    pub rule: RuleRef,
+    pub text: String,
+    pub comment: Option<String>,
+    /// `Docker: published ports`
+    pub owner: Option<String>,
+    /// `takes its packets`; empty for the rule that the finding is about.
+    pub part: &'static str,
+}
+
+/// A flow that shows it; `explain` says the same.
+#[derive(Debug, Clone)]
+pub struct Witness {
+    /// As on the command line.
+    pub flow: String,
+    pub iif: Option<String>,
+    pub question: Question,
+    pub shows: Shows,
+}
+
+/// What `explain` says of a witness.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shows {
+    /// This rule takes the request.
+    Rule(RuleId),
+    /// The request gets through, and the reply is dropped.
+    NoReply,
+    /// The request gets to its end.
+    Passes,
+}
+
+impl Shows {
+    /// Whether a walk does so.
+    pub fn holds(self, walked: &Walked) -> bool {
+        let gets_there = |path: &Path| {
+            use crate::walk::step::Disposition;
+            matches!(
+                path.disposition,
+                Disposition::Local | Disposition::Forwarded | Disposition::Transmitted
+            )
+        };
+        match self {
+            Shows::Rule(id) => walked.request.steps.iter().any(|step| match &step.kind {
+                StepKind::Rule(rule) => {
+                    rule.rule == id && matches!(rule.outcome, RuleOutcome::Matched(_))
+                }
+                _ => false,
+            }),
+            Shows::NoReply => {
+                gets_there(&walked.request)
+                    && walked
+                        .reply
+                        .as_ref()
+                        .is_some_and(|reply| !gets_there(reply))
+            }
+            Shows::Passes => gets_there(&walked.request),
+        }
+    }
+}
+
+/// One finding.
+#[derive(Debug, Clone)]
+pub struct Finding {
+    pub about: &'static About,
+    pub severity: Severity,
+    /// What it rests on; empty: certain.
+    pub rests_on: Vec<String>,
+    /// The one that it is about first.
+    pub rules: Vec<Cited>,
+    /// Chains, sets and interfaces, in words.
+    pub places: Vec<String>,
+    pub witness: Option<Witness>,
+    pub what: String,
+    pub why: String,
+    pub remedy: String,
+}
+
+impl Finding {
+    /// A certain one, of the least severity of its kind, about no rule yet.
+    fn new(about: &'static About, what: impl Into<String>, why: &str, remedy: &str) -> Finding {
+        Finding {
+            about,
+            severity: about.severity,
+            rests_on: Vec::new(),
+            rules: Vec::new(),
+            places: Vec::new(),
+            witness: None,
+            what: what.into(),
+            why: why.into(),
+            remedy: remedy.into(),
+        }
+    }
+}
+
+/// A finding that is not to be told, and who said so.
+#[derive(Debug, Clone)]
+pub struct Suppressed {
+    pub finding: Finding,
+    pub reason: String,
+    /// True for the comment of a rule, false for a file or flag.
+    pub in_ruleset: bool,
+}
+
+/// An entry of a configuration file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Allowed {
+    pub id: String,
+    /// Part of the rule, chain or set, as findings name it; `None`: all findings of the kind.
+    pub at: Option<String>,
+    pub reason: String,
+}
+
+/// What is asked of an audit.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Kinds that are errors.
+    pub deny: Vec<String>,
+    pub allow: Vec<Allowed>,
+}
+
+/// All that was found.
+#[derive(Debug, Clone, Default)]
+pub struct Audit {
+    pub findings: Vec<Finding>,
+    pub suppressed: Vec<Suppressed>,
+    /// What was not looked at, in words.
+    pub left_out: Vec<String>,
+}
+
+/// A base chain for any packet, in one IP version.
+pub(crate) struct Run {
+    pub space: Space,
+    pub free: Free,
+}
+
+/// All first packets on this host, in one IP version.
+pub(crate) struct View {
+    pub space: Space,
+    pub outside: Ways,
+    pub back: Ways,
+    pub here: Ways,
+    pub here_back: Ways,
+}
+
+/// What every audit is given.
+pub(crate) struct Input<'a> {
+    pub loaded: &'a Loaded,
+    pub hooks: &'a Hooks,
+    /// As it was given.
+    pub given: &'a Host,
+    /// With what was worked out.
+    pub host: &'a Host,
+    pub owners: Owners<'a>,
+    pub runs: Vec<Run>,
+    pub views: Vec<View>,
+}
+
+/// How many nodes the sets of one IP version may have: about 200 MB.
+const NODES: usize = 8_000_000;
+/// The same for answers on a host of which not all is known, where they either stay small or grow beyond all bounds.
+const NODES_OPEN: usize = 600_000;
+
+/// Runs all audits.
+pub fn audit(loaded: &Loaded, hooks: &Hooks, host: &Host, options: &Options) -> Audit {
+    let known = imagined(&loaded.ruleset, host);
+    let values = link_values(&known);
+    let world = World {
+        ruleset: &loaded.ruleset,
+        host: &known,
+        link_values: &values,
+    };
+    let mut answer = Audit::default();
+    let mut input = Input {
+        loaded,
+        hooks,
+        given: host,
+        host: &known,
+        owners: Owners::of(&loaded.ruleset),
+        runs: Vec::new(),
+        views: Vec::new(),
+    };
+    for id in base_chains(&loaded.ruleset, &mut answer.left_out) {
+        let family = loaded.ruleset.table_of(id).family;
+        for v6 in [false, true] {
+            if v6 && family == Family::Ip || !v6 && family == Family::Ip6 {
+                continue;
+            }
+            let mut space = Space::new(v6, known.links.len(), NODES);
+            match free::chain(&mut space, world, hooks, id) {
+                Ok(free) => input.runs.push(Run { space, free }),
+                Err(error) => {
+                    let chain = input.chain_words(id);
+                    answer.left_out.push(format!("rules of {chain}: {error}"));
+                }
+            }
+        }
+    }
+    let (mut found, watch) = rules::rules(&mut input, &mut answer.left_out);
+    for v6 in [false, true] {
+        match view(world, hooks, v6, &watch, &mut answer.left_out) {
+            Ok(view) => input.views.push(view),
+            Err(error) => answer.left_out.push(format!(
+                "conversations of IPv{}: {error}",
+                if v6 { 6 } else { 4 }
+            )),
+        }
+    }
+    rules::witnesses(&mut input, &mut found);
+    let mut findings: Vec<Finding> = found.into_iter().map(|found| found.finding).collect();
+    findings.extend(lint::all(&input));
+    for (id, one) in conversations::ALL.iter().chain(docker::ALL) {
+        findings.extend(apart(&mut input, &mut answer.left_out, id, one));
+    }
+    for view in &input.views {
+        for exit in view.outside.exits.iter().chain(&view.here.exits) {
+            if let End::NotCovered(what) = &exit.end {
+                let words = format!("{what} (IPv{})", if view.space.v6 { 6 } else { 4 });
+                if !answer.left_out.contains(&words) {
+                    answer.left_out.push(words);
+                }
+            }
+        }
+    }
+    for finding in &mut findings {
+        if options.deny.iter().any(|id| id == finding.about.id) {
+            finding.severity = Severity::Error;
+        }
+    }
+    findings.sort_by_cached_key(|finding| {
+        let rules: Vec<String> = finding
+            .rules
+            .iter()
+            .map(|cited| cited.rule.to_string())
+            .collect();
+        let first = finding.rules.first().map(|cited| {
+            let rule = &cited.rule;
+            (
+                rule.family,
+                rule.table.clone(),
+                rule.chain.clone(),
+                rule.index,
+            )
+        });
+        (
+            std::cmp::Reverse(finding.severity),
+            finding.about.id,
+            first,
+            rules,
+            finding.places.clone(),
+            finding.what.clone(),
+        )
+    });
+    for finding in findings {
+        match suppression(&finding, options) {
+            Some((reason, in_ruleset)) => answer.suppressed.push(Suppressed {
+                finding,
+                reason,
+                in_ruleset,
+            }),
+            None => answer.findings.push(finding),
+        }
+    }
+    answer
+}
+
+/// An audit of conversations.
+pub(crate) type One = fn(&mut Input<'_>) -> Vec<Finding>;
+
+/// What one audit finds. Sets that it makes are forgotten behind it; when they do not fit, nothing that it said counts.
+fn apart(input: &mut Input<'_>, left_out: &mut Vec<String>, id: &str, one: &One) -> Vec<Finding> {
+    let marks: Vec<Mark> = input
+        .views
+        .iter()
+        .map(|view| view.space.sets.mark())
+        .collect();
+    let mut found = one(input);
+    for (view, mark) in input.views.iter_mut().zip(marks) {
+        if let Err(error) = view.space.check() {
+            found.clear();
+            left_out.push(format!("{id}: {error}"));
+        }
+        view.space.sets.release(mark);
+    }
+    found
+}
+
+/// Who says that a finding is meant to be so: a rule's comment `nfpath: allow ID reason`, or the options.
+fn suppression(finding: &Finding, options: &Options) -> Option<(String, bool)> {
+    let comment = finding.rules.first().and_then(|cited| {
+        let said = cited.comment.as_deref()?.split("nfpath: allow ").nth(1)?;
+        let (id, reason) = said.split_once(' ')?;
+        (id == finding.about.id && !reason.trim().is_empty()).then(|| reason.trim().to_string())
+    });
+    if let Some(reason) = comment {
+        return Some((reason, true));
+    }
+    let places = || {
+        let rules = finding
+            .rules
+            .iter()
+            .take(1)
+            .map(|cited| cited.rule.to_string());
+        rules.chain(finding.places.iter().cloned())
+    };
+    options
+        .allow
+        .iter()
+        .find(|allowed| {
+            allowed.id == finding.about.id
+                && allowed
+                    .at
+                    .as_ref()
+                    .is_none_or(|at| places().any(|place| place.contains(at.as_str())))
+        })
+        .map(|allowed| (allowed.reason.clone(), false))
+}
+
+/// Follows all first packets and their answers. On a host of which little is known answers can grow beyond all bounds; then
+/// only what comes from outside is followed, and that is said.
+fn view(
+    world: World<'_>,
+    hooks: &Hooks,
+    v6: bool,
+    watch: &Watch,
+    left_out: &mut Vec<String>,
+) -> Result<View, crate::sets::TooLarge> {
+    use crate::host::IpFamily as Of;
+    let family = if v6 { Of::V6 } else { Of::V4 };
+    let complete = &world.host.complete;
+    let limit = match complete.addresses && complete.routes(family) {
+        true => NODES,
+        false => NODES_OPEN,
+    };
+    match whole(world, hooks, v6, watch, limit) {
+        Ok(view) => return Ok(view),
+        Err(error) => left_out.push(format!(
+            "answers, and what this host sends, of IPv{}: {error}; give the host's facts with a snapshot",
+            if v6 { 6 } else { 4 }
+        )),
+    }
+    let mut space = Space::new(v6, world.host.links.len(), NODES);
+    let outside = requests_watched(
+        &mut space,
+        world,
+        hooks,
+        From::Outside,
+        Some(0),
+        watch.clone(),
+    )?;
+    Ok(View {
+        back: outside.nothing(),
+        here: outside.nothing(),
+        here_back: outside.nothing(),
+        outside,
+        space,
+    })
+}
+
+fn whole(
+    world: World<'_>,
+    hooks: &Hooks,
+    v6: bool,
+    watch: &Watch,
+    limit: usize,
+) -> Result<View, crate::sets::TooLarge> {
+    let mut space = Space::new(v6, world.host.links.len(), limit);
+    let outside = requests_watched(
+        &mut space,
+        world,
+        hooks,
+        From::Outside,
+        Some(0),
+        watch.clone(),
+    )?;
+    let back = replies(&mut space, world, hooks, &outside, From::Outside)?;
+    let here = requests(&mut space, world, hooks, From::Here, Some(0))?;
+    let here_back = replies(&mut space, world, hooks, &here, From::Here)?;
+    space.sets.raise(NODES);
+    Ok(View {
+        space,
+        outside,
+        back,
+        here,
+        here_back,
+    })
+}
+
+/// The base chains of IP that run; of others it is said that they are left out.
+fn base_chains(ruleset: &Ruleset, left_out: &mut Vec<String>) -> Vec<ChainId> {
+    let mut found = Vec::new();
+    for (id, chain) in ruleset.chains() {
+        let table = ruleset.table(chain.table);
+        let Some(base) = &chain.base else { continue };
+        if table.dormancy == Dormancy::Dormant {
+            continue;
+        }
+        let ip = matches!(table.family, Family::Ip | Family::Ip6 | Family::Inet);
+        if ip && !matches!(base.hook, Hook::Ingress | Hook::Egress) {
+            found.push(id);
+        } else {
+            left_out.push(format!(
+                "rules of {} {} {}: no chain of IP",
+                table.family, table.name, chain.name
+            ));
+        }
+    }
+    found
+}
+
+impl Input<'_> {
+    pub(crate) fn ruleset(&self) -> &Ruleset {
+        &self.loaded.ruleset
+    }
+
+    pub(crate) fn chain_words(&self, id: ChainId) -> String {
+        let chain = self.ruleset().chain(id);
+        let table = self.ruleset().table(chain.table);
+        format!("{} {} {}", table.family, table.name, chain.name)
+    }
+
+    pub(crate) fn cite(&self, id: RuleId, part: &'static str) -> Cited {
+        let rule = self.ruleset().rule(id);
+        Cited {
+            rule: rule_ref(self.ruleset(), id),
+            text: rule_text(Sources::of(self.loaded, self.host), id),
+            comment: rule.comment.as_ref().map(ToString::to_string),
+            owner: self.owners.rule(id).map(|owner| owner.words()),
+            part,
+        }
+    }
+
+    /// A flow of the set that shows it, if one can be found that `explain` confirms.
+    pub(crate) fn witness(&self, at: usize, from: From, set: Set, shows: Shows) -> Option<Witness> {
+        let space = &self.views[at].space;
+        // addresses of documentation
+        let (near, far, away): (u128, u128, u128) = match space.v6 {
+            true => (
+                0x2001_0db8 << 96 | 0x77,
+                0x2001_0db8 << 96 | 0x1_0077,
+                0x2001_0db8 << 96 | 0x9_0009,
+            ),
+            false => (0xcb00_7107, 0xc633_6407, 0xc633_6409),
+        };
+        for src in [near, far, 0] {
+            let mut wish = space.usual();
+            space.put(&mut wish, Part::Src, src);
+            space.put(&mut wish, Part::Dst, away);
+            let point = space.sets.pick(set, &wish)?;
+            let question = self.question(space, &point, from);
+            if self.confirms(&question, shows) {
+                return Some(Witness {
+                    flow: question.flow.to_string(),
+                    iif: question.iif.clone(),
+                    question,
+                    shows,
+                });
+            }
+        }
+        None
+    }
+
+    pub(crate) fn confirms(&self, question: &Question, shows: Shows) -> bool {
+        explain(self.loaded, self.hooks, self.given, question)
+            .is_ok_and(|answer| shows.holds(&answer.explored.primary))
+    }
+
+    fn question(&self, space: &Space, point: &Point, from: From) -> Question {
+        let get = |input| space.get(point, input);
+        let number = get(Part::Proto) as u8;
+        let ports = proto::has_ports(number);
+        let flow = Flow {
+            proto: number,
+            family: if space.v6 { IpFamily::V6 } else { IpFamily::V4 },
+            src: (from == From::Outside).then(|| address(get(Part::Src), space.v6)),
+            sport: ports.then_some(get(Part::Sport) as u16),
+            dst: address(get(Part::Dst), space.v6),
+            dport: ports.then_some(get(Part::Dport) as u16),
+        };
+        let icmp = matches!(number, proto::ICMP | proto::ICMPV6);
+        let [kind, code] = (get(Part::Sport) as u16).to_be_bytes();
+        let iif = self.host.links.get(get(Part::Iif) as usize);
+        Question {
+            sent_here: from == From::Here,
+            iif: match from {
+                From::Outside => iif.map(|link| link.name.to_string()),
+                From::Here => None,
+            },
+            icmp: icmp.then_some((kind, code)),
+            ..Question::new(flow)
+        }
+    }
+}
+
+impl View {
+    /// Usual first packets of these, whatever is open.
+    pub(crate) fn usual(&mut self, set: Set) -> Set {
+        usual_only(&mut self.space, set)
+    }
+
+    /// Packets that came by the interface that the answer leaves by: nobody has made up their source.
+    pub(crate) fn honest(&mut self, links: usize) -> Set {
+        let mut honest = Vec::new();
+        let oif = self.back.fields.oif.clone();
+        for (link, packets) in oif.0 {
+            let Some(at) = link.filter(|at| usize::from(*at) < links) else {
+                continue;
+            };
+            let at = u128::from(at);
+            let iif = self.space.packets(Part::Iif, &[(at, at)]);
+            honest.push(self.space.sets.and(iif, packets));
+        }
+        self.space.sets.union(&honest)
+    }
+
+    /// What was translated towards another destination, by rule.
+    pub(crate) fn published(&self) -> BTreeMap<RuleId, Vec<Set>> {
+        let mut found: BTreeMap<RuleId, Vec<Set>> = BTreeMap::new();
+        for bound in &self.outside.bound {
+            if bound.manip == Manip::Dst {
+                found.entry(bound.rule).or_default().push(bound.packets);
+            }
+        }
+        found
+    }
+}
+
+pub(crate) fn address(bits: u128, v6: bool) -> IpAddr {
+    match v6 {
+        true => IpAddr::V6(Ipv6Addr::from_bits(bits)),
+        false => IpAddr::V4(Ipv4Addr::from_bits(bits as u32)),
+    }
+}

@@ -1,0 +1,257 @@
+//! What becomes of whole conversations: answers that are dropped, and what is not filtered at all.
+
+use std::collections::BTreeMap;
+
+use crate::host::IpFamily;
+use crate::packet::proto;
+use crate::ruleset::Hook;
+use crate::sets::Set;
+use crate::symbolic::{By, End, From, Input as Part};
+use crate::walk::step::Taken;
+
+use super::{Finding, Input, One, Shows, View, about};
+
+pub(super) const ALL: &[(&str, One)] = &[
+    ("no-way-back, reply-dropped", answers),
+    ("forward-open", forward),
+    ("ipv6-open", ipv6),
+];
+
+/// `net.ipv4.ip_local_port_range` by default.
+const EPHEMERAL: [(u128, u128); 1] = [(32768, 60999)];
+
+/// Conversations as programs hold them: TCP and UDP between unicast addresses, from an unprivileged port, and pings.
+pub(super) fn customary(view: &mut View) -> Set {
+    let v6 = view.space.v6;
+    let space = &mut view.space;
+    let ports = space.protos(&[proto::TCP, proto::UDP]);
+    let high = space.packets(Part::Sport, &EPHEMERAL);
+    let low = space.packets(Part::Dport, &[(1, 65535)]);
+    let with_ports = space.sets.and(ports, high);
+    let with_ports = space.sets.and(with_ports, low);
+    let icmp = space.protos(&[if v6 { proto::ICMPV6 } else { proto::ICMP }]);
+    let kind = if v6 { 128u128 << 8 } else { 8 << 8 };
+    let echo = space.packets(Part::Sport, &[(kind, kind)]);
+    let echo = space.sets.and(icmp, echo);
+    let asks = space.sets.or(with_ports, echo);
+    let unicast: (u128, u128) = match v6 {
+        true => (0x2000 << 112, 0xfdff << 112 | ((1 << 112) - 1)),
+        false => (0x0100_0000, 0xdfff_ffff),
+    };
+    let dst = space.packets(Part::Dst, &[unicast]);
+    space.sets.and(asks, dst)
+}
+
+/// Those of which every one from another customary source port is there, too: a rule about a high port that happens to be
+/// a client's is not about answers.
+fn any_port(view: &mut View, packets: Set) -> Set {
+    let space = &mut view.space;
+    let ports = space.with_ports();
+    let high = space.packets(Part::Sport, &EPHEMERAL);
+    let missing = space.sets.minus(high, packets);
+    let vars = space.vars(Part::Sport).to_vec();
+    let cube = space.sets.cube(&vars);
+    let missing = space.sets.exists(missing, cube);
+    let every = space.sets.minus(packets, missing);
+    let others = space.sets.minus(packets, ports);
+    let every = space.sets.and(every, ports);
+    space.sets.or(every, others)
+}
+
+/// Answers that a rule or a policy drops, though what they answer was let through.
+fn answers(input: &mut Input<'_>) -> Vec<Finding> {
+    let mut sets: BTreeMap<By, Vec<(usize, From, Set)>> = BTreeMap::new();
+    for at in 0..input.views.len() {
+        let links = input.host.links.len();
+        let view = &mut input.views[at];
+        let customary = customary(view);
+        let honest = view.honest(links);
+        let many = view.space.sets.or(view.outside.to_many, view.here.to_many);
+        let exits: Vec<(From, By, Set)> =
+            [(From::Outside, &view.back), (From::Here, &view.here_back)]
+                .into_iter()
+                .flat_map(|(from, ways)| {
+                    let lost = ways
+                        .exits
+                        .iter()
+                        .filter(|exit| matches!(exit.end, End::Dropped | End::Rejected));
+                    lost.map(move |exit| (from, exit.by, exit.packets))
+                })
+                .collect();
+        for (from, by, packets) in exits {
+            let packets = view.usual(packets);
+            let packets = view.space.sets.and(packets, customary);
+            let packets = view.space.sets.minus(packets, many);
+            let packets = any_port(view, packets);
+            let packets = match from {
+                From::Outside => view.space.sets.and(packets, honest),
+                From::Here => packets,
+            };
+            if !packets.is_empty() {
+                sets.entry(by).or_default().push((at, from, packets));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for (by, parts) in sets {
+        let witness = parts
+            .iter()
+            .find_map(|(at, from, set)| input.witness(*at, *from, *set, Shows::NoReply));
+        // a set that no flow of explain confirms rests on what is open
+        let Some(witness) = witness else { continue };
+        let (about, rules, places, what) = match by {
+            By::Policy(chain) => {
+                let words = input.chain_words(chain);
+                let what = format!(
+                    "the policy of {words} drops the answers to requests that are let through"
+                );
+                (about::NO_WAY_BACK, Vec::new(), vec![words], what)
+            }
+            By::Rule(rule) => (
+                about::REPLY_DROPPED,
+                vec![input.cite(rule, "")],
+                Vec::new(),
+                "this rule drops the answers to requests that are let through".to_string(),
+            ),
+            By::Stack => continue,
+        };
+        found.push(Finding {
+            rules,
+            places,
+            witness: Some(witness),
+            ..Finding::new(
+                about,
+                what,
+                "the request arrives and nobody hears the answer: a connection that hangs",
+                "accept `ct state established,related` in front of it, or do not let the request through",
+            )
+        });
+    }
+    found
+}
+
+fn refuses(view: &mut View, hooks: &[Hook]) -> Set {
+    let decided = view.outside.decided.iter().filter(|one| {
+        hooks.contains(&one.hook) && matches!(one.taken, Taken::Drop | Taken::Reject | Taken::Queue)
+    });
+    let sets: Vec<Set> = decided.map(|one| one.packets).collect();
+    let all = view.space.sets.union(&sets);
+    view.usual(all)
+}
+
+/// A host that is known to forward, and drops nothing of it.
+fn forward(input: &mut Input<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for at in 0..input.views.len() {
+        let v6 = input.views[at].space.v6;
+        let family = if v6 { IpFamily::V6 } else { IpFamily::V4 };
+        if input.given.ip_forward(family, None) != Some(true) {
+            continue;
+        }
+        let links = input.host.links.len() as u128;
+        let view = &mut input.views[at];
+        if !refuses(view, &[Hook::Forward, Hook::Prerouting, Hook::Postrouting]).is_empty() {
+            continue;
+        }
+        let customary = customary(view);
+        let exits: Vec<(u16, Set)> = view
+            .outside
+            .exits
+            .iter()
+            .filter_map(|exit| match exit.end {
+                End::Forwarded(oif) => Some((oif, exit.packets)),
+                _ => None,
+            })
+            .collect();
+        let mut across = Vec::new();
+        for (oif, packets) in exits {
+            let packets = view.usual(packets);
+            let same = view
+                .space
+                .packets(Part::Iif, &[(u128::from(oif), u128::from(oif))]);
+            let packets = view.space.sets.minus(packets, same);
+            across.push(view.space.sets.and(packets, customary));
+        }
+        let across = view.space.sets.union(&across);
+        if across.is_empty() || links < 2 {
+            continue;
+        }
+        let Some(witness) = input.witness(at, From::Outside, across, Shows::Passes) else {
+            continue;
+        };
+        let (key, version) = match v6 {
+            true => ("net.ipv6.conf.all.forwarding", 6),
+            false => ("net.ipv4.ip_forward", 4),
+        };
+        found.push(Finding {
+            places: vec![key.into()],
+            witness: Some(witness),
+            ..Finding::new(
+                about::FORWARD_OPEN,
+                format!("{key} is on, and no rule or policy drops any forwarded packet of IPv{version}"),
+                "whoever sends packets to this host's address on the wire reaches every network behind it",
+                "add a forward chain with policy drop and accept what shall pass, or switch forwarding off",
+            )
+        });
+    }
+    found
+}
+
+/// IPv4 is filtered at input, and no packet of IPv6 is.
+fn ipv6(input: &mut Input<'_>) -> Vec<Finding> {
+    let hooks = [Hook::Prerouting, Hook::Input];
+    let [v4, v6] = input.views.as_mut_slice() else {
+        return Vec::new();
+    };
+    // a port that rules name only when they name all
+    let refused = refuses(v4, &[Hook::Input]);
+    let unnamed = v4.space.packets(Part::Dport, &[(1, 1)]);
+    let tcp = v4.space.protos(&[proto::TCP]);
+    let refused = v4.space.sets.and(refused, unnamed);
+    let refused = v4.space.sets.and(refused, tcp);
+    if !v4.space.v6 && v6.space.v6 && !refused.is_empty() {
+        let own = |ip: std::net::IpAddr| match ip {
+            std::net::IpAddr::V6(ip) => !ip.is_loopback() && !ip.is_unicast_link_local(),
+            std::net::IpAddr::V4(_) => false,
+        };
+        let known = input.given.addresses.iter().any(|address| own(address.ip));
+        let off = input.given.sysctl("net.ipv6.conf.all.disable_ipv6") == Some(1);
+        let whole = input.given.complete.addresses;
+        if off || whole && !known || !refuses(v6, &hooks).is_empty() {
+            return Vec::new();
+        }
+        let customary = customary(v6);
+        let local = v6.outside.ended(&mut v6.space, |end| *end == End::Local);
+        let local = v6.usual(local);
+        let local = v6.space.sets.and(local, customary);
+        let ports = v6.space.protos(&[proto::TCP]);
+        let ssh = v6.space.packets(Part::Dport, &[(22, 22)]);
+        let ssh = v6.space.sets.and(ssh, ports);
+        let ssh = v6.space.sets.and(ssh, local);
+        let witness = match known {
+            true => input.witness(1, From::Outside, ssh, Shows::Passes),
+            false => None,
+        };
+        if known && witness.is_none() {
+            return Vec::new();
+        }
+        return vec![Finding {
+            rests_on: match known {
+                true => Vec::new(),
+                false => {
+                    vec![
+                        "this host has an IPv6 address; say it with `--iface NAME=ADDR/LEN`".into(),
+                    ]
+                }
+            },
+            witness,
+            ..Finding::new(
+                about::IPV6_OPEN,
+                "packets of IPv4 for this host are dropped by rules, packets of IPv6 never",
+                "every service that the rules of IPv4 protect is open to whoever reaches the host by IPv6",
+                "write the same rules for IPv6 (a table of family inet holds both), or switch IPv6 off",
+            )
+        }];
+    }
+    Vec::new()
+}

@@ -1,0 +1,370 @@
+//! Rules that never take effect: exact for every packet, host and conversation (`symbolic::free`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::owner::Place;
+use crate::ruleset::{ChainId, Dormancy, Family, Hook, RuleId, Stmt, Target, Verdict};
+use crate::sets::{Mark, Set, TooLarge};
+use crate::symbolic::{From, Watch};
+
+use super::{Finding, Input, Severity, Shows, about};
+
+/// A finding, and pairs of rules of which the first may take the packet of its witness although the other would match it.
+pub(super) struct Found {
+    pub finding: Finding,
+    watch: Vec<(RuleId, RuleId)>,
+}
+
+/// How many blockers are looked through for a smallest set of them.
+const BLOCKERS: usize = 64;
+
+/// Every rule that never matches, with what keeps packets from it.
+pub(super) fn rules(input: &mut Input<'_>, left_out: &mut Vec<String>) -> (Vec<Found>, Watch) {
+    let mut found = Vec::new();
+    let mut watch = Watch::new();
+    let elsewhere = elsewhere(input);
+    let called = called(input);
+    let mut runs_of: BTreeMap<RuleId, Vec<usize>> = BTreeMap::new();
+    for (at, run) in input.runs.iter().enumerate() {
+        for rule in run.free.alone.keys() {
+            runs_of.entry(*rule).or_default().push(at);
+        }
+    }
+    for (rule, runs) in runs_of {
+        let chain = input.ruleset().rule(rule).chain;
+        let runs: Vec<usize> = runs
+            .into_iter()
+            .filter(|at| called.contains_key(&(*at, chain)))
+            .collect();
+        if runs.is_empty() || elsewhere.contains(&chain) {
+            continue;
+        }
+        let matches = |at: &usize| {
+            let visit = input.runs[*at].free.visits.get(&rule);
+            visit.is_some_and(|visit| visit.matched.is_some_and(|set| !set.is_empty()))
+        };
+        let is_open = runs.iter().any(|at| input.runs[*at].free.is_open);
+        // what a program writes for itself is its own business; where it leaves a chain to the administrator it is not
+        let table = input.ruleset().table_of(chain);
+        let name = &input.ruleset().chain(chain).name;
+        let generated =
+            input.owners.chain(chain).is_some() && Place::by_name(&table.name, name).is_none();
+        if is_open || generated || runs.iter().any(matches) {
+            continue;
+        }
+        let marks: Vec<Mark> = runs
+            .iter()
+            .map(|at| input.runs[*at].space.sets.mark())
+            .collect();
+        match never(input, rule, &runs, &called) {
+            Ok(one) => {
+                for &(blocker, rule) in &one.watch {
+                    watch.entry(blocker).or_default().push(rule);
+                }
+                found.push(one);
+            }
+            Err(error) => left_out.push(format!(
+                "why {} never matches: {error}",
+                input.cite(rule, "").rule
+            )),
+        }
+        for (at, mark) in runs.into_iter().zip(marks) {
+            input.runs[at].space.sets.release(mark);
+        }
+    }
+    (found, watch)
+}
+
+/// Chains that some base chain leads to which is not looked at here.
+fn elsewhere(input: &Input<'_>) -> BTreeSet<ChainId> {
+    let ruleset = input.ruleset();
+    let mut found = BTreeSet::new();
+    for (id, chain) in ruleset.chains() {
+        let Some(base) = &chain.base else { continue };
+        let table = ruleset.table(chain.table);
+        let ip = matches!(table.family, Family::Ip | Family::Ip6 | Family::Inet);
+        let skipped = !ip || matches!(base.hook, Hook::Ingress | Hook::Egress);
+        let active = table.dormancy != Dormancy::Dormant;
+        let examined = input.runs.iter().any(|run| {
+            let rules = &chain.rules;
+            rules.is_empty() || rules.iter().any(|rule| run.free.alone.contains_key(rule))
+        });
+        if active && (skipped || !examined) {
+            found.extend(led_to(input, id));
+        }
+    }
+    found
+}
+
+/// A chain and all that it leads to.
+pub(super) fn led_to(input: &Input<'_>, from: ChainId) -> BTreeSet<ChainId> {
+    let ruleset = input.ruleset();
+    let mut found = BTreeSet::from([from]);
+    let mut next = vec![from];
+    while let Some(chain) = next.pop() {
+        for rule in &ruleset.chain(chain).rules {
+            for (target, _) in ruleset.transfers(*rule) {
+                if let Target::Chain(target) = target
+                    && found.insert(target)
+                {
+                    next.push(target);
+                }
+            }
+        }
+    }
+    found
+}
+
+/// How much had been taken at the end of the last time, and the runs that all times were part of.
+type Called = BTreeMap<(usize, ChainId), (usize, BTreeSet<u32>)>;
+
+/// Which runs come to which chains.
+fn called(input: &Input<'_>) -> Called {
+    let mut called = Called::new();
+    for (at, run) in input.runs.iter().enumerate() {
+        for call in &run.free.calls {
+            let (until, within) = called.entry((at, call.chain)).or_default();
+            *until = call.until.max(*until);
+            within.extend(&call.within);
+        }
+    }
+    called
+}
+
+/// What a rule does with packets that it matches; equal for rules that do the same.
+fn action(input: &Input<'_>, rule: RuleId) -> Option<String> {
+    let statements = &input.ruleset().rule(rule).statements;
+    let mut does = Vec::new();
+    for statement in statements {
+        match &statement.kind {
+            Stmt::Match(_) | Stmt::NoEffect(_) | Stmt::Gate(_) => {}
+            Stmt::Verdict(verdict) => does.push(format!("{verdict:?}")),
+            Stmt::Nat(nat) => does.push(format!("{nat:?}")),
+            Stmt::Reject(reject) => does.push(format!("{reject:?}")),
+            Stmt::Vmap { .. }
+            | Stmt::ObjectMap { .. }
+            | Stmt::Mangle { .. }
+            | Stmt::Notrack
+            | Stmt::Queue { .. }
+            | Stmt::Tproxy { .. }
+            | Stmt::Dup
+            | Stmt::Fwd { .. }
+            | Stmt::FlowOffload { .. }
+            | Stmt::Synproxy
+            | Stmt::SetUpdate { .. }
+            | Stmt::Unknown(_) => return None,
+        }
+    }
+    (!does.is_empty()).then(|| does.join(" "))
+}
+
+/// Whether a rule has nothing that a packet could fail.
+fn takes_all(input: &Input<'_>, rule: RuleId) -> bool {
+    let statements = &input.ruleset().rule(rule).statements;
+    statements.iter().all(|statement| {
+        matches!(
+            statement.kind,
+            Stmt::Verdict(Verdict::Accept | Verdict::Drop | Verdict::Return)
+                | Stmt::Reject(_)
+                | Stmt::NoEffect(_)
+        )
+    })
+}
+
+/// Why a rule that comes up in these runs never matches.
+fn never(
+    input: &mut Input<'_>,
+    rule: RuleId,
+    runs: &[usize],
+    called: &Called,
+) -> Result<Found, TooLarge> {
+    let chain = input.ruleset().rule(rule).chain;
+    let index = input.ruleset().rule(rule).index;
+    let mut contradictory = true;
+    let mut covered = true;
+    let mut takers: Vec<RuleId> = Vec::new();
+    let mut least: Vec<RuleId> = Vec::new();
+    for &at in runs {
+        let ruleset = &input.loaded.ruleset;
+        let run = &mut input.runs[at];
+        let alone = run.free.alone.get(&rule).copied().unwrap_or_default();
+        let alone = run.space.sets.and(alone, run.space.valid());
+        if alone.is_empty() {
+            continue;
+        }
+        contradictory = false;
+        // of what comes to the chain, where anything does
+        let calls = run.free.calls.iter().filter(|call| call.chain == chain);
+        let entered: Vec<Set> = calls.map(|call| call.packets).collect();
+        let entered = run.space.sets.union(&entered);
+        let entered = run.space.sets.and(alone, entered);
+        let alone = if entered.is_empty() { alone } else { entered };
+        let Some((until, within)) = called.get(&(at, chain)) else {
+            continue;
+        };
+        let mut rest = alone;
+        let mut first: Vec<(RuleId, Set)> = Vec::new();
+        for took in run.free.took.iter().take(*until) {
+            let other = ruleset.rule(took.rule);
+            // packets that only left another chain come on
+            let comes_on = took.left.is_some_and(|left| !within.contains(&left));
+            if comes_on || other.chain == chain && other.index >= index {
+                continue;
+            }
+            let sets = &mut run.space.sets;
+            let own = sets.and(rest, took.packets);
+            if own.is_empty() {
+                continue;
+            }
+            rest = sets.minus(rest, own);
+            let whole = sets.and(alone, took.packets);
+            match first.iter_mut().find(|(known, _)| *known == took.rule) {
+                Some((_, set)) => *set = sets.or(*set, whole),
+                None => first.push((took.rule, whole)),
+            }
+            if rest.is_empty() {
+                break;
+            }
+        }
+        if !rest.is_empty() {
+            covered = false;
+        }
+        takers.extend(first.iter().map(|(rule, _)| *rule));
+        let mut kept = first.clone();
+        if kept.len() <= BLOCKERS {
+            for (rule, _) in first.iter().rev() {
+                let others: Vec<Set> = kept
+                    .iter()
+                    .filter(|(other, _)| other != rule)
+                    .map(|(_, set)| *set)
+                    .collect();
+                let others = run.space.sets.union(&others);
+                if run.space.sets.is_within(alone, others) {
+                    kept.retain(|(other, _)| other != rule);
+                }
+            }
+        }
+        least.extend(kept.iter().map(|(rule, _)| *rule));
+        run.space.check()?;
+    }
+    takers.sort_unstable();
+    takers.dedup();
+    least.sort_unstable();
+    least.dedup();
+    let own = action(input, rule);
+    let differs = |other: &RuleId| own.is_none() || action(input, *other) != own;
+    let other = takers.iter().copied().find(|taker| differs(taker));
+    // one with another action is always among them
+    if let Some(other) = other
+        && !least.iter().any(differs)
+    {
+        least.push(other);
+        least.sort_unstable();
+    }
+    let mut severity = Severity::Warning;
+    let words = input.chain_words(chain);
+    let isolation = least.iter().any(|blocker| {
+        let chain = &input
+            .ruleset()
+            .chain(input.ruleset().rule(*blocker).chain)
+            .name;
+        chain.starts_with("DOCKER-ISOLATION")
+    });
+    let (about, what, why, remedy) = if contradictory {
+        (
+            about::CONTRADICTORY_RULE,
+            "no packet can fit all matches of this rule".to_string(),
+            "what the rule is for is not done, and nothing says so",
+            "correct the matches, or delete the rule",
+        )
+    } else if !covered {
+        (
+            about::UNREACHABLE_RULE,
+            format!("nothing that this rule is for is sent to {words}"),
+            "the rules that lead to the chain ask for other packets than the rule does",
+            "move the rule to a chain that gets the packets, or delete it",
+        )
+    } else if let [one] = least.as_slice()
+        && input.ruleset().rule(*one).chain == chain
+        && takes_all(input, *one)
+    {
+        (
+            about::RULE_AFTER_VERDICT,
+            "an earlier rule of the chain takes every packet".to_string(),
+            "the rule is never asked",
+            "move the rule in front of the other one, or delete it",
+        )
+    } else if other.is_none() {
+        severity = Severity::Note;
+        (
+            about::REDUNDANT_RULE,
+            "earlier rules do the same for every packet that this rule is for".to_string(),
+            "the rule can be deleted and nothing changes",
+            "delete the rule",
+        )
+    } else if isolation {
+        (
+            about::BEHIND_ISOLATION,
+            "Docker's isolation drops every packet that this rule is for before it gets here"
+                .to_string(),
+            "rules appended to FORWARD stand behind Docker's; what they accept is dropped already",
+            "put the rule into DOCKER-USER, or insert it (-I) in front of the jump to the isolation chain",
+        )
+    } else {
+        (
+            about::SHADOWED_RULE,
+            "earlier rules take every packet that this rule is for, and do something else with it"
+                .to_string(),
+            "the rule has no effect: what it says is not what happens",
+            "move the rule in front of the others, or delete it",
+        )
+    };
+    let mut blockers = if contradictory || !covered {
+        Vec::new()
+    } else {
+        least
+    };
+    blockers.sort_by_key(|blocker| (!differs(blocker), *blocker));
+    let mut cited = vec![input.cite(rule, "")];
+    for blocker in &blockers {
+        cited.push(input.cite(*blocker, "takes its packets"));
+    }
+    let watch = blockers.iter().map(|blocker| (*blocker, rule)).collect();
+    Ok(Found {
+        finding: Finding {
+            severity,
+            rules: cited,
+            places: vec![words],
+            ..Finding::new(about, what, why, remedy)
+        },
+        watch,
+    })
+}
+
+/// Adds to each finding a packet that the rule would match and who takes it.
+pub(super) fn witnesses(input: &mut Input<'_>, found: &mut [Found]) {
+    for one in found {
+        let marks: Vec<Mark> = input
+            .views
+            .iter()
+            .map(|view| view.space.sets.mark())
+            .collect();
+        'pairs: for pair in &one.watch {
+            for at in 0..input.views.len() {
+                let view = &mut input.views[at];
+                let Some(set) = view.outside.watched.get(pair).copied() else {
+                    continue;
+                };
+                let set = view.usual(set);
+                let witness = input.witness(at, From::Outside, set, Shows::Rule(pair.0));
+                if witness.is_some() {
+                    one.finding.witness = witness;
+                    break 'pairs;
+                }
+            }
+        }
+        for (view, mark) in input.views.iter_mut().zip(marks) {
+            view.space.sets.release(mark);
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! `nfpath audit`: each audit with a ruleset that it is about and one that it is not, the cases that nfpath is made for, and
+//! all captured hosts.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use nfpath::audit::{Audit, Options, about, audit};
+use nfpath::explain::explain;
+use nfpath::hooks::Hooks;
+use nfpath::host::Host;
+use nfpath::load::{Loaded, load};
+use serde_json::Value;
+use support::{captured, files_below, shared_or_skip, testdata};
+
+fn nfpath(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_nfpath"))
+        .args(args)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env_clear()
+        .output()
+        .expect("nfpath runs")
+}
+
+/// What `nfpath audit` finds, as JSON, with facts that stand beside the ruleset.
+fn found(ruleset: &Path) -> Vec<Value> {
+    let facts = fs::read_to_string(ruleset.with_extension("facts")).unwrap_or_default();
+    let mut args = vec!["audit", "--format", "json"];
+    let name = ruleset.to_string_lossy();
+    args.push(&name);
+    args.extend(facts.split_whitespace());
+    let output = nfpath(&args);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let json: Value = serde_json::from_str(&text).unwrap_or_else(|error| {
+        panic!(
+            "{name}: {error}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        )
+    });
+    json["findings"].as_array().cloned().unwrap_or_default()
+}
+
+fn ids(found: &[Value]) -> BTreeSet<String> {
+    found
+        .iter()
+        .filter_map(|one| one["id"].as_str().map(str::to_string))
+        .collect()
+}
+
+/// The cases of an audit: `testdata/audit/ID.yes*.json`, `ID.no*.json`.
+fn cases(id: &str, kind: &str) -> Vec<PathBuf> {
+    files_below(&testdata("audit"), ".json")
+        .into_iter()
+        .filter(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with(&format!("{id}.{kind}"))
+        })
+        .collect()
+}
+
+#[test]
+fn each_audit_finds_what_it_is_about_and_nothing_else() {
+    let mut wrong = Vec::new();
+    for about in about::ALL {
+        for (kind, expected) in [("yes", true), ("no", false)] {
+            let cases = cases(about.id, kind);
+            if cases.is_empty() {
+                wrong.push(format!("{} has no case `{kind}`", about.id));
+            }
+            for case in cases {
+                let found = found(&case);
+                if ids(&found).contains(about.id) != expected {
+                    wrong.push(format!("{}: {found:#?}", case.display()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_audit_has_its_page_and_every_page_an_audit() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/audits");
+    let pages: BTreeSet<String> = files_below(&docs, ".md")
+        .iter()
+        .filter_map(|path| {
+            path.file_stem()
+                .map(|stem| stem.to_string_lossy().into_owned())
+        })
+        .filter(|stem| stem != "README")
+        .collect();
+    let known: BTreeSet<String> = about::ALL
+        .iter()
+        .map(|about| about.id.to_string())
+        .collect();
+    assert_eq!(pages, known);
+    for about in about::ALL {
+        let page = fs::read_to_string(docs.join(format!("{}.md", about.id))).expect("a page");
+        for part in ["## What", "## Why", "## Example", "## Remedy"] {
+            assert!(page.contains(part), "{}: no {part}", about.id);
+        }
+    }
+    assert!(about::ALL.is_sorted_by_key(|about| about.id));
+}
+
+fn rules_of(found: &[Value], id: &str) -> Vec<String> {
+    found
+        .iter()
+        .filter(|one| one["id"] == id)
+        .map(|one| {
+            one["rules"][0]["text"]
+                .as_str()
+                .unwrap_or_default()
+                .to_string()
+        })
+        .collect()
+}
+
+#[test]
+fn rules_appended_behind_dockers_isolation_are_found_and_inserted_ones_are_not() {
+    let appended = found(&testdata("c2/appended/snapshot.json"));
+    assert_eq!(rules_of(&appended, "behind-isolation").len(), 2);
+    let blocker = &appended[0]["rules"][1];
+    assert_eq!(blocker["chain"], "DOCKER-ISOLATION-STAGE-2");
+    assert!(found(&testdata("c2/inserted/snapshot.json")).is_empty());
+}
+
+#[test]
+fn ports_that_docker_publishes_past_firewalld_are_named() {
+    let found = found(&testdata("c1-captured/snapshot.json"));
+    let one = found.iter().find(|one| one["id"] == "published-past-zone");
+    let message = one.expect("the headline")["message"]
+        .as_str()
+        .unwrap_or_default();
+    assert!(
+        message.ends_with("tcp 8080; udp 67, 514, 1812"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_drop_of_the_published_port_after_dnat_is_found() {
+    let tried = found(&testdata("c5/tried/snapshot.json"));
+    let rules = rules_of(&tried, "docker-user-published-port");
+    assert_eq!(rules.len(), 1);
+    assert!(rules[0].contains("dport 30004"), "{rules:?}");
+    let works = found(&testdata("c5/works/snapshot.json"));
+    assert!(rules_of(&works, "docker-user-published-port").is_empty());
+}
+
+#[test]
+fn docker_user_that_lets_only_tcp_answers_in_is_found() {
+    let with = found(&testdata("c4/with-drop/snapshot.json"));
+    assert_eq!(rules_of(&with, "reply-dropped").len(), 1);
+    let without = found(&testdata("c4/without-drop/snapshot.json"));
+    assert!(rules_of(&without, "reply-dropped").is_empty());
+}
+
+#[test]
+fn the_same_ruleset_gives_the_same_bytes() {
+    let args = [
+        "audit",
+        "--format",
+        "sarif",
+        "testdata/c5/tried/snapshot.json",
+    ];
+    assert_eq!(nfpath(&args).stdout, nfpath(&args).stdout);
+}
+
+#[test]
+fn deny_allow_and_fail_on_decide_about_the_exit_status() {
+    let file = "testdata/c5/tried/snapshot.json";
+    let id = "docker-user-published-port";
+    let status = |args: &[&str]| {
+        let mut all = vec!["audit", file];
+        all.extend(args);
+        nfpath(&all).status.code()
+    };
+    assert_eq!(status(&[]), Some(1));
+    assert_eq!(status(&["--fail-on", "error"]), Some(0));
+    assert_eq!(status(&["--fail-on", "error", "--deny", id]), Some(1));
+    assert_eq!(status(&["--allow", id]), Some(0));
+    assert_eq!(status(&["--allow", "no-such-audit"]), Some(2));
+}
+
+#[test]
+fn a_comment_or_a_configuration_file_says_why_a_finding_is_meant() {
+    let case = testdata("audit/comment.suppressed.json");
+    let output = nfpath(&["audit", "--format", "json", &case.to_string_lossy()]);
+    let json: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(json["findings"], Value::Array(Vec::new()));
+    assert_eq!(json["suppressed"][0]["reason"], "kept for the auditors");
+    assert_eq!(json["suppressed"][0]["by"], "comment");
+    let dir = tempfile::tempdir().expect("a folder");
+    let config = dir.path().join("audit.toml");
+    let run = |text: &str| {
+        fs::write(&config, text).expect("a file");
+        let config = config.to_string_lossy();
+        nfpath(&[
+            "audit",
+            "testdata/c5/tried/snapshot.json",
+            "--config",
+            &config,
+        ])
+    };
+    let good = "[[allow]]\nid = \"docker-user-published-port\"\nat = \"ip filter FORWARD\"\nreason = \"known\"\n";
+    assert_eq!(run(good).status.code(), Some(0));
+    let elsewhere = good.replace("FORWARD", "INPUT");
+    assert_eq!(run(&elsewhere).status.code(), Some(1));
+    for (bad, says) in [
+        ("[[allow]]\nid = \"x\"\n", "reason"),
+        ("[[allow]]\nid = \"nonsense\"\nreason = \"r\"\n", "nonsense"),
+        (
+            "[[allow]]\nid = \"empty-set\"\nreason = \" \"\n",
+            "without a reason",
+        ),
+    ] {
+        let output = run(bad);
+        assert_eq!(output.status.code(), Some(3));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains(says), "{said}");
+    }
+}
+
+#[test]
+fn names_from_the_ruleset_do_not_reach_the_terminal_as_they_are() {
+    let text = fs::read_to_string(testdata("audit/shadowed-rule.yes.json")).expect("a case");
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("ruleset.json");
+    let text = text.replace("\"incoming\"", "\"in\\u001b[2J\"");
+    assert!(text.contains("\\u001b"));
+    fs::write(&file, text).expect("a file");
+    let output = nfpath(&["audit", &file.to_string_lossy()]);
+    assert!(output.stdout.windows(8).any(|bytes| bytes == b"\\u{1b}[2"));
+    assert!(!output.stdout.contains(&0x1b));
+}
+
+/// What SARIF 2.1.0 requires of each object (sections 3.13, 3.14, 3.18, 3.19, 3.27, 3.35).
+#[test]
+fn sarif_has_what_the_standard_requires() {
+    let output = nfpath(&[
+        "audit",
+        "--format",
+        "sarif",
+        "testdata/c5/tried/snapshot.json",
+    ]);
+    let log: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(log["version"], "2.1.0");
+    assert!(
+        log["$schema"]
+            .as_str()
+            .is_some_and(|uri| uri.ends_with("sarif-schema-2.1.0.json"))
+    );
+    let run = &log["runs"][0];
+    assert_eq!(run["tool"]["driver"]["name"], "nfpath");
+    let rules = run["tool"]["driver"]["rules"].as_array().expect("rules");
+    assert_eq!(rules.len(), about::ALL.len());
+    let results = run["results"].as_array().expect("results");
+    assert!(!results.is_empty());
+    for result in results {
+        let index = result["ruleIndex"].as_u64().expect("an index") as usize;
+        assert_eq!(rules[index]["id"], result["ruleId"]);
+        assert!(
+            result["message"]["text"]
+                .as_str()
+                .is_some_and(|text| !text.is_empty())
+        );
+        assert!(
+            ["none", "note", "warning", "error"]
+                .contains(&result["level"].as_str().expect("a level"))
+        );
+        let uri = &result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"];
+        assert_eq!(uri, "testdata/c5/tried/snapshot.json");
+        assert!(result["partialFingerprints"].is_object());
+    }
+}
+
+/// Every witness, asked of `explain` as it stands in the answer.
+fn confirm(name: &str, loaded: &Loaded, hooks: &Hooks, host: &Host, answer: &Audit) -> usize {
+    let mut witnesses = 0;
+    for finding in &answer.findings {
+        let Some(witness) = &finding.witness else {
+            continue;
+        };
+        witnesses += 1;
+        let said = explain(loaded, hooks, host, &witness.question).expect("an answer");
+        assert!(
+            witness.shows.holds(&said.explored.primary),
+            "{name}: {finding:#?}"
+        );
+        assert_eq!(witness.flow, said.report.flow.text, "{name}");
+    }
+    witnesses
+}
+
+#[test]
+fn captured_hosts_give_findings_that_explain_confirms() {
+    let test = "captured_hosts_give_findings_that_explain_confirms";
+    let Some(shared) = shared_or_skip(test) else {
+        return;
+    };
+    let only = std::env::var("NFPATH_ONLY").ok();
+    let show = std::env::var_os("NFPATH_SHOW").is_some();
+    let files = files_below(&shared.join("corpus"), "ruleset.json");
+    let folders: Vec<&Path> = files.iter().filter_map(|file| file.parent()).collect();
+    assert!(!folders.is_empty());
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(folder) =
+                    folders.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
+                {
+                    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+                    if only
+                        .as_ref()
+                        .is_some_and(|only| !name.contains(only.as_str()))
+                    {
+                        continue;
+                    }
+                    let Some((loaded, host)) = captured(folder) else {
+                        continue;
+                    };
+                    let hooks = Hooks::new(&loaded.ruleset);
+                    let began = Instant::now();
+                    let answer = audit(&loaded, &hooks, &host, &Options::default());
+                    let took = began.elapsed();
+                    let witnesses = confirm(&name, &loaded, &hooks, &host, &answer);
+                    eprintln!(
+                        "{name}: {} findings, {witnesses} witnesses, {took:?}",
+                        answer.findings.len()
+                    );
+                    if show {
+                        eprintln!("## {name}\n{}", nfpath::render::audit::text(&answer));
+                    }
+                    assert!(took < Duration::from_secs(240), "{name}: {took:?}");
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn own_test_data_give_findings_that_explain_confirms() {
+    let mut witnesses = 0;
+    for path in files_below(&testdata(""), "snapshot.json") {
+        let text = fs::read_to_string(&path).expect("a snapshot");
+        let Ok(loaded) = load("snapshot", &text, &[]) else {
+            continue;
+        };
+        let hooks = Hooks::new(&loaded.ruleset);
+        let answer = audit(&loaded, &hooks, &loaded.host, &Options::default());
+        witnesses += confirm(
+            &path.to_string_lossy(),
+            &loaded,
+            &hooks,
+            &loaded.host,
+            &answer,
+        );
+    }
+    assert!(witnesses > 0);
+}
