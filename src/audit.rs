@@ -14,22 +14,20 @@ pub mod sarif;
 pub mod v1;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::conntrack::Manip;
 use crate::eval::World;
 use crate::explain::{Question, explain};
-use crate::flow::{Flow, IpFamily};
 use crate::hooks::Hooks;
 use crate::host::Host;
 use crate::load::Loaded;
 use crate::owner::Owners;
-use crate::packet::proto;
-use crate::reach::{imagined, usual_only};
+use crate::reach::class::{question, usual_only};
+use crate::reach::imagined;
 use crate::report::RuleRef;
 use crate::report::build::{Sources, rule_ref, rule_text};
 use crate::ruleset::{ChainId, Dormancy, Family, Hook, RuleId, Ruleset};
-use crate::sets::{Mark, Point, Set};
+use crate::sets::{Mark, Set};
 use crate::symbolic::free::{self, Free};
 use crate::symbolic::{
     End, From, Input as Part, Space, Watch, Ways, replies, requests, requests_watched,
@@ -657,7 +655,7 @@ impl Input<'_> {
             space.put(&mut wish, Part::Src, src);
             space.put(&mut wish, Part::Dst, away);
             let point = space.sets.pick(set, &wish)?;
-            let question = self.question(space, &point, from);
+            let question = question(space, &self.host.links, &point, from);
             if self.confirms(&question, shows) {
                 return Some(Witness {
                     flow: question.flow.to_string(),
@@ -673,32 +671,6 @@ impl Input<'_> {
     pub(crate) fn confirms(&self, question: &Question, shows: Shows) -> bool {
         explain(self.loaded, self.hooks, self.given, question)
             .is_ok_and(|answer| shows.holds(&answer.explored.primary))
-    }
-
-    fn question(&self, space: &Space, point: &Point, from: From) -> Question {
-        let get = |input| space.get(point, input);
-        let number = get(Part::Proto) as u8;
-        let ports = proto::has_ports(number);
-        let flow = Flow {
-            proto: number,
-            family: if space.v6 { IpFamily::V6 } else { IpFamily::V4 },
-            src: (from == From::Outside).then(|| address(get(Part::Src), space.v6)),
-            sport: ports.then_some(get(Part::Sport) as u16),
-            dst: address(get(Part::Dst), space.v6),
-            dport: ports.then_some(get(Part::Dport) as u16),
-        };
-        let icmp = matches!(number, proto::ICMP | proto::ICMPV6);
-        let [kind, code] = (get(Part::Sport) as u16).to_be_bytes();
-        let iif = self.host.links.get(get(Part::Iif) as usize);
-        Question {
-            sent_here: from == From::Here,
-            iif: match from {
-                From::Outside => iif.map(|link| link.name.to_string()),
-                From::Here => None,
-            },
-            icmp: icmp.then_some((kind, code)),
-            ..Question::new(flow)
-        }
     }
 }
 
@@ -732,12 +704,5 @@ impl View {
             }
         }
         found
-    }
-}
-
-pub(crate) fn address(bits: u128, v6: bool) -> IpAddr {
-    match v6 {
-        true => IpAddr::V6(Ipv6Addr::from_bits(bits)),
-        false => IpAddr::V4(Ipv4Addr::from_bits(bits as u32)),
     }
 }

@@ -3,6 +3,7 @@
 //! The sets are those of [`crate::symbolic`]; this module cuts them into rows of interfaces, protocols, ports and prefixes,
 //! and asks [`crate::explain`] about one flow of each row. Only first packets of conversations from outside are looked at.
 
+pub mod class;
 pub mod v1;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -11,20 +12,21 @@ use ipnet::IpNet;
 
 use crate::conntrack::Manip;
 use crate::eval::{Iface, World};
-use crate::explain::{Question, explain};
+use crate::explain::explain;
 use crate::flow::{Flow, IpFamily};
 use crate::hooks::Hooks;
 use crate::host::{Host, Link, LinkKind, Origin};
 use crate::infer::{infer, interface_names};
 use crate::load::Loaded;
-use crate::logic::{Known, Ranges, Source, max_of};
-use crate::packet::{proto, tcp};
-use crate::report::build::protocol_name;
-use crate::ruleset::{Hook, Policy, Ruleset};
-use crate::sets::{Point, Set, TooLarge, Var, prefixes};
+use crate::logic::{Known, Ranges, Source};
+use crate::packet::proto;
+use crate::ruleset::{Policy, Ruleset};
+use crate::sets::{Point, Set, TooLarge};
 use crate::symbolic::{By, End, From, Input, Space, Ways, requests};
 use crate::walk::link_values;
-use crate::walk::step::{Disposition, Taken, Walked};
+use crate::walk::step::{Disposition, Walked};
+
+use class::{Class, Part, cells, number, parts, pick, question, rests_on, usual_only};
 
 /// Which packets are asked for; what is `None` is not asked.
 #[derive(Debug, Clone, Default)]
@@ -66,15 +68,7 @@ pub enum ReachError {
 /// Packets that have one way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    pub v6: bool,
-    pub interfaces: Vec<String>,
-    /// Ranges of protocol numbers.
-    pub protocols: Ranges,
-    pub sources: Vec<IpNet>,
-    pub destinations: Vec<IpNet>,
-    /// All for protocols without ports.
-    pub ports: Ranges,
-    pub source_ports: Ranges,
+    pub class: Class,
     /// Where the destination is translated to.
     pub translated: Option<(IpAddr, Option<u16>)>,
     /// The interface it leaves by; `None`: this host is where it goes.
@@ -111,8 +105,6 @@ pub struct Reach {
 
 /// How many rows are made at most.
 const MOST: usize = 2000;
-/// How many targets of one rule are told apart.
-const TARGETS: usize = 512;
 
 /// The host with all interfaces that packets may enter by, where the listing of links is not whole.
 pub fn imagined(ruleset: &Ruleset, host: &Host) -> Host {
@@ -243,64 +235,15 @@ pub fn reach(
 type Order = (bool, String, Ranges, Vec<IpNet>, Ranges, Vec<IpNet>);
 
 fn order(row: &Row) -> Order {
+    let class = &row.class;
     (
-        row.v6,
-        row.interfaces.join(","),
-        row.protocols.clone(),
-        row.destinations.clone(),
-        row.ports.clone(),
-        row.sources.clone(),
+        class.v6,
+        class.interfaces.join(","),
+        class.protocols.clone(),
+        class.destinations.clone(),
+        class.ports.clone(),
+        class.sources.clone(),
     )
-}
-
-/// The set as it is where what has a usual answer has it, and headers are those of a first packet.
-pub fn usual_only(space: &mut Space, set: Set) -> Set {
-    let mut fixed: Vec<(Var, bool)> = Vec::new();
-    let mut fix = |vars: &[Var], value: u128| {
-        for (at, var) in vars.iter().rev().enumerate() {
-            fixed.push((*var, at < 128 && value >> at & 1 == 1));
-        }
-    };
-    fix(space.vars(Input::Tos), 0);
-    for question in space.questions() {
-        if let (Source::Default, Some(usual)) = (question.source, question.usual) {
-            fix(&question.vars, usual);
-        }
-    }
-    let mut set = set;
-    for (var, yes) in fixed {
-        set = space.sets.restrict(set, var, yes);
-    }
-    let begins = {
-        let syn = u128::from(tcp::SYN);
-        let flags = space.packets(Input::TcpFlags, &[(syn, syn)]);
-        let tcp = space.protos(&[proto::TCP]);
-        let other = space.sets.or(tcp.not(), flags);
-        let hops = space.packets(Input::Ttl, &[(2, 255)]);
-        space.sets.and(other, hops)
-    };
-    let valid = space.valid();
-    let set = space.sets.and(set, begins);
-    space.sets.and(set, valid)
-}
-
-/// The parts of a packet that no row names, and all questions.
-fn hidden(space: &mut Space) -> Set {
-    let mut vars: Vec<Var> = Vec::new();
-    for input in [
-        Input::TcpFlags,
-        Input::Ttl,
-        Input::Tos,
-        Input::Length,
-        Input::Mark,
-        Input::EtherDst,
-        Input::EtherSrc,
-        Input::Rest,
-    ] {
-        vars.extend_from_slice(space.vars(input));
-    }
-    vars.extend(space.questions().flat_map(|question| question.vars.clone()));
-    space.sets.cube(&vars)
 }
 
 struct Cutter<'a, 'w> {
@@ -311,13 +254,6 @@ struct Cutter<'a, 'w> {
     ways: &'a Ways,
     query: &'a Query,
     answer: &'a mut Reach,
-}
-
-/// Packets of one label.
-struct Part {
-    packets: Set,
-    by: Vec<By>,
-    translated: Option<(IpAddr, Option<u16>)>,
 }
 
 impl Cutter<'_, '_> {
@@ -355,7 +291,7 @@ impl Cutter<'_, '_> {
                 let published = usual_only(space, published);
                 packets = space.sets.and(packets, published);
             }
-            for part in self.parts(space, packets) {
+            for part in parts(space, self.ways, packets, usual_only) {
                 self.rows(space, &part, all, leaves_by.as_deref(), &exit.end);
             }
         }
@@ -397,127 +333,6 @@ impl Cutter<'_, '_> {
         wanted
     }
 
-    /// Cuts packets up by who translated them, where to, and who let them pass.
-    fn parts(&self, space: &mut Space, packets: Set) -> Vec<Part> {
-        let mut parts = Vec::new();
-        let mut rest = packets;
-        for bound in &self.ways.bound {
-            if bound.manip != Manip::Dst {
-                continue;
-            }
-            if space.sets.and(rest, bound.packets).is_empty() {
-                continue;
-            }
-            let all = usual_only(space, bound.packets);
-            let mut own = space.sets.and(rest, all);
-            rest = space.sets.minus(rest, all);
-            let unknown = space.sets.and(own, self.ways.fields.own_dst);
-            own = space.sets.minus(own, unknown);
-            parts.push(Part {
-                packets: unknown,
-                by: vec![By::Rule(bound.rule)],
-                translated: None,
-            });
-            for _ in 0..TARGETS {
-                let Some(point) = space.sets.pick(own, &space.usual()) else {
-                    break;
-                };
-                let seen = self.ways.seen(space, &point);
-                let dst = self.ways.fields.dst(space).to_vec();
-                let dport = self.ways.fields.dport(space).to_vec();
-                let target = (number(seen.dst), u128::from(seen.dport));
-                let sets = &mut space.sets;
-                let mut same = crate::symbolic::within(sets, &dst, &[(target.0, target.0)]);
-                let port_same = crate::symbolic::within(sets, &dport, &[(target.1, target.1)]);
-                let with_port = sets.and(own, port_same);
-                let first = space.get(&point, Input::Dport);
-                let has_ports = proto::has_ports(space.get(&point, Input::Proto) as u8);
-                let port = (has_ports && first != target.1).then_some(seen.dport);
-                if port.is_some() {
-                    same = space.sets.and(same, with_port);
-                }
-                let part = space.sets.and(own, same);
-                parts.push(Part {
-                    packets: part,
-                    by: vec![By::Rule(bound.rule)],
-                    translated: Some((seen.dst, port)),
-                });
-                own = space.sets.minus(own, part);
-            }
-            if !own.is_empty() {
-                parts.push(Part {
-                    packets: own,
-                    by: vec![By::Rule(bound.rule)],
-                    translated: None,
-                });
-            }
-        }
-        parts.push(Part {
-            packets: rest,
-            by: Vec::new(),
-            translated: None,
-        });
-        let mut cut = Vec::new();
-        for part in parts {
-            if !part.packets.is_empty() {
-                cut.extend(self.by_verdict(space, part));
-            }
-        }
-        cut
-    }
-
-    /// Cuts packets up by the rules that let them pass, in chains that drop others.
-    fn by_verdict(&self, space: &mut Space, part: Part) -> Vec<Part> {
-        let decided = &self.ways.decided;
-        let filters = |hook: Hook| matches!(hook, Hook::Input | Hook::Forward | Hook::Prerouting);
-        let mut chains = Vec::new();
-        for one in decided {
-            let drops = matches!(one.taken, Taken::Drop | Taken::Reject);
-            if filters(one.hook) && drops && !chains.contains(&(one.hook, one.chain)) {
-                chains.push((one.hook, one.chain));
-            }
-        }
-        let mut parts = vec![part];
-        for (hook, chain) in chains {
-            let mut cut: Vec<Part> = Vec::new();
-            for part in parts {
-                let mut rest = part.packets;
-                let passes = decided.iter().filter(|one| {
-                    (one.hook, one.chain) == (hook, chain) && one.taken == Taken::Accept
-                });
-                for one in passes {
-                    if space.sets.and(rest, one.packets).is_empty() {
-                        continue;
-                    }
-                    let all = usual_only(space, one.packets);
-                    let own = space.sets.and(rest, all);
-                    rest = space.sets.minus(rest, own);
-                    let mut by = part.by.clone();
-                    by.push(one.by);
-                    match cut
-                        .iter_mut()
-                        .find(|known| known.by == by && known.translated == part.translated)
-                    {
-                        Some(known) => known.packets = space.sets.or(known.packets, own),
-                        None => cut.push(Part {
-                            packets: own,
-                            by,
-                            translated: part.translated,
-                        }),
-                    }
-                }
-                if !rest.is_empty() {
-                    cut.push(Part {
-                        packets: rest,
-                        ..part
-                    });
-                }
-            }
-            parts = cut;
-        }
-        parts
-    }
-
     fn rows(
         &mut self,
         space: &mut Space,
@@ -526,148 +341,30 @@ impl Cutter<'_, '_> {
         leaves_by: Option<&str>,
         end: &End,
     ) {
-        let cube = hidden(space);
-        let possible = space.sets.exists(part.packets, cube);
-        let missing = space.sets.minus(all, part.packets);
-        let uncertain = space.sets.exists(missing, cube);
-        let certain = space.sets.minus(possible, uncertain);
-        let open = space.sets.and(possible, uncertain);
-        for (packets, is_open) in [(certain, false), (open, true)] {
-            self.enumerate(space, part, packets, is_open, leaves_by, end);
-        }
-    }
-
-    fn enumerate(
-        &mut self,
-        space: &mut Space,
-        part: &Part,
-        packets: Set,
-        is_open: bool,
-        leaves_by: Option<&str>,
-        end: &End,
-    ) {
-        let fields = [
-            Input::Iif,
-            Input::Proto,
-            Input::Dport,
-            Input::Dst,
-            Input::Src,
-            Input::Sport,
-        ];
-        let mut stack: Vec<(Vec<Ranges>, Set)> = vec![(Vec::new(), packets)];
-        while let Some((known, set)) = stack.pop() {
-            if set.is_empty() {
-                continue;
-            }
-            let field = match <&[Ranges; 6]>::try_from(known.as_slice()) {
-                Err(_) => fields[known.len()],
-                Ok(whole) => {
-                    if self.answer.rows.len() >= MOST {
-                        self.answer.truncated = true;
-                        return;
-                    }
-                    let row = self.row(space, part, whole, is_open, leaves_by, end);
-                    self.answer.rows.push(row);
-                    continue;
-                }
-            };
-            let vars = space.vars(field).to_vec();
-            for (ranges, rest) in space.sets.parts(set, &vars).into_iter().rev() {
-                let mut known = known.clone();
-                known.push(ranges);
-                stack.push((known, rest));
-            }
-        }
-    }
-
-    fn row(
-        &self,
-        space: &mut Space,
-        part: &Part,
-        known: &[Ranges; 6],
-        is_open: bool,
-        leaves_by: Option<&str>,
-        end: &End,
-    ) -> Row {
-        let v6 = space.v6;
+        let room = MOST - self.answer.rows.len();
         let links = &self.world.host.links;
-        let [iif, protocols, ports, dst, src, source_ports] = known;
-        let interfaces = iif
-            .iter()
-            .flat_map(|(lo, hi)| *lo..=*hi)
-            .filter_map(|at| links.get(at as usize))
-            .map(|link| link.name.to_string());
-        let mut inside = part.packets;
-        for (input, ranges) in [
-            (Input::Iif, iif),
-            (Input::Proto, protocols),
-            (Input::Dport, ports),
-            (Input::Dst, dst),
-            (Input::Src, src),
-            (Input::Sport, source_ports),
-        ] {
-            let own = space.packets(input, ranges);
-            inside = space.sets.and(inside, own);
+        let (cells, more) = cells(space, links, part.packets, all, room);
+        self.answer.truncated |= more;
+        for cell in cells {
+            let point = pick(space, cell.packets);
+            let by = part.by.iter();
+            let row = Row {
+                translated: part.translated,
+                leaves_by: leaves_by.map(str::to_string),
+                by: by.map(|by| said(&self.loaded.ruleset, *by)).collect(),
+                rests_on: match cell.is_open {
+                    true => rests_on(space, cell.packets, all),
+                    false => Vec::new(),
+                },
+                class: cell.class,
+                witness: self.witness(space, &point, end),
+            };
+            self.answer.rows.push(row);
         }
-        let point = self.pick(space, inside);
-        Row {
-            v6,
-            interfaces: interfaces.collect(),
-            protocols: protocols.clone(),
-            sources: nets(src, v6),
-            destinations: nets(dst, v6),
-            ports: ports.clone(),
-            source_ports: source_ports.clone(),
-            translated: part.translated,
-            leaves_by: leaves_by.map(str::to_string),
-            by: part
-                .by
-                .iter()
-                .map(|by| said(&self.loaded.ruleset, *by))
-                .collect(),
-            rests_on: if is_open {
-                rests_on(space, inside)
-            } else {
-                Vec::new()
-            },
-            witness: self.witness(space, &point, end),
-        }
-    }
-
-    /// A packet as people send it, if it may be.
-    fn pick(&self, space: &Space, packets: Set) -> Point {
-        let mut wish = space.usual();
-        let src: u128 = if space.v6 {
-            0x2001_0db8 << 96 | 0x77
-        } else {
-            0xcb00_7107
-        };
-        space.put(&mut wish, Input::Src, src);
-        space.sets.pick(packets, &wish).unwrap_or(wish)
     }
 
     fn witness(&self, space: &Space, point: &Point, end: &End) -> Witness {
-        let v6 = space.v6;
-        let get = |input| space.get(point, input);
-        let number = get(Input::Proto) as u8;
-        let ports = proto::has_ports(number);
-        let flow = Flow {
-            proto: number,
-            family: if v6 { IpFamily::V6 } else { IpFamily::V4 },
-            src: Some(address(get(Input::Src), v6)),
-            sport: ports.then_some(get(Input::Sport) as u16),
-            dst: address(get(Input::Dst), v6),
-            dport: ports.then_some(get(Input::Dport) as u16),
-        };
-        let iif = self.world.host.links.get(get(Input::Iif) as usize);
-        let iif = iif.map_or(String::new(), |link| link.name.to_string());
-        let icmp = matches!(number, proto::ICMP | proto::ICMPV6);
-        let [kind, code] = (get(Input::Sport) as u16).to_be_bytes();
-        let question = Question {
-            iif: Some(iif.clone()),
-            icmp: icmp.then_some((kind, code)),
-            ..Question::new(flow)
-        };
+        let question = question(space, &self.world.host.links, point, From::Outside);
         let seen = self.ways.seen(space, point);
         let confirmed =
             explain(self.loaded, self.hooks, self.host, &question).is_ok_and(|answer| {
@@ -703,34 +400,14 @@ impl Cutter<'_, '_> {
                     .any(fits)
             });
         Witness {
-            flow: flow.to_string(),
-            iif,
+            flow: question.flow.to_string(),
+            iif: question.iif.unwrap_or_default(),
             confirmed,
         }
     }
 }
 
-/// What a set rests on: open questions and header fields that no row names.
-fn rests_on(space: &Space, set: Set) -> Vec<String> {
-    let mut words: Vec<String> = Vec::new();
-    let vars = space.sets.support(set);
-    for input in [Input::Length, Input::EtherDst, Input::EtherSrc, Input::Rest] {
-        // which lengths there can be at all is no question
-        let counts = input != Input::Length;
-        if counts && space.vars(input).iter().any(|var| vars.contains(var)) {
-            words.push(input.name().into());
-        }
-    }
-    for question in space.rests_on(set) {
-        words.push(question.words.clone());
-    }
-    if words.is_empty() {
-        words.push("the packet length or the time to live".into());
-    }
-    words
-}
-
-fn said(ruleset: &Ruleset, by: By) -> String {
+pub(crate) fn said(ruleset: &Ruleset, by: By) -> String {
     match by {
         By::Rule(id) => {
             let rule = ruleset.rule(id);
@@ -761,60 +438,6 @@ fn said(ruleset: &Ruleset, by: By) -> String {
     }
 }
 
-fn number(ip: IpAddr) -> u128 {
-    match ip {
-        IpAddr::V4(v4) => u128::from(v4.to_bits()),
-        IpAddr::V6(v6) => v6.to_bits(),
-    }
-}
-
 fn range_of(net: IpNet) -> (u128, u128) {
     (number(net.network()), number(net.broadcast()))
-}
-
-fn address(bits: u128, v6: bool) -> IpAddr {
-    if v6 {
-        IpAddr::V6(Ipv6Addr::from_bits(bits))
-    } else {
-        IpAddr::V4(Ipv4Addr::from_bits(bits as u32))
-    }
-}
-
-/// Ranges of addresses as prefixes.
-fn nets(ranges: &Ranges, v6: bool) -> Vec<IpNet> {
-    let width = if v6 { 128 } else { 32 };
-    let found = prefixes(ranges, width).into_iter();
-    found
-        .filter_map(|(bits, len)| IpNet::new(address(bits, v6), len as u8).ok())
-        .collect()
-}
-
-/// Protocols in words: `tcp`, `any`, `6, 17`.
-pub fn protocols(ranges: &Ranges) -> String {
-    if ranges.as_slice() == [(0, 255)] {
-        return "any".into();
-    }
-    let one = |(lo, hi): &(u128, u128)| {
-        if lo == hi {
-            protocol_name(*lo as u8)
-        } else {
-            format!("{lo}-{hi}")
-        }
-    };
-    ranges.iter().map(one).collect::<Vec<_>>().join(", ")
-}
-
-/// Numbers in words: `22, 80-90`; `None` for all of a width.
-pub fn numbers(ranges: &Ranges, width: u32) -> Option<String> {
-    if ranges.as_slice() == [(0, max_of(width))] {
-        return None;
-    }
-    let one = |(lo, hi): &(u128, u128)| {
-        if lo == hi {
-            lo.to_string()
-        } else {
-            format!("{lo}-{hi}")
-        }
-    };
-    Some(ranges.iter().map(one).collect::<Vec<_>>().join(", "))
 }

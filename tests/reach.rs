@@ -40,8 +40,8 @@ fn a_published_port_is_reached_from_outside_past_the_zone() {
     let row = published[0];
     let to = row.translated.expect("a target");
     assert_eq!(to.0.to_string(), "172.20.0.4");
-    assert!(row.destinations.contains(&net("10.254.10.252/32")));
-    assert_eq!(row.ports, [(1812, 1812)]);
+    assert!(row.class.destinations.contains(&net("10.254.10.252/32")));
+    assert_eq!(row.class.ports, [(1812, 1812)]);
     assert_eq!(row.leaves_by.as_deref(), Some("docker1"));
     assert!(row.rests_on.is_empty(), "{:?}", row.rests_on);
     assert!(row.by[0].starts_with("ip nat DOCKER"), "{:?}", row.by);
@@ -80,13 +80,16 @@ fn rows_are_disjoint() {
     };
     for (at, a) in rows.iter().enumerate() {
         for b in &rows[at + 1..] {
-            let common = a.v6 == b.v6
-                && a.interfaces.iter().any(|name| b.interfaces.contains(name))
-                && meet(&a.protocols, &b.protocols)
-                && meet(&a.ports, &b.ports)
-                && meet(&a.source_ports, &b.source_ports)
-                && nets(&a.sources, &b.sources)
-                && nets(&a.destinations, &b.destinations);
+            let common = a.class.v6 == b.class.v6
+                && a.class
+                    .interfaces
+                    .iter()
+                    .any(|name| b.class.interfaces.contains(name))
+                && meet(&a.class.protocols, &b.class.protocols)
+                && meet(&a.class.ports, &b.class.ports)
+                && meet(&a.class.source_ports, &b.class.source_ports)
+                && nets(&a.class.sources, &b.class.sources)
+                && nets(&a.class.destinations, &b.class.destinations);
             assert!(!common, "{a:#?}\n{b:#?}");
         }
     }

@@ -150,7 +150,7 @@ fn port_words(space: &mut Space, set: Set) -> String {
     let mut words = Vec::new();
     for number in [proto::TCP, proto::UDP, proto::SCTP] {
         let ranges = ports(space, set, number);
-        let text = match crate::reach::numbers(&ranges, 16) {
+        let text = match crate::reach::class::numbers(&ranges, 16) {
             _ if ranges.is_empty() => continue,
             Some(text) => text,
             None => "all ports".into(),

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::{Reach, Row, numbers, protocols};
+use super::class::{numbers, protocols};
+use super::{Reach, Row};
 
 #[derive(Debug, Serialize)]
 struct Document {
@@ -54,12 +55,12 @@ pub fn json(reach: &Reach) -> String {
 fn row(row: &Row) -> RowJson {
     let words = |nets: &[ipnet::IpNet]| nets.iter().map(ToString::to_string).collect();
     RowJson {
-        interfaces: row.interfaces.clone(),
-        proto: protocols(&row.protocols),
-        src: words(&row.sources),
-        dst: words(&row.destinations),
-        dport: numbers(&row.ports, 16),
-        sport: numbers(&row.source_ports, 16),
+        interfaces: row.class.interfaces.clone(),
+        proto: protocols(&row.class.protocols),
+        src: words(&row.class.sources),
+        dst: words(&row.class.destinations),
+        dport: numbers(&row.class.ports, 16),
+        sport: numbers(&row.class.source_ports, 16),
         translated_to: row.translated.map(|(ip, port)| match port {
             None => ip.to_string(),
             Some(port) => std::net::SocketAddr::new(ip, port).to_string(),

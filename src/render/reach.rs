@@ -2,7 +2,8 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::reach::{Reach, Row, numbers, protocols};
+use crate::reach::Reach;
+use crate::reach::class::{Class, numbers, protocols};
 
 use super::safe;
 
@@ -16,22 +17,7 @@ pub fn text(reach: &Reach, width: usize) -> String {
         out += "nothing gets there\n";
     }
     for row in &reach.rows {
-        let interfaces = match row.interfaces.as_slice() {
-            [] => "(none)".to_string(),
-            names => names.join(", "),
-        };
-        let port = numbers(&row.ports, 16).map_or(String::new(), |port| format!(" port {port}"));
-        let sport = numbers(&row.source_ports, 16);
-        let sport = sport.map_or(String::new(), |port| match is_icmp(row) {
-            true => format!(" type/code {port}"),
-            false => format!(" from port {port}"),
-        });
-        let head = format!(
-            "{interfaces}: {} from {} to {}{port}{sport}",
-            protocols(&row.protocols),
-            nets(&row.sources),
-            nets(&row.destinations),
-        );
+        let head = class(&row.class);
         out += &wrapped(&head, "", width);
         let to = row.translated.map(|(ip, port)| match port {
             None => ip.to_string(),
@@ -79,8 +65,25 @@ pub fn text(reach: &Reach, width: usize) -> String {
     out
 }
 
-fn is_icmp(row: &Row) -> bool {
-    matches!(row.protocols.as_slice(), [(1, 1)] | [(58, 58)])
+/// `eth0: tcp from any to 192.0.2.10 port 22`
+pub(super) fn class(class: &Class) -> String {
+    let interfaces = match class.interfaces.as_slice() {
+        [] => String::new(),
+        names => format!("{}: ", names.join(", ")),
+    };
+    let port = numbers(&class.ports, 16).map_or(String::new(), |port| format!(" port {port}"));
+    let sport = numbers(&class.source_ports, 16);
+    let is_icmp = matches!(class.protocols.as_slice(), [(1, 1)] | [(58, 58)]);
+    let sport = sport.map_or(String::new(), |port| match is_icmp {
+        true => format!(" type/code {port}"),
+        false => format!(" from port {port}"),
+    });
+    format!(
+        "{interfaces}{} from {} to {}{port}{sport}",
+        protocols(&class.protocols),
+        nets(&class.sources),
+        nets(&class.destinations),
+    )
 }
 
 fn nets(nets: &[ipnet::IpNet]) -> String {
@@ -140,7 +143,7 @@ fn listed(nets: &[ipnet::IpNet]) -> String {
 }
 
 /// A line, wrapped between words; what follows is indented further.
-fn wrapped(text: &str, indent: &str, width: usize) -> String {
+pub(super) fn wrapped(text: &str, indent: &str, width: usize) -> String {
     let text = safe::terminal(text);
     let mut out = String::new();
     let mut line = indent.to_string();

@@ -1,0 +1,442 @@
+//! Sets of packets as classes that people can read: interfaces, protocols, ports and prefixes.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+
+use crate::conntrack::Manip;
+use crate::explain::Question;
+use crate::flow::{Flow, IpFamily};
+use crate::host::Link;
+use crate::logic::{Ranges, Source, max_of};
+use crate::packet::{proto, tcp};
+use crate::report::build::protocol_name;
+use crate::ruleset::Hook;
+use crate::sets::{Point, Set, Var, prefixes};
+use crate::symbolic::{By, From, Input, Space, Ways};
+use crate::walk::step::Taken;
+
+/// First packets as they are sent: all combinations of these.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Class {
+    pub v6: bool,
+    /// Empty for packets that this host sends.
+    pub interfaces: Vec<String>,
+    /// Ranges of protocol numbers.
+    pub protocols: Ranges,
+    pub sources: Vec<IpNet>,
+    pub destinations: Vec<IpNet>,
+    /// All for protocols without ports.
+    pub ports: Ranges,
+    /// Of ICMP type times 256 plus code.
+    pub source_ports: Ranges,
+}
+
+type Cells = (Vec<Cell>, bool);
+
+/// A class of packets, and all that is in it.
+#[derive(Debug, Clone)]
+pub(crate) struct Cell {
+    pub class: Class,
+    pub packets: Set,
+    /// It holds for some answers to open questions only, or for some of the header fields that no class names.
+    pub is_open: bool,
+}
+
+/// The set as it is where what has a usual answer has it.
+pub(crate) fn usual_answers(space: &mut Space, set: Set) -> Set {
+    let mut fixed: Vec<(Var, bool)> = Vec::new();
+    for question in space.questions() {
+        if let (Source::Default, Some(usual)) = (question.source, question.usual) {
+            fixed.extend(bits_of(&question.vars, usual));
+        }
+    }
+    restricted(space, set, fixed)
+}
+
+/// The set as it is where what has a usual answer has it, and headers are those of a first packet.
+pub fn usual_only(space: &mut Space, set: Set) -> Set {
+    let set = usual_answers(space, set);
+    let fixed = bits_of(space.vars(Input::Tos), 0).collect();
+    let set = restricted(space, set, fixed);
+    let begins = {
+        let syn = u128::from(tcp::SYN);
+        let flags = space.packets(Input::TcpFlags, &[(syn, syn)]);
+        let tcp = space.protos(&[proto::TCP]);
+        let other = space.sets.or(tcp.not(), flags);
+        let hops = space.packets(Input::Ttl, &[(2, 255)]);
+        space.sets.and(other, hops)
+    };
+    let valid = space.valid();
+    let set = space.sets.and(set, begins);
+    space.sets.and(set, valid)
+}
+
+fn bits_of(vars: &[Var], value: u128) -> impl Iterator<Item = (Var, bool)> {
+    let vars = vars.iter().rev().enumerate();
+    vars.map(move |(at, var)| (*var, at < 128 && value >> at & 1 == 1))
+}
+
+fn restricted(space: &mut Space, set: Set, fixed: Vec<(Var, bool)>) -> Set {
+    let mut set = set;
+    for (var, yes) in fixed {
+        set = space.sets.restrict(set, var, yes);
+    }
+    set
+}
+
+/// The parts of a packet that no class names.
+const HIDDEN: [Input; 8] = [
+    Input::TcpFlags,
+    Input::Ttl,
+    Input::Tos,
+    Input::Length,
+    Input::Mark,
+    Input::EtherDst,
+    Input::EtherSrc,
+    Input::Rest,
+];
+
+/// What no class names, and all questions.
+pub(crate) fn hidden(space: &mut Space) -> Set {
+    let mut vars: Vec<Var> = Vec::new();
+    for input in HIDDEN {
+        vars.extend_from_slice(space.vars(input));
+    }
+    vars.extend(space.questions().flat_map(|question| question.vars.clone()));
+    space.sets.cube(&vars)
+}
+
+/// What of a set is looked at: [`usual_only`] or [`usual_answers`].
+pub(crate) type AsSeen = fn(&mut Space, Set) -> Set;
+
+/// How many targets of one rule are told apart.
+const TARGETS: usize = 512;
+
+/// Packets of one label.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    pub packets: Set,
+    pub by: Vec<By>,
+    /// Where the destination is translated to.
+    pub translated: Option<(IpAddr, Option<u16>)>,
+}
+
+/// Cuts packets up by who translated them, where to, and who let them pass.
+pub(crate) fn parts(space: &mut Space, ways: &Ways, packets: Set, as_seen: AsSeen) -> Vec<Part> {
+    let mut parts = Vec::new();
+    let mut rest = packets;
+    for bound in &ways.bound {
+        if bound.manip != Manip::Dst {
+            continue;
+        }
+        if space.sets.and(rest, bound.packets).is_empty() {
+            continue;
+        }
+        let all = as_seen(space, bound.packets);
+        let mut own = space.sets.and(rest, all);
+        rest = space.sets.minus(rest, all);
+        let unknown = space.sets.and(own, ways.fields.own_dst);
+        own = space.sets.minus(own, unknown);
+        parts.push(Part {
+            packets: unknown,
+            by: vec![By::Rule(bound.rule)],
+            translated: None,
+        });
+        for _ in 0..TARGETS {
+            let Some(point) = space.sets.pick(own, &space.usual()) else {
+                break;
+            };
+            let seen = ways.seen(space, &point);
+            let dst = ways.fields.dst(space).to_vec();
+            let dport = ways.fields.dport(space).to_vec();
+            let target = (number(seen.dst), u128::from(seen.dport));
+            let sets = &mut space.sets;
+            let mut same = crate::symbolic::within(sets, &dst, &[(target.0, target.0)]);
+            let port_same = crate::symbolic::within(sets, &dport, &[(target.1, target.1)]);
+            let with_port = sets.and(own, port_same);
+            let first = space.get(&point, Input::Dport);
+            let has_ports = proto::has_ports(space.get(&point, Input::Proto) as u8);
+            let port = (has_ports && first != target.1).then_some(seen.dport);
+            if port.is_some() {
+                same = space.sets.and(same, with_port);
+            }
+            let part = space.sets.and(own, same);
+            parts.push(Part {
+                packets: part,
+                by: vec![By::Rule(bound.rule)],
+                translated: Some((seen.dst, port)),
+            });
+            own = space.sets.minus(own, part);
+        }
+        if !own.is_empty() {
+            parts.push(Part {
+                packets: own,
+                by: vec![By::Rule(bound.rule)],
+                translated: None,
+            });
+        }
+    }
+    parts.push(Part {
+        packets: rest,
+        by: Vec::new(),
+        translated: None,
+    });
+    let mut cut = Vec::new();
+    for part in parts {
+        if !part.packets.is_empty() {
+            cut.extend(by_verdict(space, ways, part, as_seen));
+        }
+    }
+    cut
+}
+
+/// Cuts packets up by the rules that let them pass, in chains that drop others.
+fn by_verdict(space: &mut Space, ways: &Ways, part: Part, as_seen: AsSeen) -> Vec<Part> {
+    let decided = &ways.decided;
+    let filters = |hook: Hook| matches!(hook, Hook::Input | Hook::Forward | Hook::Prerouting);
+    let mut chains = Vec::new();
+    for one in decided {
+        let drops = matches!(one.taken, Taken::Drop | Taken::Reject);
+        if filters(one.hook) && drops && !chains.contains(&(one.hook, one.chain)) {
+            chains.push((one.hook, one.chain));
+        }
+    }
+    let mut parts = vec![part];
+    for (hook, chain) in chains {
+        let mut cut: Vec<Part> = Vec::new();
+        for part in parts {
+            let mut rest = part.packets;
+            let passes = decided
+                .iter()
+                .filter(|one| (one.hook, one.chain) == (hook, chain) && one.taken == Taken::Accept);
+            for one in passes {
+                if space.sets.and(rest, one.packets).is_empty() {
+                    continue;
+                }
+                let all = as_seen(space, one.packets);
+                let own = space.sets.and(rest, all);
+                rest = space.sets.minus(rest, own);
+                let mut by = part.by.clone();
+                by.push(one.by);
+                match cut
+                    .iter_mut()
+                    .find(|known| known.by == by && known.translated == part.translated)
+                {
+                    Some(known) => known.packets = space.sets.or(known.packets, own),
+                    None => cut.push(Part {
+                        packets: own,
+                        by,
+                        translated: part.translated,
+                    }),
+                }
+            }
+            if !rest.is_empty() {
+                cut.push(Part {
+                    packets: rest,
+                    ..part
+                });
+            }
+        }
+        parts = cut;
+    }
+    parts
+}
+
+/// Cuts packets, of all that there are, into classes: first those that hold whatever is open, then the others. True when
+/// there are more than so many.
+pub(crate) fn cells(
+    space: &mut Space,
+    links: &[Link],
+    packets: Set,
+    all: Set,
+    room: usize,
+) -> Cells {
+    let cube = hidden(space);
+    let possible = space.sets.exists(packets, cube);
+    let missing = space.sets.minus(all, packets);
+    let uncertain = space.sets.exists(missing, cube);
+    let certain = space.sets.minus(possible, uncertain);
+    let open = space.sets.and(possible, uncertain);
+    let mut found = Vec::new();
+    for (visible, is_open) in [(certain, false), (open, true)] {
+        let mut stack: Vec<(Vec<Ranges>, Set)> = vec![(Vec::new(), visible)];
+        while let Some((known, set)) = stack.pop() {
+            if set.is_empty() {
+                continue;
+            }
+            if let Ok(whole) = <&[Ranges; 6]>::try_from(known.as_slice()) {
+                if found.len() >= room {
+                    return (found, true);
+                }
+                found.push(cell(space, links, packets, whole, is_open));
+                continue;
+            }
+            let vars = space.vars(NAMED[known.len()]).to_vec();
+            for (ranges, rest) in space.sets.parts(set, &vars).into_iter().rev() {
+                let mut known = known.clone();
+                known.push(ranges);
+                stack.push((known, rest));
+            }
+        }
+    }
+    (found, false)
+}
+
+/// The parts of a packet that a class names, in the order in which packets are cut.
+const NAMED: [Input; 6] = [
+    Input::Iif,
+    Input::Proto,
+    Input::Dport,
+    Input::Dst,
+    Input::Src,
+    Input::Sport,
+];
+
+fn cell(
+    space: &mut Space,
+    links: &[Link],
+    packets: Set,
+    known: &[Ranges; 6],
+    is_open: bool,
+) -> Cell {
+    let v6 = space.v6;
+    let [iif, protocols, ports, dst, src, source_ports] = known;
+    let interfaces = iif
+        .iter()
+        .flat_map(|(lo, hi)| *lo..=*hi)
+        .filter_map(|at| links.get(at as usize))
+        .map(|link| link.name.to_string());
+    let mut inside = packets;
+    for (input, ranges) in NAMED.into_iter().zip(known) {
+        let own = space.packets(input, ranges);
+        inside = space.sets.and(inside, own);
+    }
+    Cell {
+        class: Class {
+            v6,
+            interfaces: interfaces.collect(),
+            protocols: protocols.clone(),
+            sources: nets(src, v6),
+            destinations: nets(dst, v6),
+            ports: ports.clone(),
+            source_ports: source_ports.clone(),
+        },
+        packets: inside,
+        is_open,
+    }
+}
+
+/// One packet as `explain` is asked about it.
+pub(crate) fn question(space: &Space, links: &[Link], point: &Point, from: From) -> Question {
+    let get = |input| space.get(point, input);
+    let number = get(Input::Proto) as u8;
+    let ports = proto::has_ports(number);
+    let flow = Flow {
+        proto: number,
+        family: if space.v6 { IpFamily::V6 } else { IpFamily::V4 },
+        src: (from == From::Outside).then(|| address(get(Input::Src), space.v6)),
+        sport: ports.then_some(get(Input::Sport) as u16),
+        dst: address(get(Input::Dst), space.v6),
+        dport: ports.then_some(get(Input::Dport) as u16),
+    };
+    let icmp = matches!(number, proto::ICMP | proto::ICMPV6);
+    let [kind, code] = (get(Input::Sport) as u16).to_be_bytes();
+    let iif = links.get(get(Input::Iif) as usize);
+    Question {
+        sent_here: from == From::Here,
+        iif: match from {
+            From::Outside => iif.map(|link| link.name.to_string()),
+            From::Here => None,
+        },
+        icmp: icmp.then_some((kind, code)),
+        ..Question::new(flow)
+    }
+}
+
+/// A packet as people send it, if it may be.
+pub(crate) fn pick(space: &Space, packets: Set) -> Point {
+    let mut wish = space.usual();
+    let src: u128 = if space.v6 {
+        0x2001_0db8 << 96 | 0x77
+    } else {
+        0xcb00_7107
+    };
+    space.put(&mut wish, Input::Src, src);
+    space.sets.pick(packets, &wish).unwrap_or(wish)
+}
+
+/// What a set rests on, among all packets that there are: header fields that no class names, and open questions.
+pub(crate) fn rests_on(space: &mut Space, set: Set, all: Set) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    for input in HIDDEN {
+        let vars = space.vars(input).to_vec();
+        let cube = space.sets.cube(&vars);
+        let any = space.sets.exists(set, cube);
+        let any = space.sets.and(any, all);
+        if !space.sets.is_within(any, set) {
+            words.push(input.name().into());
+        }
+    }
+    for question in space.rests_on(set) {
+        words.push(question.words.clone());
+    }
+    if words.is_empty() {
+        words.push("several header fields together".into());
+    }
+    words
+}
+
+pub(crate) fn number(ip: IpAddr) -> u128 {
+    match ip {
+        IpAddr::V4(v4) => u128::from(v4.to_bits()),
+        IpAddr::V6(v6) => v6.to_bits(),
+    }
+}
+
+pub(crate) fn address(bits: u128, v6: bool) -> IpAddr {
+    if v6 {
+        IpAddr::V6(Ipv6Addr::from_bits(bits))
+    } else {
+        IpAddr::V4(Ipv4Addr::from_bits(bits as u32))
+    }
+}
+
+/// Ranges of addresses as prefixes.
+fn nets(ranges: &Ranges, v6: bool) -> Vec<IpNet> {
+    let width = if v6 { 128 } else { 32 };
+    let found = prefixes(ranges, width).into_iter();
+    found
+        .filter_map(|(bits, len)| IpNet::new(address(bits, v6), len as u8).ok())
+        .collect()
+}
+
+/// Protocols in words: `tcp`, `any`, `6, 17`.
+pub fn protocols(ranges: &Ranges) -> String {
+    if ranges.as_slice() == [(0, 255)] {
+        return "any".into();
+    }
+    let one = |(lo, hi): &(u128, u128)| {
+        if lo == hi {
+            protocol_name(*lo as u8)
+        } else {
+            format!("{lo}-{hi}")
+        }
+    };
+    ranges.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// Numbers in words: `22, 80-90`; `None` for all of a width.
+pub fn numbers(ranges: &Ranges, width: u32) -> Option<String> {
+    if ranges.as_slice() == [(0, max_of(width))] {
+        return None;
+    }
+    let one = |(lo, hi): &(u128, u128)| {
+        if lo == hi {
+            lo.to_string()
+        } else {
+            format!("{lo}-{hi}")
+        }
+    };
+    Some(ranges.iter().map(one).collect::<Vec<_>>().join(", "))
+}
