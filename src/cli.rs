@@ -3,6 +3,7 @@
 mod audit;
 mod batch;
 mod completions;
+mod diff;
 mod explain;
 mod explain_trace;
 mod graph;
@@ -51,6 +52,8 @@ enum Command {
     Show(Box<show::Show>),
     /// Find what the ruleset does that nobody will have meant.
     Audit(Box<audit::Audit>),
+    /// Tell which packets two rulesets treat otherwise.
+    Diff(Box<diff::Diff>),
     /// Draw the hooks, chains and jumps of a ruleset.
     Graph(Box<graph::Graph>),
     /// Write this host's ruleset, addresses, routes and settings into one file.
@@ -289,6 +292,7 @@ pub fn main() -> ExitCode {
         Command::Explain(command) => command.run(),
         Command::ExplainTrace(command) => command.run(),
         Command::Audit(command) => command.run(),
+        Command::Diff(command) => command.run(),
         Command::Batch(command) => command.run(),
         Command::Reach(command) => command.run(),
         Command::Show(command) => command.run(),

@@ -7,6 +7,7 @@ pub mod capture;
 pub mod cli;
 pub mod conntrack;
 pub mod diagnostic;
+pub mod diff;
 pub mod eval;
 pub mod expect;
 pub mod explain;

@@ -26,7 +26,7 @@ use crate::symbolic::{By, End, From, Input, Space, Ways, requests};
 use crate::walk::link_values;
 use crate::walk::step::{Disposition, Walked};
 
-use class::{Class, Part, cells, number, parts, pick, question, rests_on, usual_only};
+use class::{Class, MARTIAN, Part, cells, number, parts, pick, question, rests_on, usual_only};
 
 /// Which packets are asked for; what is `None` is not asked.
 #[derive(Debug, Clone, Default)]
@@ -343,7 +343,8 @@ impl Cutter<'_, '_> {
     ) {
         let room = MOST - self.answer.rows.len();
         let links = &self.world.host.links;
-        let (cells, more) = cells(space, links, part.packets, all, room);
+        let martians = self.ways.ended(space, |end| *end == MARTIAN);
+        let (cells, more) = cells(space, links, part.packets, all, martians, room);
         self.answer.truncated |= more;
         for cell in cells {
             let point = pick(space, cell.packets);

@@ -32,7 +32,7 @@ use crate::sets::{Point, Set, TooLarge};
 use crate::walk::step::{HostDrop, Taken};
 
 pub use fields::Fields;
-pub use space::{Input, Question, Space};
+pub use space::{Input, Question, Space, place_words};
 pub use value::within;
 
 /// How a packet's way ended.

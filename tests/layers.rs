@@ -18,7 +18,7 @@ const LAYERS: &[&[&str]] = &[
     &["report"],
     &["explain", "expect"],
     &["reach"],
-    &["audit"],
+    &["audit", "diff"],
     &["render"],
     &["remedy", "seen"],
     &["capture", "graphviz", "nft_tool"],

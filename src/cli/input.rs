@@ -108,6 +108,8 @@ pub(super) struct Input {
     pub source: String,
     pub loaded: Loaded,
     pub host: Host,
+    /// The ruleset's own file says what host it is of.
+    pub brings_host: bool,
     /// Where facts came from.
     pub sources: Vec<String>,
     /// The ruleset's own text, when it was nft syntax.
@@ -123,6 +125,7 @@ impl Input {
             source: "none".into(),
             loaded: Loaded::default(),
             host: Host::default(),
+            brings_host: false,
             sources: Vec::new(),
             own_words: None,
             saves: Vec::new(),
@@ -161,7 +164,8 @@ pub(super) fn read(ruleset: Option<&str>, facts: &Facts) -> Result<Input, Failur
         }
     };
     let mut sources: Vec<String> = saves.iter().map(|save| save.source.clone()).collect();
-    if load::recognise(&content) == Kind::Bundle {
+    let brings_host = load::recognise(&content) == Kind::Bundle;
+    if brings_host {
         sources.push(source.clone());
     }
     let mut host = None;
@@ -208,6 +212,7 @@ pub(super) fn read(ruleset: Option<&str>, facts: &Facts) -> Result<Input, Failur
         source,
         loaded,
         host,
+        brings_host,
         sources,
         own_words,
         saves,

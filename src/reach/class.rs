@@ -13,8 +13,11 @@ use crate::packet::{proto, tcp};
 use crate::report::build::protocol_name;
 use crate::ruleset::Hook;
 use crate::sets::{Point, Set, Var, prefixes};
-use crate::symbolic::{By, From, Input, Space, Ways};
-use crate::walk::step::Taken;
+use crate::symbolic::{By, Dropped, End, From, Input, Space, Ways};
+use crate::walk::step::{HostDrop, Taken};
+
+/// The end of packets that the host drops for their source.
+pub(crate) const MARTIAN: End = End::Host(Dropped(HostDrop::MartianSource));
 
 /// First packets as they are sent: all combinations of these.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +28,8 @@ pub struct Class {
     /// Ranges of protocol numbers.
     pub protocols: Ranges,
     pub sources: Vec<IpNet>,
+    /// No packet from another source gets past the host's own checks (`MartianSource`).
+    pub any_source: bool,
     pub destinations: Vec<IpNet>,
     /// All for protocols without ports.
     pub ports: Ranges,
@@ -59,17 +64,20 @@ pub fn usual_only(space: &mut Space, set: Set) -> Set {
     let set = usual_answers(space, set);
     let fixed = bits_of(space.vars(Input::Tos), 0).collect();
     let set = restricted(space, set, fixed);
-    let begins = {
-        let syn = u128::from(tcp::SYN);
-        let flags = space.packets(Input::TcpFlags, &[(syn, syn)]);
-        let tcp = space.protos(&[proto::TCP]);
-        let other = space.sets.or(tcp.not(), flags);
-        let hops = space.packets(Input::Ttl, &[(2, 255)]);
-        space.sets.and(other, hops)
-    };
+    let begins = begins(space);
     let valid = space.valid();
     let set = space.sets.and(set, begins);
     space.sets.and(set, valid)
+}
+
+/// Headers of packets that begin a conversation: TCP with SYN alone, hops left.
+pub(crate) fn begins(space: &mut Space) -> Set {
+    let syn = u128::from(tcp::SYN);
+    let flags = space.packets(Input::TcpFlags, &[(syn, syn)]);
+    let tcp = space.protos(&[proto::TCP]);
+    let other = space.sets.or(tcp.not(), flags);
+    let hops = space.packets(Input::Ttl, &[(2, 255)]);
+    space.sets.and(other, hops)
 }
 
 fn bits_of(vars: &[Var], value: u128) -> impl Iterator<Item = (Var, bool)> {
@@ -244,14 +252,16 @@ fn by_verdict(space: &mut Space, ways: &Ways, part: Part, as_seen: AsSeen) -> Ve
 }
 
 /// Cuts packets, of all that there are, into classes: first those that hold whatever is open, then the others. True when
-/// there are more than so many.
+/// there are more than so many. `martians`: what the host drops for its source.
 pub(crate) fn cells(
     space: &mut Space,
     links: &[Link],
     packets: Set,
     all: Set,
+    martians: Set,
     room: usize,
 ) -> Cells {
+    let martians = usual_answers(space, martians);
     let cube = hidden(space);
     let possible = space.sets.exists(packets, cube);
     let missing = space.sets.minus(all, packets);
@@ -269,7 +279,7 @@ pub(crate) fn cells(
                 if found.len() >= room {
                     return (found, true);
                 }
-                found.push(cell(space, links, packets, whole, is_open));
+                found.push(cell(space, links, packets, whole, martians, is_open));
                 continue;
             }
             let vars = space.vars(NAMED[known.len()]).to_vec();
@@ -298,6 +308,7 @@ fn cell(
     links: &[Link],
     packets: Set,
     known: &[Ranges; 6],
+    martians: Set,
     is_open: bool,
 ) -> Cell {
     let v6 = space.v6;
@@ -307,17 +318,25 @@ fn cell(
         .flat_map(|(lo, hi)| *lo..=*hi)
         .filter_map(|at| links.get(at as usize))
         .map(|link| link.name.to_string());
-    let mut inside = packets;
+    let (mut inside, mut from_all) = (packets, Set::ALL);
     for (input, ranges) in NAMED.into_iter().zip(known) {
         let own = space.packets(input, ranges);
         inside = space.sets.and(inside, own);
+        if input != Input::Src {
+            from_all = space.sets.and(from_all, own);
+        }
     }
+    let others = space.packets(Input::Src, src).not();
+    let others = space.sets.and(from_all, others);
+    let valid = space.valid();
+    let others = space.sets.and(others, valid);
     Cell {
         class: Class {
             v6,
             interfaces: interfaces.collect(),
             protocols: protocols.clone(),
             sources: nets(src, v6),
+            any_source: space.sets.is_within(others, martians),
             destinations: nets(dst, v6),
             ports: ports.clone(),
             source_ports: source_ports.clone(),
@@ -343,7 +362,9 @@ pub(crate) fn question(space: &Space, links: &[Link], point: &Point, from: From)
     let icmp = matches!(number, proto::ICMP | proto::ICMPV6);
     let [kind, code] = (get(Input::Sport) as u16).to_be_bytes();
     let iif = links.get(get(Input::Iif) as usize);
+    let flags = get(Input::TcpFlags) as u8;
     Question {
+        tcp_flags: (number == proto::TCP && flags != tcp::SYN).then_some(flags),
         sent_here: from == From::Here,
         iif: match from {
             From::Outside => iif.map(|link| link.name.to_string()),

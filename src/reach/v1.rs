@@ -1,8 +1,10 @@
 //! The JSON contract of `nfpath reach` (docs/formats/reach.md): types of its own, so that the answer may change.
 
+use std::net::{IpAddr, SocketAddr};
+
 use serde::Serialize;
 
-use super::class::{numbers, protocols};
+use super::class::{Class, numbers, protocols};
 use super::{Reach, Row};
 
 #[derive(Debug, Serialize)]
@@ -15,14 +17,43 @@ struct Document {
     truncated: bool,
 }
 
+/// The members of a row that say which packets are in it, here and in the contract of `nfpath diff`.
 #[derive(Debug, Serialize)]
-struct RowJson {
+pub(crate) struct ClassJson {
     interfaces: Vec<String>,
     proto: String,
     src: Vec<String>,
     dst: Vec<String>,
     dport: Option<String>,
     sport: Option<String>,
+}
+
+impl ClassJson {
+    pub(crate) fn of(class: &Class) -> ClassJson {
+        let words = |nets: &[ipnet::IpNet]| nets.iter().map(ToString::to_string).collect();
+        ClassJson {
+            interfaces: class.interfaces.clone(),
+            proto: protocols(&class.protocols),
+            src: words(&class.sources),
+            dst: words(&class.destinations),
+            dport: numbers(&class.ports, 16),
+            sport: numbers(&class.source_ports, 16),
+        }
+    }
+}
+
+/// `172.17.0.2`, or `172.17.0.2:80`.
+pub(crate) fn target(to: Option<(IpAddr, Option<u16>)>) -> Option<String> {
+    to.map(|(ip, port)| match port {
+        None => ip.to_string(),
+        Some(port) => SocketAddr::new(ip, port).to_string(),
+    })
+}
+
+#[derive(Debug, Serialize)]
+struct RowJson {
+    #[serde(flatten)]
+    class: ClassJson,
     translated_to: Option<String>,
     delivered: &'static str,
     oif: Option<String>,
@@ -53,18 +84,9 @@ pub fn json(reach: &Reach) -> String {
 }
 
 fn row(row: &Row) -> RowJson {
-    let words = |nets: &[ipnet::IpNet]| nets.iter().map(ToString::to_string).collect();
     RowJson {
-        interfaces: row.class.interfaces.clone(),
-        proto: protocols(&row.class.protocols),
-        src: words(&row.class.sources),
-        dst: words(&row.class.destinations),
-        dport: numbers(&row.class.ports, 16),
-        sport: numbers(&row.class.source_ports, 16),
-        translated_to: row.translated.map(|(ip, port)| match port {
-            None => ip.to_string(),
-            Some(port) => std::net::SocketAddr::new(ip, port).to_string(),
-        }),
+        class: ClassJson::of(&row.class),
+        translated_to: target(row.translated),
         delivered: match row.leaves_by {
             None => "local",
             Some(_) => "forwarded",

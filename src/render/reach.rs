@@ -1,7 +1,10 @@
 //! `nfpath reach` as text.
 
+use std::net::{IpAddr, SocketAddr};
+
 use unicode_width::UnicodeWidthStr;
 
+use crate::logic::Ranges;
 use crate::reach::Reach;
 use crate::reach::class::{Class, numbers, protocols};
 
@@ -19,14 +22,7 @@ pub fn text(reach: &Reach, width: usize) -> String {
     for row in &reach.rows {
         let head = class(&row.class);
         out += &wrapped(&head, "", width);
-        let to = row.translated.map(|(ip, port)| match port {
-            None => ip.to_string(),
-            Some(port) => std::net::SocketAddr::new(ip, port).to_string(),
-        });
-        let mut then = match to {
-            Some(to) => format!("translated to {to}, "),
-            None => String::new(),
-        };
+        let mut then = translated(row.translated);
         then += &match &row.leaves_by {
             None => "reaches this host".to_string(),
             Some(oif) => format!("leaves by {oif}"),
@@ -65,6 +61,36 @@ pub fn text(reach: &Reach, width: usize) -> String {
     out
 }
 
+/// `translated to 172.17.0.2:80, `
+pub(super) fn translated(to: Option<(IpAddr, Option<u16>)>) -> String {
+    match to {
+        Some((ip, None)) => format!("translated to {ip}, "),
+        Some((ip, Some(port))) => format!("translated to {}, ", SocketAddr::new(ip, port)),
+        None => String::new(),
+    }
+}
+
+/// ICMP messages: ` type 8, 13`, or with codes ` type/code 3/4`; `None`: all.
+fn messages(ranges: &Ranges) -> Option<String> {
+    if ranges.as_slice() == [(0, 0xffff)] {
+        return None;
+    }
+    let whole = ranges
+        .iter()
+        .all(|(lo, hi)| lo % 256 == 0 && hi % 256 == 255);
+    let range = |lo: String, hi: String| if lo == hi { lo } else { format!("{lo}-{hi}") };
+    let one = |(lo, hi): &(u128, u128)| match whole {
+        true => range((lo / 256).to_string(), (hi / 256).to_string()),
+        false => range(
+            format!("{}/{}", lo / 256, lo % 256),
+            format!("{}/{}", hi / 256, hi % 256),
+        ),
+    };
+    let words: Vec<String> = ranges.iter().map(one).collect();
+    let what = if whole { "type" } else { "type/code" };
+    Some(format!(" {what} {}", words.join(", ")))
+}
+
 /// `eth0: tcp from any to 192.0.2.10 port 22`
 pub(super) fn class(class: &Class) -> String {
     let interfaces = match class.interfaces.as_slice() {
@@ -72,16 +98,20 @@ pub(super) fn class(class: &Class) -> String {
         names => format!("{}: ", names.join(", ")),
     };
     let port = numbers(&class.ports, 16).map_or(String::new(), |port| format!(" port {port}"));
-    let sport = numbers(&class.source_ports, 16);
     let is_icmp = matches!(class.protocols.as_slice(), [(1, 1)] | [(58, 58)]);
-    let sport = sport.map_or(String::new(), |port| match is_icmp {
-        true => format!(" type/code {port}"),
-        false => format!(" from port {port}"),
-    });
+    let sport = match is_icmp {
+        true => messages(&class.source_ports),
+        false => numbers(&class.source_ports, 16).map(|port| format!(" from port {port}")),
+    };
+    let sport = sport.unwrap_or_default();
+    let sources = match class.any_source {
+        true => "any".into(),
+        false => nets(&class.sources),
+    };
     format!(
         "{interfaces}{} from {} to {}{port}{sport}",
         protocols(&class.protocols),
-        nets(&class.sources),
+        sources,
         nets(&class.destinations),
     )
 }

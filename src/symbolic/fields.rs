@@ -348,6 +348,36 @@ impl Fields {
         }
     }
 
+    /// Where packets have other addresses or ports than there. An address of the host that nobody said is another one than
+    /// any that is known.
+    pub fn addressed_otherwise(&self, other: &Fields, space: &mut Space) -> Set {
+        let v6 = space.v6;
+        let ports = space.with_ports();
+        let sets = &mut space.sets;
+        let mut found = Vec::new();
+        for (field, drawn) in [
+            (Field::Src, Some((self.own_src, other.own_src))),
+            (Field::Dst, Some((self.own_dst, other.own_dst))),
+            (Field::Sport, None),
+            (Field::Dport, None),
+        ] {
+            let pairs = self.header(v6, field).iter().zip(other.header(v6, field));
+            let bits: Vec<Set> = pairs.map(|(a, b)| sets.xor(*a, *b)).collect();
+            let mut differs = sets.union(&bits);
+            match drawn {
+                Some((a, b)) => {
+                    let either = sets.or(a, b);
+                    let one = sets.xor(a, b);
+                    differs = sets.minus(differs, either);
+                    differs = sets.or(differs, one);
+                }
+                None => differs = sets.and(differs, ports),
+            }
+            found.push(differs);
+        }
+        sets.union(&found)
+    }
+
     /// One packet as it is now.
     pub(super) fn seen(&self, space: &Space, point: &Point) -> Seen {
         let number = |field| value::at(&space.sets, self.header(space.v6, field), point);

@@ -278,7 +278,11 @@ impl Walk<'_, '_> {
                     .fields
                     .header(self.space.v6, fields::Field::Dst)
                     .to_vec();
-                let back = value::same(&mut self.space.sets, &dst, &peer.0);
+                // an address of this host that nobody said is taken for another one than any that is known
+                let (drawn, sets) = (self.fields.own_dst, &mut self.space.sets);
+                let said: Bits = dst.iter().map(|bit| sets.minus(*bit, drawn)).collect();
+                let back = value::same(sets, &said, &peer.0);
+                let back = sets.minus(back, drawn);
                 vec![back, back.not()]
             }
         }

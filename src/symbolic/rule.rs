@@ -444,18 +444,7 @@ impl Walk<'_, '_> {
 
     /// A rule in words that stay when rules are numbered anew: its table, its chain and its place.
     pub(super) fn words(&self, rule: RuleId) -> String {
-        let ruleset = self.ruleset();
-        let rule = ruleset.rule(rule);
-        let chain = ruleset.chain(rule.chain);
-        let table = ruleset.table(chain.table);
-        let which = match rule.handle.0 {
-            0 => (rule.index + 1).to_string(),
-            _ => rule.handle.to_string(),
-        };
-        format!(
-            "{} {} {} rule {which}",
-            table.family, table.name, chain.name
-        )
+        self.space.rule_words(self.ruleset(), rule)
     }
 
     /// What is said behind a question about the packet on its way.

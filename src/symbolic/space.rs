@@ -1,10 +1,13 @@
 //! What sets of packets are made of: the variables of a packet as it is first sent, and those of the questions that the input
 //! leaves open.
 
+use std::collections::BTreeMap;
+
 use indexmap::IndexMap;
 
 use crate::logic::{Choice, Fact, Ranges, Source, max_of};
 use crate::packet::proto;
+use crate::ruleset::{RuleId, Ruleset};
 use crate::sets::{Point, Set, Sets, TooLarge, Var};
 
 use super::value::{self, Bits};
@@ -100,6 +103,8 @@ pub struct Space {
     pub v6: bool,
     inputs: Vec<(Input, Vec<Var>)>,
     questions: IndexMap<String, Question>,
+    /// How questions name rules, where that is not their place.
+    names: BTreeMap<RuleId, String>,
     /// Where all facts have values that they can have.
     valid: Set,
 }
@@ -131,6 +136,7 @@ impl Space {
             v6,
             inputs,
             questions: IndexMap::new(),
+            names: BTreeMap::new(),
             valid: Set::ALL,
         };
         let all = space.input(Input::Iif);
@@ -206,6 +212,20 @@ impl Space {
     /// What there can be at all: headers that are whole, interfaces that exist, facts with a value they can have.
     pub fn valid(&self) -> Set {
         self.valid
+    }
+
+    /// Says how questions of the next walks name rules. Two rulesets in one space have the same questions where a rule of the
+    /// one has the name of a rule of the other; a rule without a name here is named by its place.
+    pub fn name_rules(&mut self, names: BTreeMap<RuleId, String>) {
+        self.names = names;
+    }
+
+    /// How questions name a rule.
+    pub(super) fn rule_words(&self, ruleset: &Ruleset, rule: RuleId) -> String {
+        match self.names.get(&rule) {
+            Some(name) => name.clone(),
+            None => place_words(ruleset, rule),
+        }
     }
 
     /// All questions so far.
@@ -388,6 +408,21 @@ impl Space {
         let vars = self.vars(input).iter();
         vars.fold(0, |value, var| value << 1 | u128::from(point.get(*var)))
     }
+}
+
+/// `ip filter INPUT rule 7`: the handle, or the place for rules without one.
+pub fn place_words(ruleset: &Ruleset, rule: RuleId) -> String {
+    let rule = ruleset.rule(rule);
+    let chain = ruleset.chain(rule.chain);
+    let table = ruleset.table(chain.table);
+    let which = match rule.handle.0 {
+        0 => (rule.index + 1).to_string(),
+        _ => rule.handle.to_string(),
+    };
+    format!(
+        "{} {} {} rule {which}",
+        table.family, table.name, chain.name
+    )
 }
 
 fn put(point: &mut Point, vars: &[Var], value: u128) {

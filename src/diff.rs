@@ -1,0 +1,719 @@
+//! What a change of the ruleset changes, for all packets (`nfpath diff`).
+//!
+//! Both rulesets are followed in one space of sets ([`crate::symbolic`]), so where packets end, what they are translated to
+//! and whether their answers come back can be subtracted. What is left is cut into classes of packets that have one fate
+//! before and one after. Nothing left is a proof that there is no such packet, under what the answer says was taken for usual.
+
+mod pairs;
+pub mod v1;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::conntrack::Manip;
+use crate::eval::{Iface, World};
+use crate::explain::{Question, explain};
+use crate::hooks::Hooks;
+use crate::host::Host;
+use crate::load::Loaded;
+use crate::logic::{Known, Source};
+use crate::reach::class::{
+    Class, MARTIAN, begins, cells, hidden, parts, pick, question, rests_on, usual_answers,
+    usual_only,
+};
+use crate::reach::{imagined, said};
+use crate::report::build::{Sources, host_drop_name, rule_text};
+use crate::sets::{NODES, Point, Set, TooLarge};
+use crate::symbolic::{By, End, From, Input, Space, Ways, replies, requests};
+use crate::walk::link_values;
+use crate::walk::step::{Disposition, Path, Walked};
+
+/// A ruleset and the host that it runs on.
+#[derive(Debug, Clone, Copy)]
+pub struct Side<'a> {
+    pub loaded: &'a Loaded,
+    pub host: &'a Host,
+}
+
+/// What kind of change it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// Packets get through that did not.
+    Opened,
+    /// Packets do not get through that did.
+    Closed,
+    /// Another way, other addresses, another refusal, or answers that are lost or come back.
+    Changed,
+}
+
+impl Kind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Opened => "opened",
+            Kind::Closed => "closed",
+            Kind::Changed => "changed",
+        }
+    }
+}
+
+/// Where a packet ends.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Ended {
+    At(End),
+    /// There is no such interface on this host.
+    NoInterface,
+}
+
+impl Ended {
+    /// `None`: nobody knows.
+    fn passes(&self) -> Option<bool> {
+        match self {
+            Ended::At(End::Local | End::Forwarded(_) | End::Transmitted(_) | End::Relayed) => {
+                Some(true)
+            }
+            Ended::At(End::Dropped | End::Rejected | End::Host(_)) | Ended::NoInterface => {
+                Some(false)
+            }
+            Ended::At(End::Queued | End::Stolen | End::Unknown(_) | End::NotCovered(_)) => None,
+        }
+    }
+}
+
+/// A rule or policy, and the rule's text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cited {
+    /// `ip filter INPUT #7`
+    pub place: String,
+    /// Empty for a policy.
+    pub text: String,
+}
+
+/// What becomes of packets under one ruleset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fate {
+    /// One of the names of docs/formats/diff.md.
+    pub end: &'static str,
+    /// The interface that they leave by, why the host or nobody knows.
+    pub detail: Option<String>,
+    /// Where the destination is translated to.
+    pub translated: Option<(IpAddr, Option<u16>)>,
+    /// Who translates and lets pass, or who stops them.
+    pub by: Vec<Cited>,
+    /// Whether answers come back, and who stops them; `None`: it makes no difference here.
+    pub answers: Option<(bool, Vec<Cited>)>,
+}
+
+/// Packets with one fate before and one after.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    pub kind: Kind,
+    /// Packets of this host, not from outside.
+    pub sent_here: bool,
+    /// Packets to multicast and broadcast addresses.
+    pub to_many: bool,
+    pub class: Class,
+    pub before: Fate,
+    pub after: Fate,
+    /// What it rests on; empty: the input says it all.
+    pub rests_on: Vec<String>,
+    pub witness: Witness,
+}
+
+/// One flow of a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Witness {
+    pub flow: String,
+    pub iif: Option<String>,
+    /// Where they are not SYN alone.
+    pub tcp_flags: Option<u8>,
+    /// Whether `explain` says the same of it, under both rulesets.
+    pub confirmed: bool,
+}
+
+/// The answer.
+#[derive(Debug, Clone, Default)]
+pub struct Diff {
+    /// By kind, then by class.
+    pub rows: Vec<Row>,
+    /// Kinds of packets that are not compared, in words.
+    pub left_out: Vec<String>,
+    /// What was taken for usual, in words.
+    pub assumed: Vec<String>,
+    /// There are more rows than are told.
+    pub truncated: bool,
+}
+
+/// How many rows are made at most.
+const MOST: usize = 2000;
+
+/// Compares what two rulesets do to all packets.
+pub fn diff(old: Side<'_>, new: Side<'_>) -> Result<Diff, TooLarge> {
+    let (old_host, new_host) = together(old, new);
+    let absent = |host: &Host, own: &Host| -> Vec<u128> {
+        let known = |name: &str| !own.complete.links || own.link(name).is_some();
+        let links = (0u128..).zip(&host.links);
+        let gone = links.filter(|(_, link)| !known(&link.name));
+        gone.map(|(at, _)| at).collect()
+    };
+    let (old_absent, new_absent) = (absent(&old_host, old.host), absent(&new_host, new.host));
+    let names = pairs::names(&old, &new);
+    let hooks = [
+        Hooks::new(&old.loaded.ruleset),
+        Hooks::new(&new.loaded.ruleset),
+    ];
+    let mut answer = Diff::default();
+    for v6 in [false, true] {
+        let mut space = Space::new(v6, old_host.links.len(), NODES);
+        for from in [From::Outside, From::Here] {
+            space.name_rules(BTreeMap::new());
+            let before = Followed::of(
+                &mut space,
+                old.loaded,
+                &old_host,
+                &hooks[0],
+                from,
+                &old_absent,
+            )?;
+            space.name_rules(names.clone());
+            let after = Followed::of(
+                &mut space,
+                new.loaded,
+                &new_host,
+                &hooks[1],
+                from,
+                &new_absent,
+            )?;
+            let mut compared = Compared {
+                before: &before,
+                after: &after,
+                from,
+                answer: &mut answer,
+            };
+            compared.rows(&mut space);
+            space.check()?;
+        }
+        for question in space.questions() {
+            if question.source == Source::Default && question.vars.len() == 1 {
+                let words = match question.usual {
+                    Some(1) => question.words.clone(),
+                    _ => format!("not: {}", question.words),
+                };
+                if !answer.assumed.contains(&words) {
+                    answer.assumed.push(words);
+                }
+            }
+        }
+    }
+    answer.rows.sort_by_cached_key(|row| {
+        let class = &row.class;
+        (
+            row.kind,
+            class.v6,
+            row.sent_here,
+            class.interfaces.clone(),
+            class.protocols.clone(),
+            class.destinations.clone(),
+            class.ports.clone(),
+            class.sources.clone(),
+            class.source_ports.clone(),
+        )
+    });
+    Ok(answer)
+}
+
+/// Both hosts with what is worked out from the rulesets, and the same links at the same places.
+fn together(old: Side<'_>, new: Side<'_>) -> (Host, Host) {
+    let mut before = imagined(&old.loaded.ruleset, old.host);
+    let mut after = imagined(&new.loaded.ruleset, new.host);
+    if old.host == new.host {
+        // one host: what either ruleset tells of it holds for both
+        before = imagined(&new.loaded.ruleset, &before);
+        after = before.clone();
+    }
+    let missing: Vec<_> = after
+        .links
+        .iter()
+        .filter(|link| before.link(&link.name).is_none())
+        .cloned()
+        .collect();
+    before.links.extend(missing);
+    let all: Vec<_> = before
+        .links
+        .iter()
+        .map(|link| after.link(&link.name).unwrap_or(link).clone())
+        .collect();
+    after.links = all;
+    (before, after)
+}
+
+/// All packets of one side under one ruleset.
+struct Followed<'a> {
+    loaded: &'a Loaded,
+    host: &'a Host,
+    hooks: &'a Hooks,
+    ways: Ways,
+    back: Ways,
+    exits: Vec<(Ended, By, Set)>,
+}
+
+/// What a fate is made of; equal for packets of one row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Label {
+    end: Ended,
+    by: Vec<By>,
+    translated: Option<(IpAddr, Option<u16>)>,
+    answers: Option<(bool, Vec<By>)>,
+}
+
+impl<'a> Followed<'a> {
+    fn of(
+        space: &mut Space,
+        loaded: &'a Loaded,
+        host: &'a Host,
+        hooks: &'a Hooks,
+        from: From,
+        absent: &[u128],
+    ) -> Result<Followed<'a>, TooLarge> {
+        let values = link_values(host);
+        let world = World {
+            ruleset: &loaded.ruleset,
+            host,
+            link_values: &values,
+        };
+        let ways = requests(space, world, hooks, from, Some(0))?;
+        let back = replies(space, world, hooks, &ways, from)?;
+        let mut nowhere = Vec::new();
+        if from == From::Outside {
+            for at in absent {
+                nowhere.push(space.packets(Input::Iif, &[(*at, *at)]));
+            }
+        }
+        let nowhere = space.sets.union(&nowhere);
+        let mut exits = Vec::new();
+        for exit in &ways.exits {
+            let packets = space.sets.minus(exit.packets, nowhere);
+            exits.push((Ended::At(exit.end.clone()), exit.by, packets));
+        }
+        let nowhere = space.sets.and(ways.sent, nowhere);
+        exits.push((Ended::NoInterface, By::Stack, nowhere));
+        Ok(Followed {
+            loaded,
+            host,
+            hooks,
+            ways,
+            back,
+            exits,
+        })
+    }
+
+    fn by_end(&self, space: &mut Space) -> BTreeMap<Ended, Set> {
+        let mut ends: BTreeMap<Ended, Set> = BTreeMap::new();
+        for (end, _, packets) in &self.exits {
+            let known = ends.entry(end.clone()).or_default();
+            *known = space.sets.or(*known, *packets);
+        }
+        ends
+    }
+
+    /// Packets that get through.
+    fn passed(&self, space: &mut Space) -> Set {
+        let passed = self
+            .exits
+            .iter()
+            .filter(|(end, ..)| end.passes() == Some(true));
+        let passed: Vec<Set> = passed.map(|(.., packets)| *packets).collect();
+        space.sets.union(&passed)
+    }
+
+    /// Packets that nobody follows here, with the words for them.
+    fn not_covered(ways: &Ways) -> impl Iterator<Item = (&'static str, Set)> {
+        ways.exits.iter().filter_map(|exit| match exit.end {
+            End::NotCovered(what) => Some((what, exit.packets)),
+            _ => None,
+        })
+    }
+
+    /// Requests whose answers come back.
+    fn answered(&self, space: &mut Space) -> Set {
+        self.back.ended(space, |end| {
+            matches!(
+                end,
+                End::Local | End::Forwarded(_) | End::Transmitted(_) | End::Relayed
+            )
+        })
+    }
+
+    /// Cuts packets up by what becomes of them, and by what becomes of their answers where that matters.
+    fn labels(&self, space: &mut Space, packets: Set, moved: Set, heard: Set) -> Vec<(Label, Set)> {
+        let mut labels = Vec::new();
+        for (end, by, own) in &self.exits {
+            let own = usual_answers(space, *own);
+            let own = space.sets.and(own, packets);
+            if own.is_empty() {
+                continue;
+            }
+            let label = |by: Vec<By>| Label {
+                end: end.clone(),
+                by,
+                translated: None,
+                answers: None,
+            };
+            if end.passes() != Some(true) {
+                labels.push((label(vec![*by]), own));
+                continue;
+            }
+            for part in parts(space, &self.ways, own, usual_answers) {
+                let own = Label {
+                    translated: part.translated,
+                    ..label(part.by)
+                };
+                for (own, packets) in self.by_source(space, own, part.packets, moved) {
+                    let own = match own.by.as_slice() {
+                        [] => Label {
+                            by: vec![*by],
+                            ..own
+                        },
+                        _ => own,
+                    };
+                    labels.extend(self.by_answer(space, own, packets, heard));
+                }
+            }
+        }
+        labels
+    }
+
+    /// Names the rules that translate sources, where addresses differ.
+    fn by_source(
+        &self,
+        space: &mut Space,
+        label: Label,
+        packets: Set,
+        moved: Set,
+    ) -> Vec<(Label, Set)> {
+        let mut found = Vec::new();
+        let mut rest = packets;
+        let of_moved = space.sets.and(packets, moved);
+        if !of_moved.is_empty() {
+            for bound in &self.ways.bound {
+                if bound.manip != Manip::Src {
+                    continue;
+                }
+                let own = usual_answers(space, bound.packets);
+                let own = space.sets.and(rest, own);
+                let own = space.sets.and(own, moved);
+                if own.is_empty() {
+                    continue;
+                }
+                rest = space.sets.minus(rest, own);
+                let mut by = label.by.clone();
+                by.push(By::Rule(bound.rule));
+                found.push((
+                    Label {
+                        by,
+                        ..label.clone()
+                    },
+                    own,
+                ));
+            }
+        }
+        if !rest.is_empty() {
+            found.push((label, rest));
+        }
+        found
+    }
+
+    fn by_answer(
+        &self,
+        space: &mut Space,
+        label: Label,
+        packets: Set,
+        heard: Set,
+    ) -> Vec<(Label, Set)> {
+        let mut found = Vec::new();
+        let asked = space.sets.and(packets, heard);
+        let mut rest = space.sets.minus(packets, heard);
+        if !asked.is_empty() {
+            let mut open = asked;
+            for exit in &self.back.exits {
+                let own = usual_answers(space, exit.packets);
+                let own = space.sets.and(open, own);
+                if own.is_empty() {
+                    continue;
+                }
+                open = space.sets.minus(open, own);
+                let passes = Ended::At(exit.end.clone()).passes() == Some(true);
+                let by = if passes { Vec::new() } else { vec![exit.by] };
+                let answers = Some((passes, by));
+                found.push((
+                    Label {
+                        answers,
+                        ..label.clone()
+                    },
+                    own,
+                ));
+            }
+            rest = space.sets.or(rest, open);
+        }
+        if !rest.is_empty() {
+            found.push((label, rest));
+        }
+        found
+    }
+
+    fn cited(&self, by: &[By]) -> Vec<Cited> {
+        let sources = Sources::of(self.loaded, self.host);
+        by.iter()
+            .filter(|by| **by != By::Stack)
+            .map(|by| Cited {
+                place: said(&self.loaded.ruleset, *by),
+                text: match by {
+                    By::Rule(rule) => rule_text(sources, *rule),
+                    By::Policy(_) | By::Stack => String::new(),
+                },
+            })
+            .collect()
+    }
+
+    fn fate(&self, label: &Label) -> Fate {
+        let link = |at: u16| {
+            self.host
+                .links
+                .get(usize::from(at))
+                .map(|link| link.name.to_string())
+        };
+        let (end, detail) = match &label.end {
+            Ended::NoInterface => ("no-interface", None),
+            Ended::At(end) => match end {
+                End::Local => ("local", None),
+                End::Forwarded(oif) => ("forwarded", link(*oif)),
+                End::Transmitted(oif) => ("transmitted", link(*oif)),
+                End::Relayed => ("relayed", None),
+                End::Dropped => ("dropped", None),
+                End::Rejected => ("rejected", None),
+                End::Queued => ("queued", None),
+                End::Stolen => ("stolen", None),
+                End::Host(drop) => ("host-dropped", Some(host_drop_name(drop.0).to_string())),
+                End::Unknown(why) => ("unknown", Some(why.clone())),
+                End::NotCovered(what) => ("unknown", Some((*what).to_string())),
+            },
+        };
+        Fate {
+            end,
+            detail,
+            translated: label.translated,
+            by: self.cited(&label.by),
+            answers: label
+                .answers
+                .as_ref()
+                .map(|(back, by)| (*back, self.cited(by))),
+        }
+    }
+
+    /// Whether `explain` says the same of a packet.
+    fn confirms(&self, space: &Space, point: &Point, question: &Question, label: &Label) -> bool {
+        let Ended::At(end) = &label.end else {
+            return true;
+        };
+        let seen = self.ways.seen(space, point);
+        let Ok(answer) = explain(self.loaded, self.hooks, self.host, question) else {
+            return false;
+        };
+        let leaves_by = |path: &Path, at: u16| match path.output.oif {
+            Some(Iface::Link(own)) => {
+                answer.host.links[usize::from(own)].name == self.host.links[usize::from(at)].name
+            }
+            Some(Iface::Fact(_)) | None => true,
+        };
+        let fits = |walked: &Walked| {
+            let path = &walked.request;
+            let same = match (end, &path.disposition) {
+                (End::Local, Disposition::Local)
+                | (End::Relayed, Disposition::Relayed)
+                | (End::Dropped, Disposition::Dropped)
+                | (End::Rejected, Disposition::Rejected)
+                | (End::Queued, Disposition::Queued)
+                | (End::Stolen, Disposition::Stolen)
+                | (End::Unknown(_), Disposition::Unknown { .. }) => true,
+                (End::Forwarded(at), Disposition::Forwarded)
+                | (End::Transmitted(at), Disposition::Transmitted) => leaves_by(path, *at),
+                (End::Host(drop), Disposition::Host(own)) => drop.0 == *own,
+                _ => false,
+            };
+            let back = walked.reply.as_ref().map(|reply| {
+                use crate::walk::step::Outcome;
+                reply.disposition.outcome() == Outcome::Accept
+            });
+            let answers = match (&label.answers, back) {
+                (Some((wanted, _)), Some(back)) => *wanted == back,
+                _ => true,
+            };
+            same && answers
+                && match path.output.dst {
+                    Known::Value(dst) => label.end.passes() != Some(true) || dst == seen.dst,
+                    Known::Fact(_) => true,
+                }
+        };
+        let others = answer
+            .explored
+            .alternatives
+            .iter()
+            .map(|other| &other.walked);
+        std::iter::once(&answer.explored.primary)
+            .chain(others)
+            .any(fits)
+    }
+}
+
+/// The packets of one side, under both rulesets.
+struct Compared<'a> {
+    before: &'a Followed<'a>,
+    after: &'a Followed<'a>,
+    from: From,
+    answer: &'a mut Diff,
+}
+
+impl Compared<'_> {
+    fn rows(&mut self, space: &mut Space) {
+        let (changed, moved, heard) = self.changed(space);
+        if changed.is_empty() {
+            return;
+        }
+        let old = self.before.labels(space, changed, moved, heard);
+        let new = self.after.labels(space, changed, moved, heard);
+        for (old, own) in &old {
+            for (new, other) in &new {
+                let packets = space.sets.and(*own, *other);
+                if !packets.is_empty() {
+                    self.cut(space, old, new, packets);
+                }
+            }
+        }
+    }
+
+    /// What does not end, look or get answered as before: all, where addresses differ, and where answers do.
+    fn changed(&mut self, space: &mut Space) -> (Set, Set, Set) {
+        let (old, new) = (self.before.by_end(space), self.after.by_end(space));
+        let mut all = Vec::new();
+        let mut ends: Vec<&Ended> = old.keys().chain(new.keys()).collect();
+        ends.sort();
+        ends.dedup();
+        for end in ends {
+            let one = old.get(end).copied().unwrap_or_default();
+            let other = new.get(end).copied().unwrap_or_default();
+            all.push(space.sets.xor(one, other));
+        }
+        let one = self.before.passed(space);
+        let other = self.after.passed(space);
+        let both = space.sets.and(one, other);
+        let moved = self
+            .before
+            .ways
+            .fields
+            .addressed_otherwise(&self.after.ways.fields, space);
+        let moved = space.sets.and(moved, both);
+        all.push(moved);
+        let mut unseen = self.unseen(space, &self.before.back, &self.after.back);
+        let one = self.before.answered(space);
+        let other = self.after.answered(space);
+        let heard = space.sets.xor(one, other);
+        let heard = space.sets.and(heard, both);
+        let heard = space.sets.minus(heard, unseen);
+        // only what begins a conversation has answers
+        let begins = begins(space);
+        let heard = space.sets.and(heard, begins);
+        all.push(heard);
+        let changed = space.sets.union(&all);
+        unseen = self.unseen(space, &self.before.ways, &self.after.ways);
+        let mut cut = |set: Set| {
+            let set = space.sets.minus(set, unseen);
+            let set = usual_answers(space, set);
+            let valid = space.valid();
+            space.sets.and(set, valid)
+        };
+        (cut(changed), cut(moved), cut(heard))
+    }
+
+    /// Packets that one of the walks does not follow; they are said to be left out.
+    fn unseen(&mut self, space: &mut Space, old: &Ways, new: &Ways) -> Set {
+        let mut all = Vec::new();
+        let found: Vec<(&str, Set)> = Followed::not_covered(old)
+            .chain(Followed::not_covered(new))
+            .collect();
+        for (what, packets) in found {
+            all.push(packets);
+            let words = format!("{what} (IPv{})", if space.v6 { 6 } else { 4 });
+            if !usual_only(space, packets).is_empty() && !self.answer.left_out.contains(&words) {
+                self.answer.left_out.push(words);
+            }
+        }
+        space.sets.union(&all)
+    }
+
+    /// What the host drops for its source, under both.
+    fn martians(&self, space: &mut Space) -> Set {
+        let dropped = |end: &End| *end == MARTIAN;
+        let old = self.before.ways.ended(space, dropped);
+        let new = self.after.ways.ended(space, dropped);
+        space.sets.and(old, new)
+    }
+
+    /// Rows for packets of one fate before and one after: those that look as first packets usually do, then classes of
+    /// which only others change.
+    fn cut(&mut self, space: &mut Space, old: &Label, new: &Label, packets: Set) {
+        let all = usual_only(space, Set::ALL);
+        let usual = usual_only(space, packets);
+        let cube = hidden(space);
+        let told = space.sets.exists(usual, cube);
+        let rare = space.sets.minus(packets, told);
+        let every = usual_answers(space, Set::ALL);
+        let valid = space.valid();
+        let every = space.sets.and(every, valid);
+        let many = space
+            .sets
+            .or(self.before.ways.to_many, self.after.ways.to_many);
+        let many = usual_answers(space, many);
+        let martians = self.martians(space);
+        for (packets, all, to_many) in [
+            (space.sets.minus(usual, many), all, false),
+            (space.sets.and(usual, many), all, true),
+            (space.sets.minus(rare, many), every, false),
+            (space.sets.and(rare, many), every, true),
+        ] {
+            let room = MOST.saturating_sub(self.answer.rows.len());
+            let (cells, more) = cells(space, &self.before.host.links, packets, all, martians, room);
+            self.answer.truncated |= more;
+            for cell in cells {
+                let point = pick(space, cell.packets);
+                let question = question(space, &self.before.host.links, &point, self.from);
+                let confirmed = self.before.confirms(space, &point, &question, old)
+                    && self.after.confirms(space, &point, &question, new);
+                let mut class = cell.class;
+                if self.from == From::Here {
+                    class.interfaces.clear();
+                }
+                self.answer.rows.push(Row {
+                    kind: match (old.end.passes(), new.end.passes()) {
+                        (Some(false), Some(true)) => Kind::Opened,
+                        (Some(true), Some(false)) => Kind::Closed,
+                        _ => Kind::Changed,
+                    },
+                    sent_here: self.from == From::Here,
+                    to_many,
+                    class,
+                    before: self.before.fate(old),
+                    after: self.after.fate(new),
+                    rests_on: match cell.is_open {
+                        true => rests_on(space, cell.packets, all),
+                        false => Vec::new(),
+                    },
+                    witness: Witness {
+                        flow: question.flow.to_string(),
+                        iif: question.iif,
+                        tcp_flags: question.tcp_flags,
+                        confirmed,
+                    },
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The JSON contract of `nfpath diff` (docs/formats/diff.md): types of its own, so that the answer may change.
+
+use serde::Serialize;
+
+use crate::reach::v1::{ClassJson, target};
+
+use super::{Cited, Diff, Fate, Row};
+
+#[derive(Debug, Serialize)]
+struct Document {
+    schema: &'static str,
+    rows: Vec<RowJson>,
+    left_out: Vec<String>,
+    assumed: Vec<String>,
+    truncated: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct RowJson {
+    kind: &'static str,
+    sent_here: bool,
+    to_many: bool,
+    #[serde(flatten)]
+    class: ClassJson,
+    before: FateJson,
+    after: FateJson,
+    rests_on: Vec<String>,
+    witness: WitnessJson,
+}
+
+#[derive(Debug, Serialize)]
+struct FateJson {
+    end: &'static str,
+    detail: Option<String>,
+    translated_to: Option<String>,
+    by: Vec<CitedJson>,
+    answers: Option<AnswersJson>,
+}
+
+#[derive(Debug, Serialize)]
+struct AnswersJson {
+    come_back: bool,
+    by: Vec<CitedJson>,
+}
+
+#[derive(Debug, Serialize)]
+struct CitedJson {
+    place: String,
+    text: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct WitnessJson {
+    flow: String,
+    iif: Option<String>,
+    tcp_flags: Option<u8>,
+    confirmed: bool,
+}
+
+/// The answer as JSON, with a newline at its end.
+pub fn json(diff: &Diff) -> String {
+    let document = Document {
+        schema: "nfpath.diff/1",
+        rows: diff.rows.iter().map(row).collect(),
+        left_out: diff.left_out.clone(),
+        assumed: diff.assumed.clone(),
+        truncated: diff.truncated,
+    };
+    // strings and numbers always serialise
+    serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
+}
+
+fn row(row: &Row) -> RowJson {
+    RowJson {
+        kind: row.kind.name(),
+        sent_here: row.sent_here,
+        to_many: row.to_many,
+        class: ClassJson::of(&row.class),
+        before: fate(&row.before),
+        after: fate(&row.after),
+        rests_on: row.rests_on.clone(),
+        witness: WitnessJson {
+            flow: row.witness.flow.clone(),
+            iif: row.witness.iif.clone(),
+            tcp_flags: row.witness.tcp_flags,
+            confirmed: row.witness.confirmed,
+        },
+    }
+}
+
+fn fate(fate: &Fate) -> FateJson {
+    FateJson {
+        end: fate.end,
+        detail: fate.detail.clone(),
+        translated_to: target(fate.translated),
+        by: cited(&fate.by),
+        answers: fate.answers.as_ref().map(|(back, by)| AnswersJson {
+            come_back: *back,
+            by: cited(by),
+        }),
+    }
+}
+
+fn cited(all: &[Cited]) -> Vec<CitedJson> {
+    let cited = all.iter().map(|cited| CitedJson {
+        place: cited.place.clone(),
+        text: (!cited.text.is_empty()).then(|| cited.text.clone()),
+    });
+    cited.collect()
+}
