@@ -22,7 +22,7 @@ use crate::hooks::Hooks;
 use crate::host::Host;
 use crate::load::Loaded;
 use crate::owner::Owners;
-use crate::reach::class::{question, usual_only};
+use crate::reach::class::{pick, question, usual_only};
 use crate::reach::imagined;
 use crate::report::RuleRef;
 use crate::report::build::{Sources, rule_ref, rule_text};
@@ -638,23 +638,25 @@ impl Input<'_> {
         }
     }
 
-    /// A flow of the set that shows it, if one can be found that `explain` confirms.
-    pub(crate) fn witness(&self, at: usize, from: From, set: Set, shows: Shows) -> Option<Witness> {
-        let space = &self.views[at].space;
-        // addresses of documentation
-        let (near, far, away): (u128, u128, u128) = match space.v6 {
-            true => (
-                0x2001_0db8 << 96 | 0x77,
-                0x2001_0db8 << 96 | 0x1_0077,
-                0x2001_0db8 << 96 | 0x9_0009,
-            ),
-            false => (0xcb00_7107, 0xc633_6407, 0xc633_6409),
-        };
-        for src in [near, far, 0] {
-            let mut wish = space.usual();
-            space.put(&mut wish, Part::Src, src);
-            space.put(&mut wish, Part::Dst, away);
-            let point = space.sets.pick(set, &wish)?;
+    /// A flow of the set that shows it, if one can be found that `explain` confirms: one as people send it, else any.
+    pub(crate) fn witness(
+        &mut self,
+        at: usize,
+        from: From,
+        set: Set,
+        shows: Shows,
+    ) -> Option<Witness> {
+        if set.is_empty() {
+            return None;
+        }
+        let space = &mut self.views[at].space;
+        let usual = space.usual();
+        let points = [
+            Some(pick(space, self.host, set)),
+            space.sets.pick(set, &usual),
+        ];
+        for point in points.into_iter().flatten() {
+            let space = &self.views[at].space;
             let question = question(space, &self.host.links, &point, from);
             if self.confirms(&question, shows) {
                 return Some(Witness {

@@ -126,8 +126,8 @@ pub struct Witness {
     pub iif: Option<String>,
     /// Where they are not SYN alone.
     pub tcp_flags: Option<u8>,
-    /// Whether `explain` says the same of it, under both rulesets.
-    pub confirmed: bool,
+    /// Whether `explain` says the same of it, under both rulesets; `None`: it cannot be asked about such headers.
+    pub confirmed: Option<bool>,
 }
 
 /// The answer.
@@ -668,6 +668,9 @@ impl Compared<'_> {
         let every = usual_answers(space, Set::ALL);
         let valid = space.valid();
         let every = space.sets.and(every, valid);
+        // how the host refuses odd packets that no ruleset lets through is nobody's question
+        let stopped = old.end.passes() == Some(false) && new.end.passes() == Some(false);
+        let rare = if stopped { Set::NONE } else { rare };
         let many = space
             .sets
             .or(self.before.ways.to_many, self.after.ways.to_many);
@@ -683,10 +686,13 @@ impl Compared<'_> {
             let (cells, more) = cells(space, &self.before.host.links, packets, all, martians, room);
             self.answer.truncated |= more;
             for cell in cells {
-                let point = pick(space, cell.packets);
+                let point = pick(space, self.after.host, cell.packets);
                 let question = question(space, &self.before.host.links, &point, self.from);
-                let confirmed = self.before.confirms(space, &point, &question, old)
-                    && self.after.confirms(space, &point, &question, new);
+                let asked = |input, value| space.get(&point, input) == value;
+                let confirmed = (asked(Input::Ttl, 64) && asked(Input::Tos, 0)).then(|| {
+                    self.before.confirms(space, &point, &question, old)
+                        && self.after.confirms(space, &point, &question, new)
+                });
                 let mut class = cell.class;
                 if self.from == From::Here {
                     class.interfaces.clear();

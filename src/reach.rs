@@ -347,7 +347,7 @@ impl Cutter<'_, '_> {
         let (cells, more) = cells(space, links, part.packets, all, martians, room);
         self.answer.truncated |= more;
         for cell in cells {
-            let point = pick(space, cell.packets);
+            let point = pick(space, self.world.host, cell.packets);
             let by = part.by.iter();
             let row = Row {
                 translated: part.translated,

@@ -54,7 +54,7 @@ struct WitnessJson {
     flow: String,
     iif: Option<String>,
     tcp_flags: Option<u8>,
-    confirmed: bool,
+    confirmed: Option<bool>,
 }
 
 /// The answer as JSON, with a newline at its end.

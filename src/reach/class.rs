@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use crate::conntrack::Manip;
 use crate::explain::Question;
 use crate::flow::{Flow, IpFamily};
-use crate::host::Link;
+use crate::host::{Host, Link};
 use crate::logic::{Ranges, Source, max_of};
 use crate::packet::{proto, tcp};
 use crate::report::build::protocol_name;
@@ -279,7 +279,7 @@ pub(crate) fn cells(
                 if found.len() >= room {
                     return (found, true);
                 }
-                found.push(cell(space, links, packets, whole, martians, is_open));
+                found.push(cell(space, links, packets, all, whole, martians, is_open));
                 continue;
             }
             let vars = space.vars(NAMED[known.len()]).to_vec();
@@ -307,6 +307,7 @@ fn cell(
     space: &mut Space,
     links: &[Link],
     packets: Set,
+    all: Set,
     known: &[Ranges; 6],
     martians: Set,
     is_open: bool,
@@ -328,8 +329,7 @@ fn cell(
     }
     let others = space.packets(Input::Src, src).not();
     let others = space.sets.and(from_all, others);
-    let valid = space.valid();
-    let others = space.sets.and(others, valid);
+    let others = space.sets.and(others, all);
     Cell {
         class: Class {
             v6,
@@ -375,15 +375,76 @@ pub(crate) fn question(space: &Space, links: &[Link], point: &Point, from: From)
     }
 }
 
-/// A packet as people send it, if it may be.
-pub(crate) fn pick(space: &Space, packets: Set) -> Point {
-    let mut wish = space.usual();
-    let src: u128 = if space.v6 {
+/// A packet as people send it, if it may be: from the way to the outside, or from a neighbour; to an address of the host.
+pub(crate) fn pick(space: &mut Space, host: &Host, packets: Set) -> Point {
+    let v6 = space.v6;
+    let outside = if v6 {
         0x2001_0db8 << 96 | 0x77
     } else {
         0xcb00_7107
     };
-    space.put(&mut wish, Input::Src, src);
+    let elsewhere = if v6 {
+        0x2001_0db8 << 96 | 0x9_0009
+    } else {
+        0xc633_6409
+    };
+    let link_of = |name: &str| host.links.iter().position(|link| link.name == name);
+    let addresses = || {
+        let own = host.addresses.iter().filter(|address| {
+            let near = match address.ip {
+                IpAddr::V4(v4) => v4.is_link_local(),
+                IpAddr::V6(v6) => v6.is_unicast_link_local(),
+            };
+            address.ip.is_ipv6() == v6 && !address.ip.is_loopback() && !near
+        });
+        own
+    };
+    // from the outside by the default route, then from the subnet of each address, then from outside by whatever interface
+    let mut sources: Vec<(Option<usize>, u128)> = host
+        .routes
+        .iter()
+        .filter(|route| route.prefix.prefix_len() == 0 && route.prefix.addr().is_ipv6() == v6)
+        .flat_map(|route| &route.nexthops)
+        .filter_map(|hop| hop.dev.as_deref())
+        .map(|dev| (link_of(dev), outside))
+        .filter(|(link, _)| link.is_some())
+        .collect();
+    for address in addresses() {
+        let own = number(address.ip);
+        let hosts = match (v6, address.prefix_len) {
+            (false, ..=30) | (true, ..=126) => [own ^ 2, own ^ 3],
+            _ => continue,
+        };
+        for neighbour in hosts {
+            sources.push((link_of(&address.dev), neighbour));
+        }
+    }
+    sources.push((None, outside));
+    let mut wish = space.usual();
+    let mut packets = packets;
+    for (link, src) in sources {
+        let own = space.packets(Input::Src, &[(src, src)]);
+        let mut own = space.sets.and(packets, own);
+        if let Some(at) = link {
+            let by = space.packets(Input::Iif, &[(at as u128, at as u128)]);
+            own = space.sets.and(own, by);
+        }
+        if !own.is_empty() {
+            packets = own;
+            break;
+        }
+    }
+    let destinations = addresses().map(|address| number(address.ip));
+    for dst in destinations.chain([elsewhere]) {
+        let own = space.packets(Input::Dst, &[(dst, dst)]);
+        let own = space.sets.and(packets, own);
+        if !own.is_empty() {
+            packets = own;
+            break;
+        }
+    }
+    space.put(&mut wish, Input::Src, outside);
+    space.put(&mut wish, Input::Dst, elsewhere);
     space.sets.pick(packets, &wish).unwrap_or(wish)
 }
 

@@ -9,6 +9,7 @@ use super::reach::{class, translated, wrapped};
 /// The rows, what they rest on, and what was compared.
 pub fn text(diff: &Diff, width: usize) -> String {
     let mut out = String::new();
+    let mut told: Vec<Kind> = Vec::new();
     for row in &diff.rows {
         let same = |other: &&Row| {
             other.to_many != row.to_many
@@ -21,6 +22,7 @@ pub fn text(diff: &Diff, width: usize) -> String {
         if row.to_many && twin.is_some() {
             continue;
         }
+        told.push(row.kind);
         let from = if row.sent_here {
             "from this host, "
         } else {
@@ -47,8 +49,9 @@ pub fn text(diff: &Diff, width: usize) -> String {
         let iif = row.witness.iif.as_ref();
         let iif = iif.map_or(String::new(), |iif| format!(" --iif {iif}"));
         let agrees = match row.witness.confirmed {
-            true => "explain agrees",
-            false => "explain does not agree",
+            Some(true) => "explain agrees",
+            Some(false) => "explain does not agree",
+            None => "with other headers than explain can be asked about",
         };
         if twin.is_some() {
             out += "    the same to multicast and broadcast addresses\n";
@@ -61,7 +64,7 @@ pub fn text(diff: &Diff, width: usize) -> String {
         );
         out += &wrapped(&witness, "    ", width);
     }
-    let count = |kind| diff.rows.iter().filter(|row| row.kind == kind).count();
+    let count = |kind| told.iter().filter(|own| **own == kind).count();
     out += &match diff.rows.is_empty() {
         true => {
             "no change: every packet that is compared has the same fate under both\n".to_string()

@@ -2,11 +2,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
 use unicode_width::UnicodeWidthStr;
 
-use crate::logic::Ranges;
+use crate::logic::{self, Ranges};
 use crate::reach::Reach;
-use crate::reach::class::{Class, numbers, protocols};
+use crate::reach::class::{Class, address, number, numbers, protocols};
+use crate::sets::prefixes;
 
 use super::safe;
 
@@ -116,58 +118,49 @@ pub(super) fn class(class: &Class) -> String {
     )
 }
 
-fn nets(nets: &[ipnet::IpNet]) -> String {
-    if nets.len() == 1 && nets[0].prefix_len() == 0 {
-        return "any".into();
-    }
-    let others = others(nets);
-    if others.len() < nets.len() {
-        return format!("any but {}", listed(&others));
-    }
-    listed(nets)
-}
-
-/// The prefixes of all other addresses.
-fn others(nets: &[ipnet::IpNet]) -> Vec<ipnet::IpNet> {
-    let bits = |ip: std::net::IpAddr| match ip {
-        std::net::IpAddr::V4(v4) => u128::from(v4.to_bits()),
-        std::net::IpAddr::V6(v6) => v6.to_bits(),
-    };
-    let v6 = nets.iter().any(|net| net.addr().is_ipv6());
-    let width = if v6 { 128 } else { 32 };
+fn nets(nets: &[IpNet]) -> String {
+    let width = if is_v6(nets) { 128 } else { 32 };
     let ranges: Vec<(u128, u128)> = nets
         .iter()
-        .map(|net| (bits(net.network()), bits(net.broadcast())))
+        .map(|net| (number(net.network()), number(net.broadcast())))
         .collect();
-    let rest = crate::logic::subtract(&[(0, crate::logic::max_of(width))], &ranges);
-    let found = crate::sets::prefixes(&rest, width).into_iter();
-    found
-        .filter_map(|(value, len)| {
-            let ip = match v6 {
-                true => std::net::IpAddr::V6(value.into()),
-                false => std::net::IpAddr::V4((value as u32).into()),
-            };
-            ipnet::IpNet::new(ip, len as u8).ok()
-        })
-        .collect()
+    let others_of = others(&ranges, width);
+    // twice: ranges that touch are one
+    let (these, others) = (others(&others_of, width), others_of);
+    let size = |ranges: &Ranges| -> u128 { ranges.iter().map(|(lo, hi)| hi - lo).sum() };
+    if others.is_empty() {
+        "any".into()
+    } else if others.len() <= these.len() + 1 && size(&these) > size(&others) {
+        format!("any but {}", listed(&others, is_v6(nets)))
+    } else {
+        listed(&these, is_v6(nets))
+    }
 }
 
-fn listed(nets: &[ipnet::IpNet]) -> String {
-    let shown: Vec<String> = nets
-        .iter()
-        .take(ADDRESSES)
-        .map(|net| {
-            if net.prefix_len() == net.max_prefix_len() {
-                net.addr().to_string()
-            } else {
-                net.to_string()
-            }
-        })
-        .collect();
-    let more = nets.len().saturating_sub(ADDRESSES);
-    let more = match more {
+/// All that is not in some ranges.
+fn others(ranges: &[(u128, u128)], width: u32) -> Ranges {
+    logic::subtract(&[(0, logic::max_of(width))], ranges)
+}
+
+fn is_v6(nets: &[IpNet]) -> bool {
+    nets.iter().any(|net| net.addr().is_ipv6())
+}
+
+/// A few ranges, each as a prefix where it is one.
+fn listed(ranges: &Ranges, v6: bool) -> String {
+    let width = if v6 { 128 } else { 32 };
+    let one = |range: &(u128, u128)| {
+        let (lo, hi) = (address(range.0, v6), address(range.1, v6));
+        match prefixes(&[*range], width).as_slice() {
+            _ if lo == hi => lo.to_string(),
+            [(_, len)] => format!("{lo}/{len}"),
+            _ => format!("{lo}-{hi}"),
+        }
+    };
+    let shown: Vec<String> = ranges.iter().take(ADDRESSES).map(one).collect();
+    let more = match ranges.len().saturating_sub(ADDRESSES) {
         0 => String::new(),
-        more => format!(" and {more} more prefixes"),
+        more => format!(" and {more} more"),
     };
     shown.join(", ") + &more
 }
