@@ -390,14 +390,13 @@ pub(crate) fn pick(space: &mut Space, host: &Host, packets: Set) -> Point {
     };
     let link_of = |name: &str| host.links.iter().position(|link| link.name == name);
     let addresses = || {
-        let own = host.addresses.iter().filter(|address| {
+        host.addresses.iter().filter(|address| {
             let near = match address.ip {
                 IpAddr::V4(v4) => v4.is_link_local(),
                 IpAddr::V6(v6) => v6.is_unicast_link_local(),
             };
             address.ip.is_ipv6() == v6 && !address.ip.is_loopback() && !near
-        });
-        own
+        })
     };
     // from the outside by the default route, then from the subnet of each address, then from outside by whatever interface
     let mut sources: Vec<(Option<usize>, u128)> = host
