@@ -186,8 +186,7 @@ pub fn reach(
             query,
             answer: &mut answer,
         };
-        cutter.cut(&mut space);
-        space.check()?;
+        cutter.cut(&mut space)?;
         for exit in &ways.exits {
             let usual = usual_only(&mut space, exit.packets);
             if usual.is_empty() {
@@ -257,7 +256,7 @@ struct Cutter<'a, 'w> {
 }
 
 impl Cutter<'_, '_> {
-    fn cut(&mut self, space: &mut Space) {
+    fn cut(&mut self, space: &mut Space) -> Result<(), TooLarge> {
         let all = usual_only(space, Set::ALL);
         let wanted = self.wanted(space);
         for exit in &self.ways.exits {
@@ -292,9 +291,13 @@ impl Cutter<'_, '_> {
                 packets = space.sets.and(packets, published);
             }
             for part in parts(space, self.ways, packets, usual_only) {
+                let mark = space.sets.mark();
                 self.rows(space, &part, all, leaves_by.as_deref(), &exit.end);
+                space.check()?;
+                space.sets.release(mark);
             }
         }
+        space.check()
     }
 
     /// What the query asks for.

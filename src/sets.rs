@@ -93,6 +93,7 @@ const AND: u32 = u32::MAX;
 const XOR: u32 = u32::MAX - 1;
 const EXISTS: u32 = u32::MAX - 2;
 const RESTRICT: u32 = u32::MAX - 3;
+const SIMPLIFY: u32 = u32::MAX - 4;
 
 #[derive(Debug, Clone, Copy)]
 struct Cached {
@@ -142,8 +143,8 @@ pub struct Mark {
     nodes: usize,
 }
 
-/// How many nodes an arena may have unless said otherwise: about 400 MB.
-pub const NODES: usize = 16_000_000;
+/// How many nodes an arena may have unless said otherwise: about 1.6 GB.
+pub const NODES: usize = 64_000_000;
 
 impl Default for Sets {
     fn default() -> Sets {
@@ -353,6 +354,38 @@ impl Sets {
         self.and(a, b.not())
     }
 
+    /// A set that is the same among some packets and depends on as little else as can easily be found (`restrict` of
+    /// Coudert and Madre, 1990).
+    pub fn simplify(&mut self, set: Set, among: Set) -> Set {
+        match (set, among) {
+            _ if self.full => return Set::NONE,
+            (Set::NONE | Set::ALL, _) | (_, Set::ALL | Set::NONE) => return set,
+            _ => {}
+        }
+        let key = (set.0, among.0, SIMPLIFY);
+        if let Some(known) = self.cached(key) {
+            return known;
+        }
+        let var = self.var(set);
+        if self.var(among) < var {
+            let (low, high) = self.cofactors(among, self.var(among));
+            let among = self.or(low, high);
+            return self.simplify(set, among);
+        }
+        let (low, high) = self.cofactors(set, var);
+        let (low_among, high_among) = self.cofactors(among, var);
+        let result = match (low_among, high_among) {
+            (Set::NONE, _) => self.simplify(high, high_among),
+            (_, Set::NONE) => self.simplify(low, low_among),
+            _ => {
+                let low = self.simplify(low, low_among);
+                let high = self.simplify(high, high_among);
+                self.make(var, low, high)
+            }
+        };
+        self.remember(key, result)
+    }
+
     /// What is in just one of them.
     pub fn xor(&mut self, a: Set, b: Set) -> Set {
         match (a, b) {
@@ -449,6 +482,20 @@ impl Sets {
         sorted.dedup();
         let step = |cube, var: &Var| self.make(var.0, Set::NONE, cube);
         sorted.iter().rev().fold(Set::ALL, step)
+    }
+
+    /// Where all these variables have these values.
+    pub fn literals(&mut self, of: &[(Var, bool)]) -> Set {
+        let mut sorted = of.to_vec();
+        sorted.sort_unstable();
+        sorted.iter().rev().fold(Set::ALL, |rest, (var, yes)| {
+            let (low, high) = if *yes {
+                (Set::NONE, rest)
+            } else {
+                (rest, Set::NONE)
+            };
+            self.make(var.0, low, high)
+        })
     }
 
     /// What is in the set for some values of the variables of a [`Sets::cube`].

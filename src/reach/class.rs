@@ -85,12 +85,10 @@ fn bits_of(vars: &[Var], value: u128) -> impl Iterator<Item = (Var, bool)> {
     vars.map(move |(at, var)| (*var, at < 128 && value >> at & 1 == 1))
 }
 
-fn restricted(space: &mut Space, set: Set, fixed: Vec<(Var, bool)>) -> Set {
-    let mut set = set;
-    for (var, yes) in fixed {
-        set = space.sets.restrict(set, var, yes);
-    }
-    set
+/// The set as it is where variables have these values.
+fn restricted(space: &mut Space, set: Set, values: Vec<(Var, bool)>) -> Set {
+    let there = space.sets.literals(&values);
+    space.sets.simplify(set, there)
 }
 
 /// The parts of a packet that no class names.
@@ -133,60 +131,48 @@ pub(crate) struct Part {
 /// Cuts packets up by who translated them, where to, and who let them pass.
 pub(crate) fn parts(space: &mut Space, ways: &Ways, packets: Set, as_seen: AsSeen) -> Vec<Part> {
     let mut parts = Vec::new();
-    let mut rest = packets;
+    // a conversation is bound once
+    let mut all = Vec::new();
+    let dst = ways.fields.dst(space).to_vec();
+    let dport = ways.fields.dport(space).to_vec();
     for bound in &ways.bound {
         if bound.manip != Manip::Dst {
             continue;
         }
-        if space.sets.and(rest, bound.packets).is_empty() {
+        let bound_here = as_seen(space, bound.packets);
+        let mut own = space.sets.and(packets, bound_here);
+        if own.is_empty() {
             continue;
         }
-        let all = as_seen(space, bound.packets);
-        let mut own = space.sets.and(rest, all);
-        rest = space.sets.minus(rest, all);
+        all.push(own);
+        let part = |packets, translated| Part {
+            packets,
+            by: vec![By::Rule(bound.rule)],
+            translated,
+        };
         let unknown = space.sets.and(own, ways.fields.own_dst);
         own = space.sets.minus(own, unknown);
-        parts.push(Part {
-            packets: unknown,
-            by: vec![By::Rule(bound.rule)],
-            translated: None,
-        });
+        parts.push(part(unknown, None));
         for _ in 0..TARGETS {
             let Some(point) = space.sets.pick(own, &space.usual()) else {
                 break;
             };
             let seen = ways.seen(space, &point);
-            let dst = ways.fields.dst(space).to_vec();
-            let dport = ways.fields.dport(space).to_vec();
-            let target = (number(seen.dst), u128::from(seen.dport));
-            let sets = &mut space.sets;
-            let mut same = crate::symbolic::within(sets, &dst, &[(target.0, target.0)]);
-            let port_same = crate::symbolic::within(sets, &dport, &[(target.1, target.1)]);
-            let with_port = sets.and(own, port_same);
+            let mut same = having(space, own, &dst, number(seen.dst));
             let first = space.get(&point, Input::Dport);
             let has_ports = proto::has_ports(space.get(&point, Input::Proto) as u8);
-            let port = (has_ports && first != target.1).then_some(seen.dport);
-            if port.is_some() {
-                same = space.sets.and(same, with_port);
+            let port = (has_ports && first != seen.dport.into()).then_some(seen.dport);
+            if let Some(port) = port {
+                same = having(space, same, &dport, port.into());
             }
-            let part = space.sets.and(own, same);
-            parts.push(Part {
-                packets: part,
-                by: vec![By::Rule(bound.rule)],
-                translated: Some((seen.dst, port)),
-            });
-            own = space.sets.minus(own, part);
+            parts.push(part(same, Some((seen.dst, port))));
+            own = space.sets.minus(own, same);
         }
-        if !own.is_empty() {
-            parts.push(Part {
-                packets: own,
-                by: vec![By::Rule(bound.rule)],
-                translated: None,
-            });
-        }
+        parts.push(part(own, None));
     }
+    let all = space.sets.union(&all);
     parts.push(Part {
-        packets: rest,
+        packets: space.sets.minus(packets, all),
         by: Vec::new(),
         translated: None,
     });
@@ -197,6 +183,16 @@ pub(crate) fn parts(space: &mut Space, ways: &Ways, packets: Set, as_seen: AsSee
         }
     }
     cut
+}
+
+/// Those of some packets that have a number: narrowed down bit by bit, which costs as much as the packets are large.
+fn having(space: &mut Space, packets: Set, bits: &[Set], value: u128) -> Set {
+    let mut found = packets;
+    for (at, bit) in bits.iter().rev().enumerate() {
+        let yes = value >> at & 1 == 1;
+        found = space.sets.and(found, if yes { *bit } else { bit.not() });
+    }
+    found
 }
 
 /// Cuts packets up by the rules that let them pass, in chains that drop others.
@@ -449,17 +445,15 @@ pub(crate) fn pick(space: &mut Space, host: &Host, packets: Set) -> Point {
 
 /// What a set rests on, among all packets that there are: header fields that no class names, and open questions.
 pub(crate) fn rests_on(space: &mut Space, set: Set, all: Set) -> Vec<String> {
+    let core = space.sets.simplify(set, all);
+    let vars = space.sets.support(core);
     let mut words: Vec<String> = Vec::new();
     for input in HIDDEN {
-        let vars = space.vars(input).to_vec();
-        let cube = space.sets.cube(&vars);
-        let any = space.sets.exists(set, cube);
-        let any = space.sets.and(any, all);
-        if !space.sets.is_within(any, set) {
+        if space.vars(input).iter().any(|var| vars.contains(var)) {
             words.push(input.name().into());
         }
     }
-    for question in space.rests_on(set) {
+    for question in space.rests_on(core) {
         words.push(question.words.clone());
     }
     if words.is_empty() {

@@ -230,3 +230,18 @@ fn a_full_arena_is_of_use_again_when_what_filled_it_is_forgotten() {
     let all = sets.and(both, third);
     assert!(sets.is_within(all, both) && !sets.is_within(both, all));
 }
+
+#[test]
+fn what_is_simplified_is_the_same_among_the_packets_that_count() {
+    let mut both = Both::new();
+    for _ in 0..200 {
+        let (bits, counts) = (both.random(), both.random() | 1);
+        let (set, among) = (both.set(bits), both.set(counts));
+        let simple = both.sets.simplify(set, among);
+        assert_eq!(both.bits(simple) & counts, bits & counts);
+        let (after, before) = (both.sets.support(simple), both.sets.support(set));
+        assert!(after.iter().all(|var| before.contains(var)));
+        // a set that only says what counts depends on nothing
+        assert!(both.sets.simplify(among, among).is_all());
+    }
+}
