@@ -559,8 +559,9 @@ fn the_real_programs_take_what_is_proposed() {
                     Part::Nft(text) => ("nft -f", text),
                     Part::NftJson(text) => ("nft -j -f", text),
                     Part::Iptables(family, text) => match family {
-                        nfpath::host::IpFamily::V4 => ("iptables-nft-restore -n", text),
-                        nfpath::host::IpFamily::V6 => ("ip6tables-nft-restore -n", text),
+                        nfpath::iptables::Family::Ip => ("iptables-nft-restore -n", text),
+                        nfpath::iptables::Family::Ip6 => ("ip6tables-nft-restore -n", text),
+                        nfpath::iptables::Family::Bridge => ("ebtables-nft-restore --noflush", text),
                     },
                     Part::Ipset(text) => ("ipset restore -f", text),
                 };

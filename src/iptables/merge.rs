@@ -142,9 +142,10 @@ pub fn merge(document: &Document, save: &Save) -> (Meanings, Vec<Diagnostic>) {
                 severity: Severity::Warning,
                 source: family.save_command().to_owned(),
                 message: format!(
-                    "table {family} {}: {count} rules in {}, and no such table in the nft listing: they are of iptables-legacy, which nft cannot see, and are taken for that, or of a different host",
+                    "table {family} {}: {count} rules in {}, and no such table in the nft listing: they are of {}, which nft cannot see, and are taken for that, or of a different host",
                     table.name,
-                    family.save_command()
+                    family.save_command(),
+                    family.legacy()
                 ),
             });
         }
@@ -283,6 +284,7 @@ fn is_part_of(xt: &Xt, part: &Part) -> bool {
     let kind = match part.kind {
         PartKind::Match => "match",
         PartKind::Target => "target",
+        PartKind::Watcher => "watcher",
         PartKind::Basic | PartKind::Verdict => return false,
     };
     xt.kind.as_deref().is_none_or(|of| of == kind) && kernel_name(name) == kernel_name(&part.name)
@@ -303,6 +305,7 @@ fn may_be_xt(part: &Part) -> bool {
     match part.kind {
         PartKind::Match => !matches!(part.name.as_str(), "limit" | "mark" | "tcp" | "udp"),
         PartKind::Target => !matches!(part.name.as_str(), "NFLOG" | "TRACE"),
+        PartKind::Watcher => true,
         PartKind::Basic | PartKind::Verdict => false,
     }
 }

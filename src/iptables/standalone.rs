@@ -1,13 +1,13 @@
 //! A document of `iptables-save` alone: for iptables-legacy, whose rules nft cannot see, and for hosts of which nothing else was kept.
 //!
-//! The tables get the base chains that the kernel gives them (`iptable_filter.c` and its like, `NF_IP_PRI_*`), or those that iptables-nft creates
-//! where that wrote the text. Rules have no handles.
+//! The tables get the base chains that the kernel gives them (`iptable_filter.c`, `ebtable_filter.c` and their like, `NF_IP_PRI_*`,
+//! `NF_BR_PRI_*`), or those that iptables-nft and ebtables-nft create where these wrote the text. Rules have no handles.
 
 use serde_json::json;
 
 use super::merge::Meanings;
 use super::save::{Backend, Chain, Policy, Rule, Save, Table};
-use super::translate;
+use super::{Family, translate};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::nft::ast::{self, Document, Fields, Object, ObjectRef, Priority, Stmt};
 
@@ -19,7 +19,41 @@ struct Builtin {
 }
 
 /// The built-in chain of this name, as `backend` registers it.
-fn builtin(table: &str, chain: &str, backend: Option<Backend>) -> Option<Builtin> {
+fn builtin(
+    family: Family,
+    table: &str,
+    chain: &str,
+    backend: Option<Backend>,
+) -> Option<Builtin> {
+    match family {
+        Family::Ip | Family::Ip6 => builtin_of_ip(table, chain, backend),
+        Family::Bridge => builtin_of_bridge(table, chain, backend),
+    }
+}
+
+/// `ebtable_filter.c`, `ebtable_nat.c`, `ebtable_broute.c`
+fn builtin_of_bridge(table: &str, chain: &str, backend: Option<Backend>) -> Option<Builtin> {
+    let by_nft = backend == Some(Backend::NfTables);
+    let (hook, prio) = match (table, chain) {
+        ("filter", "INPUT") => ("input", -200),
+        ("filter", "FORWARD") => ("forward", -200),
+        // NF_BR_PRI_FILTER_OTHER is 200; ebtables-nft writes that of all chains of the table
+        ("filter", "OUTPUT") => ("output", if by_nft { -200 } else { 200 }),
+        ("nat", "PREROUTING") => ("prerouting", -300),
+        ("nat", "OUTPUT") => ("output", 100),
+        ("nat", "POSTROUTING") => ("postrouting", 300),
+        // NF_BR_PRI_FIRST; before Linux 5.2 ahead of all hooks
+        ("broute", "BROUTING") => ("prerouting", i64::from(i32::MIN)),
+        _ => return None,
+    };
+    Some(Builtin {
+        kind: "filter",
+        hook,
+        prio,
+    })
+}
+
+fn builtin_of_ip(table: &str, chain: &str, backend: Option<Backend>) -> Option<Builtin> {
     let hook = match chain {
         "PREROUTING" => "prerouting",
         "INPUT" => "input",
@@ -98,7 +132,8 @@ pub fn add_legacy(
             severity: Severity::Note,
             source: save.family.save_command().to_owned(),
             message: format!(
-                "tables of iptables-legacy exist beside nft, which does not list them: {}; packets pass both",
+                "tables of {} exist beside nft, which does not list them: {}; packets pass both",
+                save.family.legacy(),
                 added.join(", ")
             ),
         });
@@ -173,7 +208,7 @@ impl Builder {
             name: chain.name.as_str().into(),
             ..ast::Chain::default()
         };
-        match builtin(table, &chain.name, save.backend()) {
+        match builtin(save.family, table, &chain.name, save.backend()) {
             Some(base) => {
                 made.kind = Some(base.kind.into());
                 made.hook = Some(base.hook.into());

@@ -20,6 +20,7 @@ use crate::host::{
     Address, Host, IpFamily, Link, LinkKind, Mac, Route, RouteType, RoutingRule, RuleAction,
     TableId,
 };
+use crate::iptables;
 use crate::load::bundle;
 
 use super::{Part, Words};
@@ -913,8 +914,13 @@ impl Lab {
             let (program, args, text): (_, &[&str], _) = match part {
                 Part::Nft(text) => ("nft", &["-f", "-"], text),
                 Part::NftJson(text) => ("nft", &["-j", "-f", "-"], text),
-                Part::Iptables(IpFamily::V4, save) => ("iptables-nft-restore", &[], save),
-                Part::Iptables(IpFamily::V6, save) => ("ip6tables-nft-restore", &[], save),
+                Part::Iptables(iptables::Family::Ip, save) => ("iptables-nft-restore", &[], save),
+                Part::Iptables(iptables::Family::Ip6, save) => {
+                    ("ip6tables-nft-restore", &[], save)
+                }
+                Part::Iptables(iptables::Family::Bridge, save) => {
+                    ("ebtables-nft-restore", &[], save)
+                }
                 Part::Ipset(sets) => ("ipset", &["restore"], sets),
             };
             let ran = run(program, args, text)?;

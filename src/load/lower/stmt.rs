@@ -721,6 +721,10 @@ fn translated_unknown(value: &serde_json::Value) -> Result<Stmt, (Meaningless, b
         (Some(found), _) if found.starts_with(['-', '(']) => {
             Err((format!("match `{}`", name("args").unwrap_or(found)), true))
         }
+        // ebtables has no -m: the options name their match
+        (Some(found), _) if name("program").is_some() => {
+            Err((format!("match `{}`", name("args").unwrap_or(found)), true))
+        }
         (Some(found), _) => {
             let args = name("args").filter(|args| !args.is_empty());
             let args = args.map_or_else(String::new, |args| format!(" {args}"));
