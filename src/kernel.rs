@@ -208,7 +208,9 @@ fn is_opaque(document: &Document, family: &str, table: &str) -> bool {
 /// Whether a table comes from iptables-save text, so that iptables loads the very words.
 fn is_told_by_iptables(loaded: &Loaded, saves: &[SaveText], family: &str, table: &str) -> bool {
     let has_text = saves.iter().any(|save| match save.of {
-        TextOf::Iptables(of) => of.as_str() == family && table_of_save(&save.text, of, table).is_some(),
+        TextOf::Iptables(of) => {
+            of.as_str() == family && table_of_save(&save.text, of, table).is_some()
+        }
         TextOf::Legacy(_) | TextOf::Ipset | TextOf::Listing => false,
     });
     let mut objects = loaded.document.objects.iter().enumerate();

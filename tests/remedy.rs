@@ -561,7 +561,9 @@ fn the_real_programs_take_what_is_proposed() {
                     Part::Iptables(family, text) => match family {
                         nfpath::iptables::Family::Ip => ("iptables-nft-restore -n", text),
                         nfpath::iptables::Family::Ip6 => ("ip6tables-nft-restore -n", text),
-                        nfpath::iptables::Family::Bridge => ("ebtables-nft-restore --noflush", text),
+                        nfpath::iptables::Family::Bridge => {
+                            ("ebtables-nft-restore --noflush", text)
+                        }
                     },
                     Part::Ipset(text) => ("ipset restore -f", text),
                 };

@@ -30,15 +30,7 @@ const WATCHERS: [&str; 3] = ["log", "nflog", "ulog"];
 
 /// The target extensions of ebtables(8), and the standard verdicts.
 const TARGETS: [&str; 9] = [
-    "ACCEPT",
-    "CONTINUE",
-    "DROP",
-    "RETURN",
-    "arpreply",
-    "dnat",
-    "mark",
-    "redirect",
-    "snat",
+    "ACCEPT", "CONTINUE", "DROP", "RETURN", "arpreply", "dnat", "mark", "redirect", "snat",
 ];
 
 /// Options by how their names begin; the first that fits counts.

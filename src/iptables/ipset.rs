@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Family, IpFamily};
 use super::save::{Chain, Opt};
+use super::{Family, IpFamily};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::nft::ast::{self, Expr, Object, OneOrMany, Prefix, Str, TypeSpec};
 
@@ -439,7 +439,11 @@ fn address_expr(low: u128, high: u128, family: Option<IpFamily>) -> Expr {
     if low == high {
         return show(low);
     }
-    let width = if family == Some(IpFamily::Ip6) { 128 } else { 32 };
+    let width = if family == Some(IpFamily::Ip6) {
+        128
+    } else {
+        32
+    };
     let size = high - low;
     if size & size.wrapping_add(1) == 0 && low & size == 0 {
         return Expr::Prefix(Box::new(Prefix {

@@ -360,6 +360,10 @@ fn facts<'a>(stmts: impl Iterator<Item = &'a Stmt>) -> BTreeMap<String, Vec<Stri
                 let Some(key) = fact_key(&m.left) else {
                     continue;
                 };
+                // a list of ebtables is a set, in an order of its own
+                if key.starts_with("ether ") && !matches!(m.right, Expr::String(_)) {
+                    continue;
+                }
                 let Some(value) = fact_value(&m.op, &m.right) else {
                     continue;
                 };
@@ -395,6 +399,7 @@ fn fact_key(left: &Expr) -> Option<String> {
             (Some(protocol @ ("ip" | "ip6")), Some(field @ ("saddr" | "daddr"))) => {
                 Some(format!("{protocol} {field}"))
             }
+            (Some("ether"), Some(field @ ("saddr" | "daddr"))) => Some(format!("ether {field}")),
             (Some(protocol @ ("tcp" | "udp")), Some(field @ ("sport" | "dport"))) => {
                 Some(format!("{protocol} {field}"))
             }

@@ -216,7 +216,11 @@ pub fn detect_family(text: &str) -> Option<Family> {
                 name if name.starts_with("--ip-") || name.starts_with("--ip6-") => {
                     return Some(Family::Bridge);
                 }
-                "-p" if matches!(value, "IPv4" | "IPv6" | "ARP" | "802_1Q" | "LENGTH" | "Length") => {
+                "-p" if matches!(
+                    value,
+                    "IPv4" | "IPv6" | "ARP" | "802_1Q" | "LENGTH" | "Length"
+                ) =>
+                {
                     return Some(Family::Bridge);
                 }
                 "-s" | "-d" if value.matches(':').count() == 5 && !value.contains("::") => {

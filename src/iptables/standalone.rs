@@ -19,12 +19,7 @@ struct Builtin {
 }
 
 /// The built-in chain of this name, as `backend` registers it.
-fn builtin(
-    family: Family,
-    table: &str,
-    chain: &str,
-    backend: Option<Backend>,
-) -> Option<Builtin> {
+fn builtin(family: Family, table: &str, chain: &str, backend: Option<Backend>) -> Option<Builtin> {
     match family {
         Family::Ip | Family::Ip6 => builtin_of_ip(table, chain, backend),
         Family::Bridge => builtin_of_bridge(table, chain, backend),

@@ -200,7 +200,11 @@ pub fn rule(rule: &Rule, save: &Save, table: &str, chain: &str) -> Translated {
     if let Some(target) = &rule.target {
         let verdict = if target.is_chain {
             let chain = target.name.as_str().into();
-            let call = if rule.goto { Verdict::Goto } else { Verdict::Jump };
+            let call = if rule.goto {
+                Verdict::Goto
+            } else {
+                Verdict::Jump
+            };
             Some(Ok(vec![Stmt::Verdict(call(chain))]))
         } else {
             words.verdict(&target.name)

@@ -915,9 +915,7 @@ impl Lab {
                 Part::Nft(text) => ("nft", &["-f", "-"], text),
                 Part::NftJson(text) => ("nft", &["-j", "-f", "-"], text),
                 Part::Iptables(iptables::Family::Ip, save) => ("iptables-nft-restore", &[], save),
-                Part::Iptables(iptables::Family::Ip6, save) => {
-                    ("ip6tables-nft-restore", &[], save)
-                }
+                Part::Iptables(iptables::Family::Ip6, save) => ("ip6tables-nft-restore", &[], save),
                 Part::Iptables(iptables::Family::Bridge, save) => {
                     ("ebtables-nft-restore", &[], save)
                 }

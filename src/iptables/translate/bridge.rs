@@ -126,6 +126,17 @@ fn ethertype(opt: &Opt, text: &str) -> Why<u64> {
         .ok_or_else(|| Untranslatable::unread(opt))
 }
 
+/// As nft's JSON writes it.
+fn named_type(ethertype: u64) -> Expr {
+    match ethertype {
+        0x0800 => string("ip"),
+        0x0806 => string("arp"),
+        0x8100 => string("8021q"),
+        0x86dd => string("ip6"),
+        other => number(other),
+    }
+}
+
 /// Below this the field of the frame is a length.
 const LEAST_TYPE: u64 = 0x600;
 
@@ -137,7 +148,10 @@ fn basic(place: &Place<'_>, opt: &Opt) -> Why<Vec<Stmt>> {
             let op = if opt.invert { MatchOp::Ge } else { MatchOp::Lt };
             vec![matching(op, kind(), number(LEAST_TYPE))]
         }
-        "-p" => vec![equal(opt.invert, kind(), number(ethertype(opt, text)?))],
+        "-p" => {
+            let number = ethertype(opt, text)?;
+            vec![equal(opt.invert, kind(), named_type(number))]
+        }
         "-s" => vec![station(opt, payload("ether", "saddr"))?],
         "-d" => vec![station(opt, payload("ether", "daddr"))?],
         "-i" => device(opt, "iifname", text)?,
@@ -253,7 +267,6 @@ struct OfIp {
     start: &'static str,
     tos: &'static str,
     icmp: &'static str,
-    icmp_option: &'static str,
     icmp_names: &'static [IcmpName],
 }
 
@@ -262,7 +275,6 @@ const V4: OfIp = OfIp {
     start: "--ip-",
     tos: "tos",
     icmp: "icmp",
-    icmp_option: "icmp-type",
     icmp_names: &ICMP_NAMES,
 };
 
@@ -271,7 +283,6 @@ const V6: OfIp = OfIp {
     start: "--ip6-",
     tos: "tclass",
     icmp: "icmpv6",
-    icmp_option: "icmp6-type",
     icmp_names: &ICMPV6_NAMES,
 };
 
@@ -306,6 +317,7 @@ fn ip(options: &[Opt], of: &OfIp) -> Why<Vec<Stmt>> {
                 let protocol = protocol(text).ok_or_else(|| Untranslatable::unread(opt))?;
                 tests.push(equal(opt.invert, meta("l4proto"), protocol));
             }
+            "icmp-type" => tests.extend(icmp(opt, text, of)?),
             "sport" | "source-port" => tests.push(port("sport")?),
             "dport" | "destination-port" => tests.push(port("dport")?),
             "igmp-type" if of.family == IpFamily::Ip => {
@@ -323,7 +335,6 @@ fn ip(options: &[Opt], of: &OfIp) -> Why<Vec<Stmt>> {
                     number(byte(opt, text)?),
                 ));
             }
-            name if name == of.icmp_option => tests.extend(icmp(opt, text, of)?),
             _ => return Err(Untranslatable::unread(opt)),
         }
     }
@@ -398,9 +409,8 @@ fn arp(options: &[Opt]) -> Why<Vec<Stmt>> {
             let net = Net::parse(text, IpFamily::Ip).ok_or_else(|| Untranslatable::unread(opt))?;
             Ok(net.test(opt.invert, payload("arp", field)))
         };
-        let plain = |field: &str, value: u64| {
-            equal(opt.invert, payload("arp", field), number(value))
-        };
+        let plain =
+            |field: &str, value: u64| equal(opt.invert, payload("arp", field), number(value));
         match opt.name.as_str() {
             "--arp-op" | "--arp-opcode" => {
                 let named = ARP_OPERATIONS
@@ -452,7 +462,9 @@ fn among(options: &[Opt]) -> Why<Vec<Stmt>> {
                 Some((address, with)) => (address, Some(with)),
                 None => (entry, None),
             };
-            let address = string(show(mac(address).ok_or_else(|| Untranslatable::unread(opt))?));
+            let address = string(show(
+                mac(address).ok_or_else(|| Untranslatable::unread(opt))?,
+            ));
             match with.map(str::parse::<Ipv4Addr>) {
                 None => stations.push(address),
                 Some(Ok(v4)) => pairs.push(Expr::Concat(vec![address, string(v4.to_string())])),
@@ -616,10 +628,7 @@ fn translation(
 fn snat(place: &Place<'_>, options: &[Opt]) -> Why<Vec<Stmt>> {
     let names = ["--to-src", "--to-source", "--snat-target"];
     let (address, mut end) = translation(place, options, names)?;
-    end.insert(
-        0,
-        set_to(payload("ether", "saddr"), string(show(address))),
-    );
+    end.insert(0, set_to(payload("ether", "saddr"), string(show(address))));
     Ok(end)
 }
 
