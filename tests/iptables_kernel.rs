@@ -990,6 +990,41 @@ const TABLES_OF_BRIDGE: &[(&str, &str, Words, Words, &[Words])] = &[
         ],
         ACROSS,
     ),
+    // where a frame goes is decided by the address that it has afterwards
+    (
+        "bridge-dnat",
+        "nat",
+        &["PREROUTING", "OUTPUT", "POSTROUTING"],
+        &[
+            "-A PREROUTING -p IPv4 --ip-dst 172.20.0.3 --ip-proto udp -j redirect --redirect-target CONTINUE",
+            "-A PREROUTING -p IPv4 --ip-dst 172.20.0.3 --ip-proto tcp -j dnat --to-dst 02:42:ac:14:00:01 --dnat-target CONTINUE",
+            "-A PREROUTING -p IPv4 --ip-dst 172.20.0.1 --ip-proto udp -j dnat --to-dst 02:42:ac:14:00:03 --dnat-target CONTINUE",
+            "-A PREROUTING -p IPv4 --ip-dst 10.0.0.2 -j dnat --to-dst 02:42:ac:14:00:03 --dnat-target DROP",
+            "-A PREROUTING -p IPv6 --ip6-dst fd00:20::1 -j redirect",
+            "-A PREROUTING -d 02:42:ac:14:00:01",
+            "-A PREROUTING -d 02:42:ac:14:00:03",
+            "-A PREROUTING --pkttype-type host",
+            "-A PREROUTING --pkttype-type otherhost",
+            "-A POSTROUTING -o p2",
+        ],
+        &[
+            &[
+                "--flow",
+                "udp:172.20.0.2:40000->172.20.0.3:53",
+                "--iif",
+                "p1",
+            ],
+            &[
+                "--flow",
+                "tcp:172.20.0.2:40000->172.20.0.3:80",
+                "--iif",
+                "p1",
+            ],
+            UP,
+            UP6,
+            THROUGH,
+        ],
+    ),
     (
         "bridge-snat",
         "nat",

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use crate::capture::{self, Ran, Run, ThisMachine};
 use crate::host::{
     Address, Host, IpFamily, Link, LinkKind, Mac, Route, RouteType, RoutingRule, RuleAction,
-    TableId,
+    TableId, mac_text,
 };
 use crate::iptables;
 use crate::load::bundle;
@@ -238,10 +238,6 @@ fn is_plain(name: &str) -> bool {
         && name.bytes().all(|b| {
             b.is_ascii_graphic() && !matches!(b, b'/' | b':' | b'"' | b'\'' | b'\\' | b'#')
         })
-}
-
-pub(super) fn mac_text(mac: Mac) -> String {
-    mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
 impl Lab {
