@@ -245,8 +245,12 @@ fn translated(head: &str) -> String {
         "bridge" => Family::Bridge,
         other => panic!("family {other}"),
     };
+    let user = match family {
+        Family::Ip | Family::Ip6 => "-",
+        Family::Bridge => "RETURN",
+    };
     let source = format!(
-        "*{table}\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:USER - [0:0]\n{rule_text}\nCOMMIT\n"
+        "*{table}\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:USER {user} [0:0]\n{rule_text}\nCOMMIT\n"
     );
     let (save, diagnostics) = save::read(&source, family);
     assert_eq!(diagnostics, [], "{head}");
