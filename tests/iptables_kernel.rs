@@ -1098,27 +1098,10 @@ fn words_of_nft_for_extensions_say_what_iptables_save_says() {
                 (case.name, save(side, "filter", FILTER, &rules), case.flows)
             });
         for (name, save, flows) in cases.chain(tables) {
-            let rules = file(&format!("words-{name}.save"), &save);
-            let (load, dump) = (side.restore, side.save);
-            let list = format!(
-                "{load} < \"$0\" && nft -j list ruleset && printf '\\n\\0' && nft -a list ruleset && printf '\\0' && {dump}"
-            );
-            let output = Command::new("unshare")
-                .args(["-n", "sh", "-c", &list])
-                .arg(&rules)
-                .output()
-                .expect("unshare runs");
-            let listed = String::from_utf8(output.stdout).expect("text");
-            let parts: Vec<&str> = listed.split('\0').collect();
-            let [json, text, saved] = parts[..] else {
-                panic!("{name}: {}", String::from_utf8_lossy(&output.stderr));
-            };
-            let json = file(&format!("words-{name}.json"), json);
-            let text = file(&format!("words-{name}.txt"), text);
-            let saved = file(&format!("words-{name}.saved"), saved);
+            let [json, text, saved] = listed(side, name, &save);
             for flow in flows {
-                let by_save = matched(side, &json, side.flag, &saved, flow);
-                let by_words = matched(side, &json, "--nft-text", &text, flow);
+                let by_save = matched(side, &json, Some((side.flag, &saved)), flow);
+                let by_words = matched(side, &json, Some(("--nft-text", &text)), flow);
                 for (rule, how) in by_words {
                     told += 1;
                     if by_save.get(&rule).is_some_and(|truth| *truth != how) {
@@ -1133,18 +1116,81 @@ fn words_of_nft_for_extensions_say_what_iptables_save_says() {
     assert!(told > 300, "{told} answers");
 }
 
+/// Rules as the kernel has them once they are loaded: nft's listing as JSON and as text, and what the program saves.
+fn listed(side: &Side, name: &str, save: &str) -> [PathBuf; 3] {
+    let rules = file(&format!("words-{name}.save"), save);
+    let (load, dump) = (side.restore, side.save);
+    let list = format!(
+        "{load} < \"$0\" && nft -j list ruleset && printf '\\n\\0' && nft -a list ruleset && printf '\\0' && {dump}"
+    );
+    let output = Command::new("unshare")
+        .args(["-n", "sh", "-c", &list])
+        .arg(&rules)
+        .output()
+        .expect("unshare runs");
+    let listed = String::from_utf8(output.stdout).expect("text");
+    let parts: Vec<&str> = listed.split('\0').collect();
+    let [json, text, saved] = parts[..] else {
+        panic!("{name}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    [
+        file(&format!("words-{name}.json"), json),
+        file(&format!("words-{name}.txt"), text),
+        file(&format!("words-{name}.saved"), saved),
+    ]
+}
+
+/// The listing of rules of ebtables-nft with the text of ebtables-save says what the text alone says.
+#[test]
+fn a_listing_with_ebtables_save_says_what_the_text_alone_says() {
+    if !kernel_or_skip("a_listing_with_ebtables_save_says_what_the_text_alone_says") {
+        return;
+    }
+    let side = &BRIDGE;
+    let cases = CASES_OF_BRIDGE.iter().map(|case| {
+        let rules: Vec<String> = case
+            .rules
+            .iter()
+            .map(|rule| format!("-A FORWARD {rule}"))
+            .collect();
+        let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
+        (case.name, save(side, "filter", FILTER, &rules), case.flows)
+    });
+    let tables = TABLES_OF_BRIDGE
+        .iter()
+        .map(|(name, table, chains, rules, flows)| {
+            (*name, save(side, table, chains, rules), *flows)
+        });
+    let (mut told, mut wrong) = (0, Vec::new());
+    for (name, save, flows) in cases.chain(tables) {
+        let [json, _, saved] = listed(side, name, &save);
+        for flow in flows {
+            let beside = matched(side, &json, Some((side.flag, &saved)), flow);
+            let alone = matched(side, &saved, None, flow);
+            told += beside.len();
+            if beside != alone {
+                wrong.push(format!("{name} {flow:?}: {beside:?}\nnot {alone:?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(told > 300, "{told} answers");
+}
+
 /// Direction, chain and place of each rule that was decided without an assumption, and whether it held.
 fn matched(
     side: &Side,
-    json: &Path,
-    flag: &str,
-    text: &Path,
+    ruleset: &Path,
+    beside: Option<(&str, &Path)>,
     flow: &[&str],
 ) -> BTreeMap<String, bool> {
     let host = testdata(side.host);
     let mut command = Command::new(env!("CARGO_BIN_EXE_nfpath"));
-    command.args(["explain", "--format", "json"]).arg(json);
-    command.arg(flag).arg(text).args(flow);
+    command.args(["explain", "--format", "json"]).arg(ruleset);
+    for (flag, text) in beside {
+        command.arg(flag).arg(text);
+    }
+    command.args(flow);
     for (flag, part) in [
         ("--addr", "addr.json"),
         ("--link", "link.json"),

@@ -25,7 +25,7 @@ pub const BUILT_IN: [&str; 6] = [
 /// The table whose verdict DROP means that a frame is routed.
 pub const BROUTE: &str = "broute";
 
-/// Extensions that note something of a frame and decide nothing; they run when all matches held.
+/// Extensions that note something of a frame and decide nothing.
 const WATCHERS: [&str; 3] = ["log", "nflog", "ulog"];
 
 /// The target extensions of ebtables(8), and the standard verdicts.

@@ -176,10 +176,10 @@ pub fn rule(rule: &Rule, save: &Save, table: &str, chain: &str) -> Translated {
     };
     let (basic, extensions): (Vec<&Match>, Vec<&Match>) =
         rule.matches.iter().partition(|m| m.is_basic());
-    let (watchers, extensions): (Vec<&Match>, Vec<&Match>) =
-        extensions.into_iter().partition(|m| words.is_watcher(m));
-    let matches = basic.into_iter().chain(extensions).chain(watchers);
-    let mut parts: Vec<Part> = matches
+    // a watcher does nothing to a packet's path, so it may stand where it was written, as in the listing of ebtables-nft
+    let mut parts: Vec<Part> = basic
+        .into_iter()
+        .chain(extensions)
         .map(|m| {
             let (kind, named) = match (m.is_basic(), words.is_watcher(m)) {
                 (true, _) => (PartKind::Basic, "match"),
