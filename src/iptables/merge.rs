@@ -641,6 +641,58 @@ mod tests {
         );
     }
 
+    /// What nft 1.0.6 lists of rules of ebtables-nft 1.8.9, with the policy of a user chain as its last rule.
+    #[test]
+    fn rules_of_ebtables_get_their_meaning() {
+        let read = |name: &str| {
+            let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+            std::fs::read_to_string(root.join("testdata/iptables/ebtables").join(name))
+                .expect("a capture")
+        };
+        let (document, _) = crate::nft::json::read(&read("ruleset.json")).expect("a listing");
+        let text = read("ebtables-save.txt");
+        let merged = |text: &str| {
+            let (save, said) = save::read(text, Family::Bridge);
+            assert_eq!(said, []);
+            let (meanings, diagnostics) = merge(&document, &save);
+            let said: Vec<String> = diagnostics.into_iter().map(|d| d.message).collect();
+            (meanings, said)
+        };
+        let (meanings, said) = merged(&text);
+        assert_eq!(said, [""; 0]);
+        assert_eq!(meanings.missing(&document), []);
+        for (from, to, why) in [
+            (
+                ":mine DROP",
+                ":mine RETURN",
+                "chain bridge filter mine: 3 rules in the nft listing, 2 in ebtables-save",
+            ),
+            (
+                "-d 00:11:22:33:44:55 -j dnat --to-dst 00:11:22:33:44:66 --dnat-target CONTINUE",
+                "-d 00:11:22:33:44:56 -j dnat --to-dst 00:11:22:33:44:66 --dnat-target CONTINUE",
+                "ether daddr is `00:11:22:33:44:55` in the listing and `00:11:22:33:44:56` there",
+            ),
+            (
+                "--pkttype-type broadcast",
+                "--mark 5",
+                "the listing has match `pkttype`",
+            ),
+            (
+                "--log-level notice -j CONTINUE",
+                "--nflog-group 2 -j CONTINUE",
+                "the listing has watcher `log`",
+            ),
+        ] {
+            assert!(text.contains(from), "{from}");
+            let (meanings, said) = merged(&text.replace(from, to));
+            let [said] = said.as_slice() else {
+                panic!("{to}: {said:?}")
+            };
+            assert!(said.contains(why), "{to}: {said}");
+            assert!(!meanings.missing(&document).is_empty());
+        }
+    }
+
     #[test]
     fn extensions_without_names_are_taken_in_order() {
         let mut document = listing(SAVE);
