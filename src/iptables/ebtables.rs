@@ -19,8 +19,11 @@ pub const BUILT_IN: [&str; 6] = [
     "FORWARD",
     "OUTPUT",
     "POSTROUTING",
-    "BROUTING",
+    BROUTING,
 ];
+
+/// The one chain of table broute.
+pub const BROUTING: &str = "BROUTING";
 
 /// The table whose verdict DROP means that a frame is routed.
 pub const BROUTE: &str = "broute";

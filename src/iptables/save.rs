@@ -398,6 +398,10 @@ impl Reader {
         let policy = if is_bridge && !ebtables::BUILT_IN.contains(&name) {
             self.ending(number, table, name, word);
             None
+        } else if is_bridge && name == ebtables::BROUTING && word == "DROP" {
+            // no verdict of a base chain: the frame is routed
+            self.ending(number, table, name, word);
+            Some(Policy::Accept)
         } else {
             self.policy(number, word)
         };
