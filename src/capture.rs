@@ -59,7 +59,7 @@ struct Recipe {
     version: &'static [&'static str],
 }
 
-const RECIPES: [Recipe; 17] = [
+const RECIPES: [Recipe; 18] = [
     json(
         "ruleset",
         &[&["nft", "-j", "list", "ruleset"]],
@@ -115,6 +115,11 @@ const RECIPES: [Recipe; 17] = [
         "ebtables-save",
         &[&["ebtables-nft-save"], &["ebtables-save"]],
         &["ebtables", "-V"],
+    ),
+    text(
+        "ebtables-legacy-save",
+        &[&["ebtables-legacy-save"]],
+        &["ebtables-legacy", "-V"],
     ),
     text("ipset", &[&["ipset", "save"]], &["ipset", "-v"]),
 ];

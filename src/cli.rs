@@ -193,6 +193,14 @@ struct Facts {
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     ip6tables_legacy_save: Option<String>,
+    /// Output of `ebtables-save` of the same host: the meaning of rules that ebtables-nft wrote in family bridge.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ebtables_save: Option<String>,
+    /// Output of `ebtables-legacy-save`: tables that stand beside those of nft, which does not list them.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ebtables_legacy_save: Option<String>,
     /// Output of `ipset save`, as text or with `-o xml`: the sets that `-m set` asks for.
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]

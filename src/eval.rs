@@ -532,7 +532,7 @@ impl<'w> Env<'_, 'w> {
         let shown = |value: u128| test.data_type.display(value);
         let right = match &test.right {
             Operand::Value(value) => shown(*value),
-            Operand::Range(lo, hi) => format!("{}-{}", shown(*lo), shown(*hi)),
+            Operand::Range(lo, hi) => test.data_type.display_range(*lo, *hi),
             Operand::Expr(expr) => describe(expr),
             Operand::Set(_) => "in its set".into(),
         };
@@ -742,13 +742,7 @@ impl<'w> Env<'_, 'w> {
         for (datum, ranges) in groups {
             let ranges = union(ranges.into_iter());
             let name = self.know.fact(fact).name.clone();
-            let shown = |&(lo, hi): &(u128, u128)| {
-                if lo == hi {
-                    data_type.display(lo)
-                } else {
-                    format!("{}-{}", data_type.display(lo), data_type.display(hi))
-                }
-            };
+            let shown = |&(lo, hi): &(u128, u128)| data_type.display_range(lo, hi);
             let object = match ranges.as_slice() {
                 [] => continue,
                 [one] => shown(one),
@@ -1083,12 +1077,7 @@ fn word_op(op: Op) -> (&'static str, &'static str) {
 }
 
 fn word_test(name: &str, op: Op, lo: u128, hi: u128, data_type: DataType) -> Claim {
-    let value = if lo == hi {
-        data_type.display(lo)
-    } else {
-        format!("{}-{}", data_type.display(lo), data_type.display(hi))
-    };
-    Claim::new(name, word_op(op), value)
+    Claim::new(name, word_op(op), data_type.display_range(lo, hi))
 }
 
 /// A field in words.

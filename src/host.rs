@@ -30,6 +30,11 @@ pub type Name = CompactString;
 /// An Ethernet address.
 pub type Mac = [u8; 6];
 
+/// An Ethernet address as `ip` prints it.
+pub fn mac_text(mac: Mac) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
+}
+
 /// The two IP protocols, which have separate addresses, routes and rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum IpFamily {

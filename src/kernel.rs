@@ -23,7 +23,7 @@ use std::net::IpAddr;
 use crate::eval::{Iface, World};
 use crate::explain::{Question, explain};
 use crate::hooks::Hooks;
-use crate::host::{Host, IpFamily, LinkKind, Mac, RouteAnswer, RouteQuery, RouteType};
+use crate::host::{Host, LinkKind, Mac, RouteAnswer, RouteQuery, RouteType};
 use crate::iptables;
 use crate::load::{Loaded, SaveText, TextOf, load};
 use crate::logic::{Knowledge, Known};
@@ -60,8 +60,8 @@ pub enum Part {
     Nft(String),
     /// For `nft -j -f`.
     NftJson(String),
-    /// For `iptables-nft-restore` and `ip6tables-nft-restore`.
-    Iptables(IpFamily, String),
+    /// For `iptables-nft-restore`, `ip6tables-nft-restore` or `ebtables-nft-restore`.
+    Iptables(iptables::Family, String),
     /// For `ipset restore`.
     Ipset(String),
 }
@@ -149,7 +149,7 @@ pub fn words(loaded: &Loaded, own: Option<&str>, saves: &[SaveText]) -> Result<W
             && table.ends_with(" (legacy)")
         {
             return fail(format!(
-                "table {family} {table} is of iptables-legacy, whose steps the kernel does not trace"
+                "table {family} {table} is of x_tables, whose steps the kernel does not trace"
             ));
         }
         let of_iptables = |family: &str, table: &str| {
@@ -164,22 +164,17 @@ pub fn words(loaded: &Loaded, own: Option<&str>, saves: &[SaveText]) -> Result<W
             continue;
         }
         restored.push((family, table));
-        let (kind, which, flag) = match family {
-            "ip6" => (
-                TextOf::Iptables(iptables::Family::Ip6),
-                IpFamily::V6,
-                "--ip6tables-save",
-            ),
-            _ => (
-                TextOf::Iptables(iptables::Family::Ip),
-                IpFamily::V4,
-                "--iptables-save",
-            ),
+        let which = match family {
+            "ip6" => iptables::Family::Ip6,
+            "bridge" => iptables::Family::Bridge,
+            _ => iptables::Family::Ip,
         };
-        let save = saves.iter().find(|save| save.of == kind);
-        let Some(save) = save.and_then(|save| table_of_save(&save.text, table)) else {
+        let save = saves.iter().find(|save| save.of == TextOf::Iptables(which));
+        let Some(save) = save.and_then(|save| table_of_save(&save.text, which, table)) else {
             return fail(format!(
-                "table {family} {table} has iptables extensions (`xt`), which nft cannot load; give them with `{flag}`"
+                "table {family} {table} has {} extensions (`xt`), which nft cannot load; give them with `--{}`",
+                which.program(),
+                which.save_command()
             ));
         };
         words.add_nft(&mut document);
@@ -213,7 +208,9 @@ fn is_opaque(document: &Document, family: &str, table: &str) -> bool {
 /// Whether a table comes from iptables-save text, so that iptables loads the very words.
 fn is_told_by_iptables(loaded: &Loaded, saves: &[SaveText], family: &str, table: &str) -> bool {
     let has_text = saves.iter().any(|save| match save.of {
-        TextOf::Iptables(of) => of.as_str() == family && table_of_save(&save.text, table).is_some(),
+        TextOf::Iptables(of) => {
+            of.as_str() == family && table_of_save(&save.text, of, table).is_some()
+        }
         TextOf::Legacy(_) | TextOf::Ipset | TextOf::Listing => false,
     });
     let mut objects = loaded.document.objects.iter().enumerate();
@@ -225,17 +222,21 @@ fn is_told_by_iptables(loaded: &Loaded, saves: &[SaveText], family: &str, table:
 }
 
 /// The section of a table in iptables-save text.
-fn table_of_save(text: &str, table: &str) -> Option<String> {
+fn table_of_save(text: &str, family: iptables::Family, table: &str) -> Option<String> {
     let start = format!("*{table}");
     let mut lines = text.lines().skip_while(|line| line.trim() != start);
     let mut section = format!("{}\n", lines.next()?);
     for line in lines {
+        // ebtables-save ends a table by the next one
+        if line.starts_with('*') {
+            break;
+        }
         section += &format!("{line}\n");
         if line.trim() == "COMMIT" {
             return Some(section);
         }
     }
-    None
+    (family == iptables::Family::Bridge).then_some(section)
 }
 
 /// Family and table that an object belongs to.

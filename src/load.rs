@@ -27,7 +27,7 @@ pub enum Kind {
     /// `nft -j list ruleset`
     Listing,
     Bundle,
-    /// `iptables-save` or `ip6tables-save`
+    /// `iptables-save`, `ip6tables-save` or `ebtables-save`
     IptablesSave,
     /// nft's own syntax, which only nft itself reads.
     NftText,
@@ -92,7 +92,7 @@ pub enum LoadError {
     )]
     NftText { source_name: String },
     #[error(
-        "{source_name}: this is iptables-save text of no family that can be told; give it with `--iptables-save` or `--ip6tables-save`"
+        "{source_name}: this is iptables-save text of no family that can be told; give it with `--iptables-save`, `--ip6tables-save` or `--ebtables-save`"
     )]
     NoFamily { source_name: String },
 }
@@ -100,9 +100,9 @@ pub enum LoadError {
 /// What a text given beside the ruleset is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TextOf {
-    /// `iptables-save` or `ip6tables-save`: of iptables-nft, unless its first comment says otherwise.
+    /// `iptables-save`, `ip6tables-save` or `ebtables-save`: of iptables-nft, unless its first comment says otherwise.
     Iptables(iptables::Family),
-    /// `iptables-legacy-save` or `ip6tables-legacy-save`: tables that nft does not list.
+    /// `iptables-legacy-save` and its like: tables that nft does not list.
     Legacy(iptables::Family),
     /// `ipset save`
     Ipset,
@@ -253,9 +253,11 @@ fn saves_of(
         save.sets = Arc::clone(&sets);
         if is_legacy {
             // what the flag says counts more than a comment that several programs write
-            save.generator = Some(format!("{}-legacy", family.save_command()));
+            save.generator = Some(family.legacy().to_owned());
         }
         let backend = match (is_legacy, save.backend()) {
+            // ebtables-legacy-save runs `ebtables`, which may be that of nft
+            (true, _) if family == iptables::Family::Bridge => Backend::LegacyByComment,
             (true, _) => Backend::Legacy,
             (false, Some(save::Backend::Legacy)) => Backend::LegacyByComment,
             (false, _) => Backend::Nft,

@@ -20,7 +20,7 @@ use std::net::IpAddr;
 use crate::conntrack::{CtRef, Entry, Manip, Zone, asks, inverse_icmp, status};
 use crate::eval::{Env, Iface, Observer, Pf, Sender, Skb, World};
 use crate::hooks::{Hooks, Slot, Work};
-use crate::host::{AddressType, Host, Link, LinkKind, Mac, Origin, TypeAnswer};
+use crate::host::{AddressType, Host, Link, LinkKind, Mac, Origin, TypeAnswer, mac_text};
 use crate::logic::{Claim, Knowledge, Known, Ranges, Source, max_of};
 use crate::packet::{self, Bits, Packet, proto};
 use crate::ruleset::datatype::{DataType, ifname_value};
@@ -620,10 +620,28 @@ impl<'w, R: Record> Walker<'w, R> {
     /// The port of a bridge behind which an address lives, or a fact that stands for it.
     fn port_towards(&mut self, bridge: Iface, ip: Option<IpAddr>) -> Iface {
         let name = self.name(Some(bridge)).unwrap_or("the bridge");
-        match self.host().port_towards(name, ip, None) {
+        let found = self.host().port_towards(name, ip, None);
+        let whom = || ip.map_or("the packet".to_string(), |ip| ip.to_string());
+        self.port_or_fact(name, found, whom)
+    }
+
+    /// The same for an Ethernet address.
+    fn port_of_station(&mut self, bridge: Iface, mac: Mac) -> Iface {
+        let name = self.name(Some(bridge)).unwrap_or("the bridge");
+        let found = self.host().port_towards(name, None, Some(mac));
+        self.port_or_fact(name, found, || mac_text(mac))
+    }
+
+    fn port_or_fact(
+        &mut self,
+        name: &str,
+        found: Option<&str>,
+        whom: impl FnOnce() -> String,
+    ) -> Iface {
+        match found {
             Some(port) => self.iface(port),
             None => {
-                let whom = ip.map_or("the packet".to_string(), |ip| ip.to_string());
+                let whom = whom();
                 let question = format!("the port of {name} towards {whom}");
                 let ranges = named_values(self.host().ports(name));
                 let settle =

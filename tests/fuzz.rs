@@ -287,6 +287,46 @@ fn iptables_save() {
 }
 
 #[test]
+fn ebtables_save() {
+    let whole = seed("iptables/ebtables/ebtables-save.txt");
+    let listing = seed("iptables/ebtables/ruleset.json");
+    let legacy = whole.replace("ebtables-nft-save v1.8.9 (nf_tables)", "ebtables-save v1.0");
+    let host = a_host();
+    fuzz(
+        "ebtables-save",
+        300,
+        |numbers| {
+            mutate::text(
+                if numbers.below(2) == 0 {
+                    &whole
+                } else {
+                    &legacy
+                },
+                numbers,
+            )
+        },
+        |input| {
+            if let Ok(loaded) = load("fuzz", input, &[]) {
+                use_it(&loaded, &host);
+            }
+            let beside = SaveText {
+                source: "fuzz".into(),
+                text: input.into(),
+                of: TextOf::Iptables(iptables::Family::Bridge),
+            };
+            let legacy = SaveText {
+                of: TextOf::Legacy(iptables::Family::Bridge),
+                ..beside.clone()
+            };
+            for text in [beside, legacy] {
+                let loaded = load("seed", &listing, &[text]).expect("a listing");
+                use_it(&loaded, &host);
+            }
+        },
+    );
+}
+
+#[test]
 fn snapshot() {
     let mut whole: serde_json::Value =
         serde_json::from_str(&seed("c1-captured/snapshot.json")).expect("a snapshot");

@@ -654,8 +654,13 @@ fn address_at(word: &str) -> Option<(IpAddr, usize)> {
         .find(|(address, end)| address.is_ipv4() || word[..*end].contains(':'))
 }
 
+/// An Ethernet address; ebtables writes it without leading zeros too.
 fn ethernet(word: &str) -> Option<Mac> {
-    parse_mac(word).filter(|_| word.len() == 17)
+    let mut parts = word.split(':');
+    let is_byte = |part: &str| {
+        matches!(part.len(), 1 | 2) && part.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    parse_mac(word).filter(|_| parts.all(is_byte))
 }
 
 #[cfg(test)]
@@ -736,6 +741,12 @@ mod tests {
         let mac = names.text("52:54:00:12:34:56");
         assert!(mac.starts_with("02:") && mac.len() == 17, "{mac}");
         assert_eq!(names.text("ff:ff:ff:ff:ff:ff"), "ff:ff:ff:ff:ff:ff");
+        let (long, short) = (
+            names.text("--among-src 52:54:00:02:34:06=8.8.8.8,52:54:00:02:34:07"),
+            names.text("--among-src 52:54:0:2:34:6=8.8.8.8,52:54:0:2:34:7"),
+        );
+        assert_eq!(short, long);
+        assert!(!long.contains("52:54") && long.contains(&a), "{long}");
     }
 
     #[test]

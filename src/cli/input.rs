@@ -141,6 +141,8 @@ pub(super) fn read(ruleset: Option<&str>, facts: &Facts) -> Result<Input, Failur
         (&facts.ip6tables_save, TextOf::Iptables(Family::Ip6)),
         (&facts.iptables_legacy_save, TextOf::Legacy(Family::Ip)),
         (&facts.ip6tables_legacy_save, TextOf::Legacy(Family::Ip6)),
+        (&facts.ebtables_save, TextOf::Iptables(Family::Bridge)),
+        (&facts.ebtables_legacy_save, TextOf::Legacy(Family::Bridge)),
         (&facts.ipset, TextOf::Ipset),
         (&facts.nft_text, TextOf::Listing),
     ];

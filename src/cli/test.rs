@@ -256,6 +256,8 @@ impl Facts {
             &mut self.ip6tables_save,
             &mut self.iptables_legacy_save,
             &mut self.ip6tables_legacy_save,
+            &mut self.ebtables_save,
+            &mut self.ebtables_legacy_save,
             &mut self.ipset,
             &mut self.nft_text,
         ];

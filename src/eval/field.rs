@@ -15,7 +15,7 @@ use crate::ruleset::{CtDir, CtKey, FibFlags, FibResult, Field, Hook, MetaKey};
 
 use super::{Actual, Env, Iface, Loaded, NextHop, Observer, Pf, Sender};
 
-impl Env<'_, '_> {
+impl<'w> Env<'_, 'w> {
     /// Loads a field.
     pub(super) fn field<O: Observer>(&mut self, field: &Field, observer: &mut O) -> Loaded {
         match field {
@@ -511,13 +511,13 @@ impl Env<'_, '_> {
     /// The Ethernet address of the bridge that a frame came in by.
     fn bridge_address(&mut self) -> Loaded {
         let host = self.world.host;
-        let port = match self.skb.in_port.or(self.skb.iif) {
-            None => return Loaded::Absent,
-            Some(Iface::Fact(_)) => return self.meta_fact(MetaKey::Ibrhwaddr, 48),
-            Some(Iface::Link(at)) => &host.links[at as usize].name,
-        };
-        let Some(bridge) = host.bridge_of(port) else {
+        let Some(port) = self.skb.in_port.or(self.skb.iif) else {
             return Loaded::Absent;
+        };
+        let bridge = match self.bridge_behind(port) {
+            None => return self.meta_fact(MetaKey::Ibrhwaddr, 48),
+            Some(None) => return Loaded::Absent,
+            Some(Some(bridge)) => bridge,
         };
         match host.link(bridge).and_then(|link| link.mac) {
             Some(mac) => Loaded::Value(mac.iter().fold(0, |v, byte| v << 8 | u128::from(*byte))),
@@ -526,17 +526,31 @@ impl Env<'_, '_> {
     }
 
     fn bridge_name(&self, port: Option<Iface>) -> Loaded {
-        match port {
-            None => Loaded::Absent,
-            Some(Iface::Fact(_)) => Loaded::Unknown,
-            Some(Iface::Link(at)) => {
-                let name = &self.world.host.links[at as usize].name;
-                match self.world.host.bridge_of(name).and_then(ifname_value) {
-                    Some(value) => Loaded::Value(value),
-                    None => Loaded::Absent,
-                }
-            }
+        let Some(port) = port else {
+            return Loaded::Absent;
+        };
+        match self.bridge_behind(port) {
+            None => Loaded::Unknown,
+            Some(bridge) => bridge
+                .and_then(ifname_value)
+                .map_or(Loaded::Absent, Loaded::Value),
         }
+    }
+
+    /// The bridge that an interface is a port of, if it is one; `None` where that is not known. Of a port that is not
+    /// known it is when all that it can be belong to one bridge.
+    fn bridge_behind(&self, port: Iface) -> Option<Option<&'w str>> {
+        let (host, link_values) = (self.world.host, self.world.link_values);
+        let fact = match port {
+            Iface::Link(at) => return Some(host.bridge_of(&host.links[at as usize].name)),
+            Iface::Fact(fact) => fact,
+        };
+        let mut bridges = self.know.fact(fact).domain.iter().map(|(low, high)| {
+            let at = link_values.iter().position(|value| value == low)?;
+            (low == high).then(|| host.bridge_of(&host.links[at].name))
+        });
+        let first = bridges.next()??;
+        bridges.all(|bridge| bridge == Some(first)).then_some(first)
     }
 
     fn ct(&mut self, key: CtKey, dir: Option<CtDir>) -> Loaded {

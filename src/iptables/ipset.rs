@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::Family;
 use super::save::{Chain, Opt};
+use super::{Family, IpFamily};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::nft::ast::{self, Expr, Object, OneOrMany, Prefix, Str, TypeSpec};
 
@@ -21,7 +21,7 @@ pub struct Sets(BTreeMap<String, Set>);
 pub struct Set {
     /// `hash:ip,port`.
     kind: String,
-    family: Option<Family>,
+    family: Option<IpFamily>,
     options: BTreeMap<String, String>,
     entries: Vec<Entry>,
 }
@@ -52,7 +52,7 @@ pub enum Part {
 pub struct Lookup {
     pub parts: Vec<Part>,
     /// `None`: of either family.
-    pub family: Option<Family>,
+    pub family: Option<IpFamily>,
     /// Some element stands for a type and code of ICMP, which is the source port to the kernel, and not the destination port.
     pub icmp: bool,
     timeouts: bool,
@@ -228,8 +228,8 @@ impl Set {
         }
         let has_addresses = kind.contains("ip") || kind.contains("net");
         let family = match options.get("family").map(String::as_str) {
-            Some("inet6") => Some(Family::Ip6),
-            _ if has_addresses => Some(Family::Ip),
+            Some("inet6") => Some(IpFamily::Ip6),
+            _ if has_addresses => Some(IpFamily::Ip),
             _ => None,
         };
         Set {
@@ -335,7 +335,7 @@ enum Value {
 /// The elements as keys that match, with the longest of nested prefixes deciding.
 fn resolve(
     rows: Vec<(Vec<Value>, bool)>,
-    family: Option<Family>,
+    family: Option<IpFamily>,
 ) -> Result<Vec<Vec<Expr>>, String> {
     let nets = |row: &[Value]| {
         row.iter()
@@ -431,15 +431,19 @@ fn disjoint(mut ranges: Vec<(u128, u128, bool)>) -> Vec<(u128, u128)> {
     found
 }
 
-fn address_expr(low: u128, high: u128, family: Option<Family>) -> Expr {
+fn address_expr(low: u128, high: u128, family: Option<IpFamily>) -> Expr {
     let show = |bits: u128| match family {
-        Some(Family::Ip6) => word(Ipv6Addr::from_bits(bits).to_string()),
+        Some(IpFamily::Ip6) => word(Ipv6Addr::from_bits(bits).to_string()),
         _ => word(Ipv4Addr::from_bits(u32::try_from(bits).unwrap_or(u32::MAX)).to_string()),
     };
     if low == high {
         return show(low);
     }
-    let width = if family == Some(Family::Ip6) { 128 } else { 32 };
+    let width = if family == Some(IpFamily::Ip6) {
+        128
+    } else {
+        32
+    };
     let size = high - low;
     if size & size.wrapping_add(1) == 0 && low & size == 0 {
         return Expr::Prefix(Box::new(Prefix {
@@ -456,10 +460,10 @@ fn word(text: impl AsRef<str>) -> Expr {
 }
 
 /// `A`, `A-B` or `A/LEN` as the first and last address.
-fn addresses(text: &str, family: Option<Family>, netmask: Option<u32>) -> Option<(u128, u128)> {
+fn addresses(text: &str, family: Option<IpFamily>, netmask: Option<u32>) -> Option<(u128, u128)> {
     let bits = |text: &str| match (text.parse::<IpAddr>().ok()?, family) {
-        (IpAddr::V4(v4), Some(Family::Ip)) => Some((u128::from(v4.to_bits()), 32u32)),
-        (IpAddr::V6(v6), Some(Family::Ip6)) => Some((v6.to_bits(), 128)),
+        (IpAddr::V4(v4), Some(IpFamily::Ip)) => Some((u128::from(v4.to_bits()), 32u32)),
+        (IpAddr::V6(v6), Some(IpFamily::Ip6)) => Some((v6.to_bits(), 128)),
         _ => None,
     };
     if let Some((low, high)) = text.split_once('-') {
@@ -547,6 +551,12 @@ impl Sets {
 
     /// The sets that the rules of a table ask for, as objects of that table.
     pub fn objects(&self, family: Family, table: &str, chains: &[Chain]) -> Vec<Object> {
+        let of_ip = match family {
+            Family::Ip => IpFamily::Ip,
+            Family::Ip6 => IpFamily::Ip6,
+            // ebtables asks for none
+            Family::Bridge => return Vec::new(),
+        };
         let rules = chains.iter().flat_map(|chain| &chain.rules);
         let options = rules.flat_map(|rule| {
             let target = rule.target.iter().filter(|t| t.name == "SET");
@@ -561,7 +571,7 @@ impl Sets {
             .into_iter()
             .filter_map(|name| {
                 let lookup = self.lookup(name).ok()?;
-                Some(Object::Set(Box::new(lookup.object(family, table, name))))
+                Some(Object::Set(Box::new(lookup.object(of_ip, table, name))))
             })
             .collect()
     }
@@ -582,8 +592,8 @@ pub fn named_by(opt: &Opt) -> Option<&str> {
 }
 
 impl Lookup {
-    fn object(self, family: Family, table: &str, name: &str) -> ast::Set {
-        let v6 = self.family.unwrap_or(family) == Family::Ip6;
+    fn object(self, family: IpFamily, table: &str, name: &str) -> ast::Set {
+        let v6 = self.family.unwrap_or(family) == IpFamily::Ip6;
         let address = if v6 { "ipv6_addr" } else { "ipv4_addr" };
         let types: Vec<TypeSpec> = self
             .parts

@@ -142,9 +142,10 @@ pub fn merge(document: &Document, save: &Save) -> (Meanings, Vec<Diagnostic>) {
                 severity: Severity::Warning,
                 source: family.save_command().to_owned(),
                 message: format!(
-                    "table {family} {}: {count} rules in {}, and no such table in the nft listing: they are of iptables-legacy, which nft cannot see, and are taken for that, or of a different host",
+                    "table {family} {}: {count} rules in {}, and no such table in the nft listing: they are of {}, which nft cannot see, and are taken for that, or of a different host",
                     table.name,
-                    family.save_command()
+                    family.save_command(),
+                    family.legacy()
                 ),
             });
         }
@@ -283,6 +284,7 @@ fn is_part_of(xt: &Xt, part: &Part) -> bool {
     let kind = match part.kind {
         PartKind::Match => "match",
         PartKind::Target => "target",
+        PartKind::Watcher => "watcher",
         PartKind::Basic | PartKind::Verdict => return false,
     };
     xt.kind.as_deref().is_none_or(|of| of == kind) && kernel_name(name) == kernel_name(&part.name)
@@ -303,6 +305,7 @@ fn may_be_xt(part: &Part) -> bool {
     match part.kind {
         PartKind::Match => !matches!(part.name.as_str(), "limit" | "mark" | "tcp" | "udp"),
         PartKind::Target => !matches!(part.name.as_str(), "NFLOG" | "TRACE"),
+        PartKind::Watcher => true,
         PartKind::Basic | PartKind::Verdict => false,
     }
 }
@@ -357,6 +360,10 @@ fn facts<'a>(stmts: impl Iterator<Item = &'a Stmt>) -> BTreeMap<String, Vec<Stri
                 let Some(key) = fact_key(&m.left) else {
                     continue;
                 };
+                // a list of ebtables is a set, in an order of its own
+                if key.starts_with("ether ") && !matches!(m.right, Expr::String(_)) {
+                    continue;
+                }
                 let Some(value) = fact_value(&m.op, &m.right) else {
                     continue;
                 };
@@ -392,6 +399,7 @@ fn fact_key(left: &Expr) -> Option<String> {
             (Some(protocol @ ("ip" | "ip6")), Some(field @ ("saddr" | "daddr"))) => {
                 Some(format!("{protocol} {field}"))
             }
+            (Some("ether"), Some(field @ ("saddr" | "daddr"))) => Some(format!("ether {field}")),
             (Some(protocol @ ("tcp" | "udp")), Some(field @ ("sport" | "dport"))) => {
                 Some(format!("{protocol} {field}"))
             }
@@ -631,6 +639,58 @@ mod tests {
                 "table ip nat: 1 rules in iptables-save, and no such table in the nft listing: they are of iptables-legacy, which nft cannot see, and are taken for that, or of a different host",
             ]
         );
+    }
+
+    /// What nft 1.0.6 lists of rules of ebtables-nft 1.8.9, with the policy of a user chain as its last rule.
+    #[test]
+    fn rules_of_ebtables_get_their_meaning() {
+        let read = |name: &str| {
+            let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+            std::fs::read_to_string(root.join("testdata/iptables/ebtables").join(name))
+                .expect("a capture")
+        };
+        let (document, _) = crate::nft::json::read(&read("ruleset.json")).expect("a listing");
+        let text = read("ebtables-save.txt");
+        let merged = |text: &str| {
+            let (save, said) = save::read(text, Family::Bridge);
+            assert_eq!(said, []);
+            let (meanings, diagnostics) = merge(&document, &save);
+            let said: Vec<String> = diagnostics.into_iter().map(|d| d.message).collect();
+            (meanings, said)
+        };
+        let (meanings, said) = merged(&text);
+        assert_eq!(said, [""; 0]);
+        assert_eq!(meanings.missing(&document), []);
+        for (from, to, why) in [
+            (
+                ":mine DROP",
+                ":mine RETURN",
+                "chain bridge filter mine: 3 rules in the nft listing, 2 in ebtables-save",
+            ),
+            (
+                "-d 00:11:22:33:44:55 -j dnat --to-dst 00:11:22:33:44:66 --dnat-target CONTINUE",
+                "-d 00:11:22:33:44:56 -j dnat --to-dst 00:11:22:33:44:66 --dnat-target CONTINUE",
+                "ether daddr is `00:11:22:33:44:55` in the listing and `00:11:22:33:44:56` there",
+            ),
+            (
+                "--pkttype-type broadcast",
+                "--mark 5",
+                "the listing has match `pkttype`",
+            ),
+            (
+                "--log-level notice -j CONTINUE",
+                "--nflog-group 2 -j CONTINUE",
+                "the listing has watcher `log`",
+            ),
+        ] {
+            assert!(text.contains(from), "{from}");
+            let (meanings, said) = merged(&text.replace(from, to));
+            let [said] = said.as_slice() else {
+                panic!("{to}: {said:?}")
+            };
+            assert!(said.contains(why), "{to}: {said}");
+            assert!(!meanings.missing(&document).is_empty());
+        }
     }
 
     #[test]

@@ -1,6 +1,8 @@
-//! Reads the text of iptables-save(8) and ip6tables-save(8), versions 1.4 to 1.8, of either backend.
+//! Reads the text of iptables-save(8) and ip6tables-save(8), versions 1.4 to 1.8, of either backend, and of ebtables-save: that of
+//! ebtables 2.0 and of ebtables-nft 1.8.
 //!
-//! Also reads what `iptables -S` prints (`-P`, `-N`, `-A` lines without a `*table` line). A line that cannot be read gives
+//! Also reads what `iptables -S` prints (`-P`, `-N`, `-A` lines without a `*table` line).
+//! Left out: what `ebtables -L` prints, where ebtables-nft gives user chains a policy that they do not have. A line that cannot be read gives
 //! a diagnostic with its number and the rest is used; a rule that is only partly readable keeps its place in its chain, because
 //! rules are later identified by their number. What an option means is not known here, only to whom it belongs.
 
@@ -8,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::Family;
+use super::ebtables::{self, Extension};
 use super::ipset::Sets;
 use crate::diagnostic::{Diagnostic, Severity};
 
@@ -60,7 +63,7 @@ pub struct Rule {
     pub line: usize,
     /// The line without its counters.
     pub text: String,
-    /// Basic options (`-s`, `-i`, `-p`, …) and `-m` matches as they were written.
+    /// Basic options (`-s`, `-i`, `-p`, …) and matches as they were written; of ebtables also watchers.
     pub matches: Vec<Match>,
     pub target: Option<Target>,
     /// True for `-g`.
@@ -78,7 +81,8 @@ pub struct Counters {
 /// One match: a basic option or an extension.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Match {
-    /// The extension's name, or the short form of a basic option: `-s`, `-d`, `-i`, `-o`, `-p`, `-f`.
+    /// The extension's name, or the short form of a basic option: `-s`, `-d`, `-i`, `-o`, `-p`, `-f`; of ebtables also
+    /// `--logical-in` and `--logical-out`.
     /// [`UNREADABLE`] stands for the unread rest of a damaged line.
     pub name: String,
     /// A basic option has exactly one entry, of its own name.
@@ -91,7 +95,7 @@ pub struct Match {
 pub const UNREADABLE: &str = "(unreadable)";
 
 impl Match {
-    /// True for `-s`, `-d`, `-i`, `-o`, `-p` and `-f`.
+    /// True for `-s`, `-d`, `-i`, `-o`, `-p`, `-f`, `--logical-in` and `--logical-out`.
     pub fn is_basic(&self) -> bool {
         self.name.starts_with('-')
     }
@@ -124,6 +128,10 @@ impl Save {
     /// Versions before 1.8 know only x_tables; 1.8.0 to 1.8.3 call the other one `xtables-save`, and 1.8.4 to 1.8.7 call both the same.
     pub fn backend(&self) -> Option<Backend> {
         let generator = self.generator.as_deref()?;
+        if self.family == Family::Bridge && generator.contains(" v1.8.") {
+            // ebtables 2.0 calls its save command v1.0
+            return Some(Backend::NfTables);
+        }
         if generator.contains("nf_tables")
             || generator.contains("-nft")
             || generator.contains("-compat")
@@ -152,7 +160,7 @@ impl Table {
     }
 }
 
-/// True when the text is of iptables-save or `iptables -S`, judged by its first line that is no comment.
+/// True when the text is of iptables-save, `iptables -S` or ebtables-save, judged by its first line that is no comment.
 pub fn looks_like_save(text: &str) -> bool {
     let mut comments = text
         .lines()
@@ -190,13 +198,34 @@ pub fn detect_family(text: &str) -> Option<Family> {
             if by.starts_with("iptables") {
                 return Some(Family::Ip);
             }
+            if by.starts_with("ebtables") {
+                return Some(Family::Bridge);
+            }
         }
     }
     for line in text.lines() {
+        let line = line.trim();
+        if line.strip_prefix('*') == Some(ebtables::BROUTE) {
+            return Some(Family::Bridge);
+        }
         let (tokens, _) = tokenise(line);
         for pair in tokens.windows(2) {
             let (name, value) = (pair[0].text.as_str(), pair[1].text.as_str());
             match name {
+                "--logical-in" | "--logical-out" => return Some(Family::Bridge),
+                name if name.starts_with("--ip-") || name.starts_with("--ip6-") => {
+                    return Some(Family::Bridge);
+                }
+                "-p" if matches!(
+                    value,
+                    "IPv4" | "IPv6" | "ARP" | "802_1Q" | "LENGTH" | "Length"
+                ) =>
+                {
+                    return Some(Family::Bridge);
+                }
+                "-s" | "-d" if value.matches(':').count() == 5 && !value.contains("::") => {
+                    return Some(Family::Bridge);
+                }
                 "-s" | "-d" | "--source" | "--destination" | "--to-destination" | "--to-source" => {
                     let value = if value == "!" { continue } else { value };
                     if value.matches(':').count() > 1 {
@@ -237,6 +266,7 @@ pub fn read(text: &str, family: Family) -> (Save, Vec<Diagnostic>) {
         open: None,
         declares: false,
         places: HashMap::new(),
+        endings: HashMap::new(),
     };
     for (index, line) in text.lines().enumerate() {
         reader.line(index + 1, line.trim());
@@ -254,6 +284,8 @@ struct Reader {
     declares: bool,
     /// Where each chain is, by table: kube-proxy makes tens of thousands.
     places: HashMap<usize, HashMap<String, usize>>,
+    /// How user chains of ebtables end, by table and chain: the line that says so, and the verdict.
+    endings: HashMap<(usize, String), (usize, &'static str)>,
 }
 
 impl Reader {
@@ -299,6 +331,9 @@ impl Reader {
         } else if line.starts_with('#') {
             if let Some(by) = generator(line) {
                 self.save.generator.get_or_insert_with(|| by.to_owned());
+            } else if line.starts_with("# Completed") && self.save.family == Family::Bridge {
+                // ebtables-nft-save writes no COMMIT
+                self.open = None;
             } else if line.contains("incompatible") {
                 // `# Table `filter' contains incompatible base-chains, use 'nft' tool to list them.`
                 self.warn(number, line.trim_start_matches(['#', ' ']).to_owned());
@@ -319,7 +354,18 @@ impl Reader {
         }
     }
 
+    /// A table without the line that ends it. ebtables 2.0 writes no such line.
     fn cut_off(&mut self, line: usize, table: usize) {
+        let end = match self.save.family {
+            Family::Ip | Family::Ip6 => "COMMIT",
+            Family::Bridge => {
+                let by_nft = |by: &String| by.starts_with("ebtables-nft-save");
+                if !self.save.generator.as_ref().is_some_and(by_nft) {
+                    return;
+                }
+                "`# Completed`"
+            }
+        };
         let name = self
             .save
             .tables
@@ -328,7 +374,7 @@ impl Reader {
             .unwrap_or_default();
         self.warn(
             line,
-            format!("table `{name}` ends without COMMIT: the text may be cut off"),
+            format!("table `{name}` ends without {end}: the text may be cut off"),
         );
     }
 
@@ -344,10 +390,36 @@ impl Reader {
             return;
         };
         self.declares = true;
-        let policy = self.policy(number, policy);
+        self.set_policy(number, table, name, policy);
+    }
+
+    fn set_policy(&mut self, number: usize, table: usize, name: &str, word: &str) {
+        let is_bridge = self.save.family == Family::Bridge;
+        let policy = if is_bridge && !ebtables::BUILT_IN.contains(&name) {
+            self.ending(number, table, name, word);
+            None
+        } else if is_bridge && name == ebtables::BROUTING && word == "DROP" {
+            // no verdict of a base chain: the frame is routed
+            self.ending(number, table, name, word);
+            Some(Policy::Accept)
+        } else {
+            self.policy(number, word)
+        };
         if let Some(chain) = self.chain(table, name) {
             chain.policy = policy;
         }
+    }
+
+    /// The policy of a user chain of ebtables: what happens at its end.
+    fn ending(&mut self, number: usize, table: usize, name: &str, word: &str) {
+        let verdict = match word {
+            "ACCEPT" => "ACCEPT",
+            "DROP" => "DROP",
+            "RETURN" => "RETURN",
+            other => return self.warn(number, format!("unknown policy `{other}`")),
+        };
+        self.endings
+            .insert((table, name.to_owned()), (number, verdict));
     }
 
     fn policy(&mut self, number: usize, word: &str) -> Option<Policy> {
@@ -366,6 +438,10 @@ impl Reader {
         let (counters, text) = match leading_counters(line) {
             Some((counters, rest)) => (Some(counters), rest),
             None => (None, line),
+        };
+        let (counters, text) = match trailing_counters(text) {
+            Some((counters, text)) if self.save.family == Family::Bridge => (Some(counters), text),
+            _ => (counters, text),
         };
         let (mut tokens, complete) = tokenise(text);
         // `-t nat -A …`: the table in the rule itself.
@@ -396,22 +472,26 @@ impl Reader {
         };
         match command.as_str() {
             "-P" | "--policy" => {
-                let policy = policy.and_then(|word| self.policy(number, &word));
-                if let Some(chain) = self.chain(table, &chain) {
-                    chain.policy = policy;
-                }
+                self.set_policy(number, table, &chain, &policy.unwrap_or_default());
             }
             "-N" | "--new-chain" => {
                 self.declares = true;
                 self.chain(table, &chain);
+                if self.save.family == Family::Bridge {
+                    // ebtables(8): without -P it is ACCEPT
+                    let said = policy.filter(|word| word == "-P" || word == "--policy");
+                    let word = said.and_then(|_| tokens.get(3));
+                    let word = word.map_or("ACCEPT", |word| &word.text).to_owned();
+                    self.ending(number, table, &chain, &word);
+                }
             }
             _ => {
-                let mut rule = RuleReader::new(number, text, counters);
+                let mut rule = RuleReader::new(self.save.family, number, text, counters);
                 rule.read(tokens.get(2..).unwrap_or_default());
                 if !complete {
                     rule.unreadable(text, "a quotation mark is not closed");
                 }
-                if rule.other_family(self.save.family) {
+                if rule.other_family() {
                     return;
                 }
                 for problem in std::mem::take(&mut rule.problems) {
@@ -428,8 +508,9 @@ impl Reader {
         if let Some(open) = self.open.take() {
             self.cut_off(lines, open);
         }
+        self.add_endings();
         // Which targets are chains is known when all chains are.
-        let declares = self.declares;
+        let (declares, family) = (self.declares, self.save.family);
         for table in &mut self.save.tables {
             let names: HashSet<String> = table
                 .chains
@@ -445,7 +526,36 @@ impl Reader {
                 target.is_chain = names.contains(&target.name)
                     || (!declares
                         && target.options.is_empty()
-                        && !super::translate::is_target(&target.name));
+                        && !super::translate::is_target(family, &target.name));
+            }
+        }
+    }
+
+    /// The policy of a user chain stands as a rule behind its others, as ebtables-nft keeps it in the kernel
+    /// (`ebtables-nft(8)`; `ebt_do_table` does the same). RETURN is what a chain does anyway.
+    fn add_endings(&mut self) {
+        let mut endings: Vec<_> = std::mem::take(&mut self.endings).into_iter().collect();
+        endings.sort();
+        for ((table, name), (line, verdict)) in endings {
+            if verdict == "RETURN" {
+                continue;
+            }
+            let text = format!("-P {name} {verdict}");
+            let rule = Rule {
+                line,
+                text: text.clone(),
+                matches: Vec::new(),
+                target: Some(Target {
+                    name: verdict.to_owned(),
+                    options: Vec::new(),
+                    text,
+                    is_chain: false,
+                }),
+                goto: false,
+                counters: None,
+            };
+            if let Some(chain) = self.chain(table, &name) {
+                chain.rules.push(rule);
             }
         }
     }
@@ -469,6 +579,17 @@ fn leading_counters(line: &str) -> Option<(Counters, &str)> {
         bytes: bytes.parse().ok()?,
     };
     Some((counters, rest.trim_start()))
+}
+
+/// `rest , pcnt = packets -- bcnt = bytes`, as ebtables 2.0 lists a rule with its counters.
+fn trailing_counters(line: &str) -> Option<(Counters, &str)> {
+    let (rest, counted) = line.rsplit_once(", pcnt = ")?;
+    let (packets, bytes) = counted.split_once(" -- bcnt = ")?;
+    let counters = Counters {
+        packets: packets.trim().parse().ok()?,
+        bytes: bytes.trim().parse().ok()?,
+    };
+    Some((counters, rest.trim_end()))
 }
 
 /// One argument of a rule.
@@ -555,13 +676,14 @@ fn quote(text: &str) -> String {
 }
 
 /// Options whose one value is free text, printed without quotes even when it begins with a dash.
-const FREE_TEXT: [&str; 6] = [
+const FREE_TEXT: [&str; 7] = [
     "--comment",
     "--log-prefix",
     "--nflog-prefix",
     "--ulog-prefix",
     "--string",
     "--hex-string",
+    "--string-hex",
 ];
 
 /// Options of the protocol matches, which may stand without `-m` after `-p` in hand-written rules.
@@ -590,6 +712,7 @@ enum Owner {
 }
 
 struct RuleReader {
+    family: Family,
     rule: Rule,
     owner: Owner,
     problems: Vec<String>,
@@ -597,8 +720,9 @@ struct RuleReader {
 }
 
 impl RuleReader {
-    fn new(line: usize, text: &str, counters: Option<Counters>) -> Self {
+    fn new(family: Family, line: usize, text: &str, counters: Option<Counters>) -> Self {
         RuleReader {
+            family,
             rule: Rule {
                 line,
                 text: text.to_owned(),
@@ -614,8 +738,8 @@ impl RuleReader {
     }
 
     /// `-4` and `-6` restrict a line of a text for both families.
-    fn other_family(&self, family: Family) -> bool {
-        self.only.is_some_and(|only| only != family)
+    fn other_family(&self) -> bool {
+        self.only.is_some_and(|only| only != self.family)
     }
 
     fn unreadable(&mut self, text: &str, why: &str) {
@@ -679,6 +803,13 @@ impl RuleReader {
             "-p" | "--protocol" => Some("-p"),
             "--proto" if !in_policy => Some("-p"),
             "-f" | "--fragment" => Some("-f"),
+            _ if self.family == Family::Bridge => match name {
+                "--in-if" => Some("-i"),
+                "--out-if" => Some("-o"),
+                "--logical-in" => Some("--logical-in"),
+                "--logical-out" => Some("--logical-out"),
+                _ => None,
+            },
             _ => None,
         };
         if let Some(basic) = basic {
@@ -735,7 +866,42 @@ impl RuleReader {
         }
     }
 
+    /// Makes the extension of ebtables that an option belongs to the owner of the next option. False when there is none.
+    fn named_extension(&mut self, option: &str) -> bool {
+        match ebtables::owner(option) {
+            Some(Extension::Match(name)) => {
+                self.own(name, String::new());
+                true
+            }
+            Some(Extension::Target) if self.rule.target.is_some() => {
+                self.owner = Owner::Target;
+                true
+            }
+            Some(Extension::Target) | None => false,
+        }
+    }
+
+    /// Makes a match the owner of the next option; it is added when the rule does not have it.
+    fn own(&mut self, name: &str, text: String) {
+        let at = match self.rule.matches.iter().position(|m| m.name == name) {
+            Some(at) => at,
+            None => {
+                self.rule.matches.push(Match {
+                    name: name.to_owned(),
+                    options: Vec::new(),
+                    text,
+                });
+                self.rule.matches.len() - 1
+            }
+        };
+        self.owner = Owner::Match(at);
+    }
+
     fn extension_option(&mut self, opt: Opt) {
+        if self.family == Family::Bridge && !self.named_extension(&opt.name) {
+            self.unreadable(&option_text(&opt), "option not understood");
+            return;
+        }
         if PROTOCOL_OPTIONS.contains(&opt.name.as_str()) {
             let owned = matches!(self.owner, Owner::Match(at)
                 if self.rule.matches.get(at).is_some_and(|m| PROTOCOL_MATCHES.contains(&m.name.as_str())));
@@ -761,7 +927,9 @@ impl RuleReader {
         match owner {
             Some((options, whole)) => {
                 options.push(opt);
-                whole.push(' ');
+                if !whole.is_empty() {
+                    whole.push(' ');
+                }
                 whole.push_str(&text);
             }
             None => self.unreadable(&text, "option that belongs to no match"),
@@ -788,19 +956,8 @@ impl RuleReader {
             _ => return false,
         }
         .to_owned();
-        let at = match self.rule.matches.iter().position(|m| m.name == name) {
-            Some(at) => at,
-            None => {
-                let text = format!("-m {name}");
-                self.rule.matches.push(Match {
-                    name,
-                    options: Vec::new(),
-                    text,
-                });
-                self.rule.matches.len() - 1
-            }
-        };
-        self.owner = Owner::Match(at);
+        let text = format!("-m {name}");
+        self.own(&name, text);
         true
     }
 }
@@ -997,6 +1154,107 @@ mod tests {
         assert!(looks_like_save("*filter\n:INPUT ACCEPT [0:0]\n"));
     }
 
+    /// What ebtables-save of ebtables 2.0.11 prints, and ebtables-nft-save of iptables 1.8.9 of the same rules.
+    const LEGACY: &str = "# Generated by ebtables-save v1.0 (legacy) on Sat Nov 21 15:24:37 2026\n*filter\n:INPUT ACCEPT\n:FORWARD DROP\n:mine DROP\n:ret RETURN\n-A FORWARD -p IPv4 -i ! eth0 --ip-src 1.2.3.4 -j mine -c 3 180\n-A FORWARD --log-level notice --log-prefix \"a b\" -j CONTINUE , pcnt = 0 -- bcnt = 0\n-A mine -s 0:11:22:33:44:55 -j ret\n\n*nat\n:PREROUTING ACCEPT\n-A PREROUTING -j dnat --to-dst 0:11:22:33:44:66 --dnat-target ACCEPT\n\n";
+    const BY_NFT: &str = "# Generated by ebtables-nft-save v1.8.9 (nf_tables) on Sat Nov 21 15:24:37 2026\n*filter\n:INPUT ACCEPT\n:FORWARD DROP\n:mine DROP\n:ret RETURN\n[3:180] -A FORWARD -p IPv4 -i ! eth0 --ip-src 1.2.3.4 -j mine\n[0:0] -A FORWARD --log-level notice --log-prefix \"a b\" -j CONTINUE\n-A mine -s 00:11:22:33:44:55 -j ret\n# Completed on Sat Nov 21 15:24:37 2026\n# Generated by ebtables-nft-save v1.8.9 (nf_tables) on Sat Nov 21 15:24:37 2026\n*nat\n:PREROUTING ACCEPT\n-A PREROUTING -j dnat --to-dst 00:11:22:33:44:66 --dnat-target ACCEPT\n# Completed on Sat Nov 21 15:24:37 2026\n";
+
+    #[test]
+    fn ebtables_save_of_both_backends_is_read() {
+        for (text, backend) in [(LEGACY, Backend::Legacy), (BY_NFT, Backend::NfTables)] {
+            assert_eq!(detect_family(text), Some(Family::Bridge));
+            assert!(looks_like_save(text));
+            let (save, diagnostics) = read(text, Family::Bridge);
+            assert_eq!(diagnostics, []);
+            assert_eq!(save.backend(), Some(backend));
+            let filter = save.table("filter").expect("a table");
+            let forward = filter.chain("FORWARD").expect("a chain");
+            assert_eq!(forward.policy, Some(Policy::Drop));
+            let [first, second] = forward.rules.as_slice() else {
+                panic!("{:?}", forward.rules)
+            };
+            let texts = |rule: &Rule| -> Vec<String> {
+                let target = rule.target.iter().map(|target| target.text.clone());
+                let matches = rule.matches.iter().map(|m| m.text.clone());
+                matches.chain(target).collect()
+            };
+            assert_eq!(
+                texts(first),
+                ["-p IPv4", "! -i eth0", "--ip-src 1.2.3.4", "-j mine"]
+            );
+            assert!(first.target.as_ref().is_some_and(|target| target.is_chain));
+            let counted = Counters {
+                packets: 3,
+                bytes: 180,
+            };
+            assert_eq!(first.counters, Some(counted));
+            assert_eq!(
+                texts(second),
+                ["--log-level notice --log-prefix \"a b\"", "-j CONTINUE"]
+            );
+            assert_eq!(second.matches[0].name, "log");
+            let dnat = &save.table("nat").expect("nat").chains[0].rules[0];
+            let dnat = dnat.target.as_ref().expect("a target");
+            assert!(!dnat.is_chain && dnat.options.len() == 2, "{dnat:?}");
+        }
+    }
+
+    #[test]
+    fn the_policy_of_a_user_chain_of_ebtables_is_its_last_rule() {
+        let (save, _) = read(BY_NFT, Family::Bridge);
+        let filter = save.table("filter").expect("a table");
+        let (mine, ret) = (filter.chain("mine"), filter.chain("ret"));
+        let (mine, ret) = (mine.expect("a chain"), ret.expect("a chain"));
+        assert_eq!((mine.policy, ret.policy), (None, None));
+        let texts: Vec<&str> = mine.rules.iter().map(|rule| rule.text.as_str()).collect();
+        assert_eq!(
+            texts,
+            ["-A mine -s 00:11:22:33:44:55 -j ret", "-P mine DROP"]
+        );
+        assert_eq!(ret.rules, []);
+        // commands: without -P it is ACCEPT
+        let (save, _) = read("-N a\n-N b -P DROP\n-N c\n-P c RETURN\n", Family::Bridge);
+        let ends = save.tables[0].chains.iter().map(|chain| {
+            let last = chain.rules.last().and_then(|rule| rule.target.as_ref());
+            last.map(|target| target.name.as_str())
+        });
+        assert_eq!(
+            ends.collect::<Vec<_>>(),
+            [Some("ACCEPT"), Some("DROP"), None]
+        );
+    }
+
+    #[test]
+    fn damaged_lines_of_ebtables_are_named() {
+        let said = |text: &str| -> Vec<String> {
+            let (_, diagnostics) = read(text, Family::Bridge);
+            let said = diagnostics.iter();
+            said.map(|d| format!("{} {}", d.source, d.message))
+                .collect()
+        };
+        let cut = &BY_NFT[..BY_NFT.find("# Completed").expect("an end")];
+        assert_eq!(
+            said(cut),
+            ["ebtables-save:9 table `filter` ends without `# Completed`: the text may be cut off"]
+        );
+        let cut = cut.rsplit_once("-j ret").expect("a rule").0;
+        assert_eq!(
+            said(&format!("{cut}-j"))[0],
+            "ebtables-save:9 option not understood: `-j`"
+        );
+        assert_eq!(
+            said(
+                "*filter\n:INPUT MAYBE\n:mine -\n-A INPUT -m tcp --dport 5 -j DROP\n-A INPUT --to-dst 0:1:2:3:4:5\nfoo\n"
+            ),
+            [
+                "ebtables-save:2 unknown policy `MAYBE`",
+                "ebtables-save:3 unknown policy `-`",
+                "ebtables-save:4 option not understood: `--dport 5`",
+                "ebtables-save:5 option not understood: `--to-dst 0:1:2:3:4:5`",
+                "ebtables-save:6 line not understood: `foo`",
+            ]
+        );
+    }
+
     #[test]
     fn content_tells_the_family() {
         assert_eq!(
@@ -1019,6 +1277,18 @@ mod tests {
             detect_family("-A DOCKER -p tcp -j DNAT --to-destination 172.17.0.2:80"),
             Some(Family::Ip)
         );
+        for of_bridge in [
+            "-A INPUT -s 0:11:22:33:44:55 -j DROP",
+            "-A INPUT -p IPv6 -j DROP",
+            "-A INPUT --logical-in br0 -j DROP",
+            "*broute",
+        ] {
+            assert_eq!(
+                detect_family(of_bridge),
+                Some(Family::Bridge),
+                "{of_bridge}"
+            );
+        }
         assert_eq!(detect_family("-A INPUT -j ACCEPT"), None);
     }
 }

@@ -1,4 +1,4 @@
-//! One iptables rule told in nft's statements.
+//! One rule of iptables or ebtables told in nft's statements.
 //!
 //! The meaning followed is that of the kernel's `ip_tables`/`ip6_tables` and `net/netfilter/xt_*.c`, as iptables(8) and
 //! iptables-extensions(8) describe it. A match or target is translated only when nft statements exist that hold for exactly the same packets
@@ -8,20 +8,29 @@
 //!
 //! A rule's basic options come first, then its matches as they were written, then its target; that is the order in which x_tables evaluates them.
 
+mod bridge;
 mod build;
 mod matches;
 mod targets;
 
 use serde_json::json;
 
-use super::Family;
+use super::ebtables;
 use super::ipset::Sets;
-use super::save::{Match, Opt, Rule, Save, UNREADABLE};
+use super::save::{Match, Opt, Rule, Save, Target, UNREADABLE};
+use super::{Family, IpFamily};
 use crate::nft::ast::{MatchOp, Stmt, Tproxy, Verdict};
 
 pub use build::parse_number;
 pub use matches::icmp_name;
-pub use targets::is_target;
+
+/// True for a standard verdict or a known target extension: what else stands after `-j` is a chain.
+pub fn is_target(family: Family, name: &str) -> bool {
+    match family {
+        Family::Ip | Family::Ip6 => targets::is_target(name),
+        Family::Bridge => ebtables::is_target(name),
+    }
+}
 
 /// A rule in nft's statements.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -56,8 +65,10 @@ pub struct Part {
 pub enum PartKind {
     /// `-s`, `-d`, `-i`, `-o`, `-p`, `-f`.
     Basic,
-    /// `-m`.
+    /// `-m`, and the matches of ebtables.
     Match,
+    /// What ebtables notes of a frame.
+    Watcher,
     /// A target extension.
     Target,
     /// A verdict or a chain.
@@ -86,7 +97,7 @@ type Why<T> = Result<T, Untranslatable>;
 
 /// What a match or target may need to know of its rule.
 struct Context<'a> {
-    family: Family,
+    family: IpFamily,
     table: &'a str,
     chain: &'a str,
     rule: &'a Rule,
@@ -147,56 +158,66 @@ pub fn drops_else(tproxy: &Tproxy) -> bool {
 
 /// Translates a rule. The chain's name tells the hook where a target depends on it.
 pub fn rule(rule: &Rule, save: &Save, table: &str, chain: &str) -> Translated {
-    let context = Context {
-        family: save.family,
+    let of_ip = |family| Context {
+        family,
         table,
         chain,
         rule,
         sets: &save.sets,
     };
+    let words = match save.family {
+        Family::Ip => Words::Iptables(of_ip(IpFamily::Ip)),
+        Family::Ip6 => Words::Iptables(of_ip(IpFamily::Ip6)),
+        Family::Bridge => Words::Ebtables(bridge::Place {
+            table,
+            chain,
+            backend: save.backend(),
+        }),
+    };
     let (basic, extensions): (Vec<&Match>, Vec<&Match>) =
         rule.matches.iter().partition(|m| m.is_basic());
-    let mut parts: Vec<Part> = Vec::new();
-    for m in basic.into_iter().chain(extensions) {
-        let kind = if m.is_basic() {
-            PartKind::Basic
-        } else {
-            PartKind::Match
-        };
-        let stmts = match matches::translate(&context, m) {
-            Ok(stmts) => stmts,
-            Err(why) => vec![unknown("match", &m.name, &m.text, &why)],
-        };
-        parts.push(Part {
-            kind,
-            name: m.name.clone(),
-            text: m.text.clone(),
-            stmts,
-        });
-    }
+    // a watcher does nothing to a packet's path, so it may stand where it was written, as in the listing of ebtables-nft
+    let mut parts: Vec<Part> = basic
+        .into_iter()
+        .chain(extensions)
+        .map(|m| {
+            let (kind, named) = match (m.is_basic(), words.is_watcher(m)) {
+                (true, _) => (PartKind::Basic, "match"),
+                (false, true) => (PartKind::Watcher, "target"),
+                (false, false) => (PartKind::Match, "match"),
+            };
+            let stmts = words
+                .a_match(m)
+                .unwrap_or_else(|why| vec![words.unknown(named, &m.name, &m.text, &why)]);
+            Part {
+                kind,
+                name: m.name.clone(),
+                text: m.text.clone(),
+                stmts,
+            }
+        })
+        .collect();
     if let Some(target) = &rule.target {
-        let name = target.name.clone();
-        let verdict = match name.as_str() {
-            "ACCEPT" => Some(Verdict::Accept),
-            "DROP" => Some(Verdict::Drop),
-            "RETURN" => Some(Verdict::Return),
-            _ if target.is_chain && rule.goto => Some(Verdict::Goto(name.as_str().into())),
-            _ if target.is_chain => Some(Verdict::Jump(name.as_str().into())),
-            _ => None,
+        let verdict = if target.is_chain {
+            let chain = target.name.as_str().into();
+            let call = if rule.goto {
+                Verdict::Goto
+            } else {
+                Verdict::Jump
+            };
+            Some(Ok(vec![Stmt::Verdict(call(chain))]))
+        } else {
+            words.verdict(&target.name)
         };
         let (kind, stmts) = match verdict {
-            Some(verdict) => (PartKind::Verdict, vec![Stmt::Verdict(verdict)]),
-            None => match targets::translate(&context, target) {
-                Ok(stmts) => (PartKind::Target, stmts),
-                Err(why) => (
-                    PartKind::Target,
-                    vec![unknown("target", &name, &target.text, &why)],
-                ),
-            },
+            Some(stmts) => (PartKind::Verdict, stmts),
+            None => (PartKind::Target, words.target(target)),
         };
+        let stmts = stmts
+            .unwrap_or_else(|why| vec![words.unknown("target", &target.name, &target.text, &why)]);
         parts.push(Part {
             kind,
-            name,
+            name: target.name.clone(),
             text: target.text.clone(),
             stmts,
         });
@@ -204,19 +225,63 @@ pub fn rule(rule: &Rule, save: &Save, table: &str, chain: &str) -> Translated {
     Translated { parts }
 }
 
-/// The statement for what cannot be told in nft's words.
-fn unknown(kind: &str, name: &str, text: &str, why: &Untranslatable) -> Stmt {
-    let args = match name {
-        UNREADABLE => text,
-        _ => ["-m ", "-j ", "-g "]
-            .iter()
-            .find_map(|flag| text.strip_prefix(flag))
-            .and_then(|rest| rest.strip_prefix(name))
-            .map_or(text, str::trim_start),
-    };
-    Stmt::Unknown {
-        key: "xt".into(),
-        value: json!({ kind: name, "args": args, "why": why.0 }),
+/// Whose language a rule is written in, with what its words may need to know of the rule.
+enum Words<'a> {
+    Iptables(Context<'a>),
+    Ebtables(bridge::Place<'a>),
+}
+
+impl Words<'_> {
+    fn is_watcher(&self, m: &Match) -> bool {
+        match self {
+            Words::Iptables(_) => false,
+            Words::Ebtables(_) => ebtables::is_watcher(&m.name),
+        }
+    }
+
+    fn a_match(&self, m: &Match) -> Why<Vec<Stmt>> {
+        match self {
+            Words::Iptables(context) => matches::translate(context, m),
+            Words::Ebtables(place) => bridge::a_match(place, m),
+        }
+    }
+
+    /// The statements of a standard verdict; `None` for anything else after `-j`.
+    fn verdict(&self, name: &str) -> Option<Why<Vec<Stmt>>> {
+        match (self, name) {
+            (Words::Iptables(_), "ACCEPT") => Some(Ok(vec![Stmt::Verdict(Verdict::Accept)])),
+            (Words::Iptables(_), "DROP") => Some(Ok(vec![Stmt::Verdict(Verdict::Drop)])),
+            (Words::Iptables(_), "RETURN") => Some(Ok(vec![Stmt::Verdict(Verdict::Return)])),
+            (Words::Iptables(_), _) => None,
+            (Words::Ebtables(place), name) => bridge::verdict(place, name),
+        }
+    }
+
+    fn target(&self, target: &Target) -> Why<Vec<Stmt>> {
+        match self {
+            Words::Iptables(context) => targets::translate(context, target),
+            Words::Ebtables(place) => bridge::target(place, target),
+        }
+    }
+
+    /// The statement for what cannot be told in nft's words.
+    fn unknown(&self, kind: &str, name: &str, text: &str, why: &Untranslatable) -> Stmt {
+        let args = match name {
+            UNREADABLE => text,
+            _ => ["-m ", "-j ", "-g "]
+                .iter()
+                .find_map(|flag| text.strip_prefix(flag))
+                .and_then(|rest| rest.strip_prefix(name))
+                .map_or(text, str::trim_start),
+        };
+        let mut value = json!({ kind: name, "args": args, "why": why.0 });
+        if let (Words::Ebtables(_), Some(fields)) = (self, value.as_object_mut()) {
+            fields.insert("program".into(), json!(Family::Bridge.program()));
+        }
+        Stmt::Unknown {
+            key: "xt".into(),
+            value,
+        }
     }
 }
 

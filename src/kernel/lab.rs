@@ -18,8 +18,9 @@ use std::time::{Duration, Instant};
 use crate::capture::{self, Ran, Run, ThisMachine};
 use crate::host::{
     Address, Host, IpFamily, Link, LinkKind, Mac, Route, RouteType, RoutingRule, RuleAction,
-    TableId,
+    TableId, mac_text,
 };
+use crate::iptables;
 use crate::load::bundle;
 
 use super::{Part, Words};
@@ -237,10 +238,6 @@ fn is_plain(name: &str) -> bool {
         && name.bytes().all(|b| {
             b.is_ascii_graphic() && !matches!(b, b'/' | b':' | b'"' | b'\'' | b'\\' | b'#')
         })
-}
-
-pub(super) fn mac_text(mac: Mac) -> String {
-    mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
 impl Lab {
@@ -913,8 +910,11 @@ impl Lab {
             let (program, args, text): (_, &[&str], _) = match part {
                 Part::Nft(text) => ("nft", &["-f", "-"], text),
                 Part::NftJson(text) => ("nft", &["-j", "-f", "-"], text),
-                Part::Iptables(IpFamily::V4, save) => ("iptables-nft-restore", &[], save),
-                Part::Iptables(IpFamily::V6, save) => ("ip6tables-nft-restore", &[], save),
+                Part::Iptables(iptables::Family::Ip, save) => ("iptables-nft-restore", &[], save),
+                Part::Iptables(iptables::Family::Ip6, save) => ("ip6tables-nft-restore", &[], save),
+                Part::Iptables(iptables::Family::Bridge, save) => {
+                    ("ebtables-nft-restore", &[], save)
+                }
                 Part::Ipset(sets) => ("ipset", &["restore"], sets),
             };
             let ran = run(program, args, text)?;

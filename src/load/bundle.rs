@@ -67,6 +67,8 @@ pub struct Bundle {
     pub ip6tables_save: Option<String>,
     pub iptables_legacy_save: Option<String>,
     pub ip6tables_legacy_save: Option<String>,
+    pub ebtables_save: Option<String>,
+    pub ebtables_legacy_save: Option<String>,
     pub ipset: Option<String>,
     /// When it was taken, RFC 3339.
     pub taken: Option<String>,
@@ -100,6 +102,16 @@ impl Bundle {
                 self.ip6tables_legacy_save.take(),
                 TextOf::Legacy(Family::Ip6),
                 "ip6tables-legacy-save",
+            ),
+            (
+                self.ebtables_save.take(),
+                TextOf::Iptables(Family::Bridge),
+                "ebtables-save",
+            ),
+            (
+                self.ebtables_legacy_save.take(),
+                TextOf::Legacy(Family::Bridge),
+                "ebtables-legacy-save",
             ),
             (self.ipset.take(), TextOf::Ipset, "ipset"),
             (self.ruleset_text.take(), TextOf::Listing, "ruleset-text"),
@@ -253,6 +265,8 @@ pub fn read(source: &str, text: &str) -> Result<Bundle, HostError> {
     bundle.ip6tables_save = text_of("ip6tables-save");
     bundle.iptables_legacy_save = text_of("iptables-legacy-save");
     bundle.ip6tables_legacy_save = text_of("ip6tables-legacy-save");
+    bundle.ebtables_save = text_of("ebtables-save");
+    bundle.ebtables_legacy_save = text_of("ebtables-legacy-save");
     bundle.ipset = text_of("ipset");
     Ok(bundle)
 }

@@ -290,7 +290,7 @@ impl Lowering {
         let settle = if what.starts_with("iptables ") {
             match place.family {
                 Family::Ip6 => "`ip6tables-save` of the same host (`--ip6tables-save FILE`, or `nfpath snapshot`)",
-                Family::Bridge => "`ebtables-save` of the same host",
+                Family::Bridge => "`ebtables-save` of the same host (`--ebtables-save FILE`, or `nfpath snapshot`)",
                 _ => "`iptables-save` of the same host (`--iptables-save FILE`, or `nfpath snapshot`)",
             }
             .to_string()

@@ -8,6 +8,8 @@ use super::matching::Matching;
 
 /// The tables that iptables knows.
 const IPTABLES_TABLES: [&str; 5] = ["filter", "nat", "mangle", "raw", "security"];
+/// The tables of ebtables that nft lists.
+const EBTABLES_TABLES: [&str; 2] = ["filter", "nat"];
 /// What marks a table of iptables-legacy beside nft's.
 const LEGACY: &str = " (legacy)";
 /// The name of a policy that is made.
@@ -17,6 +19,7 @@ const POLICY: &str = "wanted";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Loader {
     Nft,
+    /// iptables, ip6tables or ebtables, by the family.
     Iptables,
     /// x_tables, which nft does not reach.
     Legacy,
@@ -33,9 +36,12 @@ impl Loader {
             let names = ["INPUT", "FORWARD", "OUTPUT", "PREROUTING", "POSTROUTING"];
             chain.base.is_some() && names.contains(&chain.name.as_str())
         };
-        let is_iptables = matches!(table.family, Family::Ip | Family::Ip6)
-            && IPTABLES_TABLES.contains(&table.name.as_str())
-            && table.chains.iter().any(builtin);
+        let tables: &[&str] = match table.family {
+            Family::Ip | Family::Ip6 => &IPTABLES_TABLES,
+            Family::Bridge => &EBTABLES_TABLES,
+            Family::Inet | Family::Arp | Family::Netdev => &[],
+        };
+        let is_iptables = tables.contains(&table.name.as_str()) && table.chains.iter().any(builtin);
         match is_iptables {
             true => Loader::Iptables,
             false => Loader::Nft,
@@ -149,24 +155,36 @@ fn iptables(spot: &Spot<'_>, matching: &Matching, kind: &str) -> Commands {
     let (tool, program) = match (spot.family, kind) {
         (Family::Ip6, "") => ("ip6tables", "ip6tables".to_string()),
         (Family::Ip6, kind) => ("ip6tables", format!("ip6tables{kind}")),
+        (Family::Bridge, kind) => ("ebtables", format!("ebtables{kind}")),
         (_, kind) => ("iptables", format!("iptables{kind}")),
     };
     let table = match spot.table.strip_suffix(LEGACY).unwrap_or(spot.table) {
         "filter" => Some(String::new()),
         table => quoted(table).map(|table| format!(" -t {table}")),
     };
-    let line = table.zip(quoted(spot.chain)).map(|(table, chain)| {
+    let (words, remark) = match spot.family {
+        Family::Bridge => (
+            matching.ebtables(),
+            "until the next boot; to keep it, save it where your system loads its ebtables rules from (ebtables-save)",
+        ),
+        _ => (
+            Some(matching.iptables()),
+            "until the next boot; to keep it, save it where your system loads its iptables rules from (iptables-save)",
+        ),
+    };
+    let said = table.zip(quoted(spot.chain)).zip(words);
+    let line = said.map(|((table, chain), words)| {
         let at = match (spot.last, spot.index) {
             (true, _) => format!("-A {chain}"),
             (false, 0) => format!("-I {chain}"),
             (false, index) => format!("-I {chain} {}", index + 1),
         };
-        format!("{program}{table} {at} {}", matching.iptables())
+        format!("{program}{table} {at} {words}")
     });
     Commands {
         tool,
         lines: line.into_iter().collect(),
-        remark: "until the next boot; to keep it, save it where your system loads its iptables rules from (iptables-save)",
+        remark,
     }
 }
 

@@ -188,6 +188,29 @@ impl Matching {
         words.join(" ")
     }
 
+    /// Arguments of `ebtables` (ebtables(8)); `None` for what it cannot say.
+    pub(super) fn ebtables(&self) -> Option<String> {
+        let What::Flow(ends) = &self.what else {
+            return None;
+        };
+        let (name, ip) = if self.v6 {
+            ("IPv6", "ip6")
+        } else {
+            ("IPv4", "ip")
+        };
+        let mut words = vec![format!("-p {name}")];
+        words.extend(self.iif.as_ref().map(|dev| format!("-i {dev}")));
+        words.extend(self.oif.as_ref().map(|dev| format!("-o {dev}")));
+        words.extend(ends.src.map(|src| format!("--{ip}-src {src}")));
+        words.extend(ends.dst.map(|dst| format!("--{ip}-dst {dst}")));
+        words.push(format!("--{ip}-proto {}", ends.proto));
+        words.extend(ends.sport.map(|port| format!("--{ip}-sport {port}")));
+        words.extend(ends.dport.map(|port| format!("--{ip}-dport {port}")));
+        words.extend(ends.icmp.map(|kind| format!("--{ip}-icmp-type {kind}")));
+        words.push("-j ACCEPT".into());
+        Some(words.join(" "))
+    }
+
     /// A rich rule of firewalld (firewalld.richlanguage(5)); `None` for what none can say.
     pub(super) fn rich_rule(&self, first: bool) -> Option<String> {
         let ends = self.plain_flow()?;

@@ -123,7 +123,7 @@ pub struct Addition {
     pub rule: Option<String>,
     /// For settings of the kernel: `KEY=VALUE`.
     pub settings: Vec<String>,
-    /// The program of the commands: `nft`, `iptables`, `ip6tables`, `firewall-cmd`, `ufw`, `sysctl`.
+    /// The program of the commands: `nft`, `iptables`, `ip6tables`, `ebtables`, `firewall-cmd`, `ufw`, `sysctl`.
     pub tool: &'static str,
     /// For a POSIX shell; empty where none can be written safely.
     pub commands: Vec<String>,

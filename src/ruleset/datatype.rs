@@ -218,6 +218,19 @@ impl DataType {
             .map(|(name, _)| *name)
     }
 
+    /// The values of a range as nft would print them; names that begin alike as `eth*`.
+    pub fn display_range(self, low: u128, high: u128) -> String {
+        let rest = u128::MAX.checked_shr((low ^ high).leading_zeros());
+        let rest = rest.unwrap_or(0);
+        if low == high {
+            self.display(low)
+        } else if self == Self::Ifname && low & rest == 0 && high & rest == rest {
+            format!("{}*", ifname_text(low))
+        } else {
+            format!("{}-{}", self.display(low), self.display(high))
+        }
+    }
+
     /// The value as nft would print it: addresses as addresses, marks in hex, flags joined with `,`, else the
     /// symbol, else the number. Ports are numbers (nft names them only when asked to).
     pub fn display(self, value: u128) -> String {

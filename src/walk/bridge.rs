@@ -4,9 +4,12 @@ use std::net::IpAddr;
 
 use crate::eval::{Iface, NextHop, Pf, Skb};
 use crate::hooks::{Slot, Work};
-use crate::host::{IpFamily, Mac, RouteAnswer, RouteQuery, RouteType};
-use crate::logic::{Claim, Known, Source};
+use crate::host::{IpFamily, Mac, RouteAnswer, RouteQuery, RouteType, mac_text};
+use crate::logic::{Claim, Known, Source, max_of};
+use crate::packet::Bits;
 use crate::ruleset::Hook;
+use crate::ruleset::expr::MetaKey;
+use crate::ruleset::protocol::Base;
 
 use super::ip::Decision;
 use super::step::{BridgeStep, Disposition, HostDrop, StepKind};
@@ -23,6 +26,8 @@ fn seen_by_ip(pkttype: u8) -> u8 {
 /// How a frame comes out of bridge prerouting.
 struct Passed {
     onward: Onward,
+    /// The station that a rule addressed it to.
+    station: Option<Mac>,
     /// br_netfilter handed it to the IP hooks.
     called: bool,
     /// The route that it got there, because it was translated.
@@ -64,6 +69,7 @@ impl<R: Record> Walker<'_, R> {
                 onward: Onward::Up { gateway },
                 called,
                 route,
+                ..
             }) => {
                 self.step(
                     skb,
@@ -75,9 +81,10 @@ impl<R: Record> Walker<'_, R> {
             }
             Ok(Passed {
                 onward: Onward::Across,
+                station,
                 called,
                 ..
-            }) => self.bridge_across(skb, bridge, port, called),
+            }) => self.bridge_across(skb, bridge, port, station, called),
         }
     }
 
@@ -126,7 +133,11 @@ impl<R: Record> Walker<'_, R> {
         }
         let called = self.calls_ip(skb, bridge);
         let split = self.split(Hook::Prerouting, called);
-        self.run(skb, Pf::Bridge, Hook::Prerouting, i32::MIN, split - 1)?;
+        let mut station = None;
+        let addressed = self.addressed_by_rules(skb, bridge, i32::MIN, split - 1)?;
+        if let Some(addressed) = addressed {
+            (onward, station) = addressed;
+        }
         let mut pkttype = skb.pkttype;
         let mut route = None;
         if called {
@@ -159,6 +170,7 @@ impl<R: Record> Walker<'_, R> {
                     }
                 };
                 skb.packet.set_ether_dst(mac);
+                station = None;
             }
             skb.iif = Some(port);
             skb.pkttype = pkttype;
@@ -167,12 +179,69 @@ impl<R: Record> Walker<'_, R> {
                 skb.route = Some(NextHop::Direct);
             }
         }
-        self.run(skb, Pf::Bridge, Hook::Prerouting, split, i32::MAX)?;
+        let addressed = self.addressed_by_rules(skb, bridge, split, i32::MAX)?;
+        if let Some(addressed) = addressed {
+            (onward, station) = addressed;
+        }
         Ok(Passed {
             onward,
+            station,
             called,
             route,
         })
+    }
+
+    /// Runs the bridge prerouting chains between two priorities. Where they wrote another Ethernet destination, that decides
+    /// where the frame goes (`br_handle_frame_finish`).
+    fn addressed_by_rules(
+        &mut self,
+        skb: &mut Skb,
+        bridge: Iface,
+        from: i32,
+        to: i32,
+    ) -> Result<Option<(Onward, Option<Mac>)>, Ended> {
+        let before = skb.packet.load(Base::Ll, 0, 48);
+        self.run(skb, Pf::Bridge, Hook::Prerouting, from, to)?;
+        let after = skb.packet.load(Base::Ll, 0, 48);
+        if before == after {
+            return Ok(None);
+        }
+        let up = Onward::Up { gateway: true };
+        let value = match after {
+            Bits::Value(value) | Bits::Assumed(value) => value,
+            // the bridge's own address is the only one that a rule can write without knowing it
+            Bits::Fact(_) | Bits::Unknown | Bits::Absent => return Ok(Some((up, None))),
+        };
+        let mut mac = [0; 6];
+        mac.copy_from_slice(&value.to_be_bytes()[10..]);
+        if mac[0] & 1 == 1 {
+            return Ok(Some((Onward::Up { gateway: false }, None)));
+        }
+        let name = self.name(Some(bridge));
+        let mut ports = self
+            .host()
+            .links
+            .iter()
+            .filter(|link| name.is_some() && link.master.as_deref() == name);
+        let is_own = ports.any(|port| port.mac == Some(mac))
+            || match self.mac(bridge) {
+                Some(own) => own == mac,
+                None => {
+                    let key = MetaKey::Ibrhwaddr;
+                    let name = format!("meta {}", key.name());
+                    let read = |text: &str| key.data_type().constant(text);
+                    let settle = "give `ip -d link` of the host, or a snapshot";
+                    let fact = self.know.named_as(&name, settle, (0, max_of(48)), read);
+                    let claim =
+                        || Claim::new("the bridge", ("has", "does not have"), mac_text(mac));
+                    self.know.test(fact, &[(value, value)], claim)
+                }
+            };
+        Ok(Some(if is_own {
+            (up, None)
+        } else {
+            (Onward::Across, Some(mac))
+        }))
     }
 
     /// After a translation inside the bridge the route of the new destination decides (`br_nf_pre_routing_finish`,
@@ -336,8 +405,18 @@ impl<R: Record> Walker<'_, R> {
     }
 
     /// `br_forward`: out by another port.
-    fn bridge_across(&mut self, skb: &mut Skb, bridge: Iface, port: Iface, called: bool) -> Ended {
-        let out = self.port_towards(bridge, skb.packet.dst().value());
+    fn bridge_across(
+        &mut self,
+        skb: &mut Skb,
+        bridge: Iface,
+        port: Iface,
+        station: Option<Mac>,
+        called: bool,
+    ) -> Ended {
+        let out = match station {
+            Some(mac) => self.port_of_station(bridge, mac),
+            None => self.port_towards(bridge, skb.packet.dst().value()),
+        };
         skb.out_port = Some(out);
         if let Some(why) = self.refuses(skb, port, out) {
             return self.host_drop(skb, Pf::Bridge, Hook::Forward, why);

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use serde_json::Value;
 
 use super::{Untranslatable, Why};
-use crate::iptables::Family;
+use crate::iptables::IpFamily;
 use crate::iptables::save::Opt;
 use crate::nft::ast::{
     BinaryOp, CtExpr, Expr, Extra, Fib, Fields, HeaderOption, Mangle, Match, MatchOp, MetaKey,
@@ -321,17 +321,17 @@ pub struct Net {
     /// Left-aligned in 128 bits for both families.
     pub bits: u128,
     pub mask: u128,
-    pub family: Family,
+    pub family: IpFamily,
 }
 
 impl Net {
     /// `ADDR`, `ADDR/LEN` or `ADDR/MASK`. Host names are not read: they have no address without a resolver.
-    pub fn parse(text: &str, family: Family) -> Option<Net> {
+    pub fn parse(text: &str, family: IpFamily) -> Option<Net> {
         let (addr, mask) = match text.split_once('/') {
             Some((addr, mask)) => (addr, Some(mask)),
             None => (text, None),
         };
-        let width: u32 = if family == Family::Ip { 32 } else { 128 };
+        let width: u32 = if family == IpFamily::Ip { 32 } else { 128 };
         let bits = address_bits(addr, family)?;
         let mask = match mask {
             None => mask_of(width),
@@ -354,7 +354,7 @@ impl Net {
     }
 
     pub fn is_host(&self) -> bool {
-        self.len() == Some(if self.family == Family::Ip { 32 } else { 128 })
+        self.len() == Some(if self.family == IpFamily::Ip { 32 } else { 128 })
     }
 
     pub fn address(&self) -> String {
@@ -386,13 +386,13 @@ impl Net {
     }
 }
 
-fn address_bits(text: &str, family: Family) -> Option<u128> {
+fn address_bits(text: &str, family: IpFamily) -> Option<u128> {
     match family {
-        Family::Ip => text
+        IpFamily::Ip => text
             .parse::<Ipv4Addr>()
             .ok()
             .map(|a| u128::from(u32::from(a)) << 96),
-        Family::Ip6 => text.parse::<Ipv6Addr>().ok().map(u128::from),
+        IpFamily::Ip6 => text.parse::<Ipv6Addr>().ok().map(u128::from),
     }
 }
 
@@ -404,15 +404,15 @@ fn mask_of(len: u32) -> u128 {
     }
 }
 
-fn show(bits: u128, family: Family) -> String {
+fn show(bits: u128, family: IpFamily) -> String {
     match family {
-        Family::Ip => Ipv4Addr::from(u32::try_from(bits >> 96).unwrap_or(u32::MAX)).to_string(),
-        Family::Ip6 => Ipv6Addr::from(bits).to_string(),
+        IpFamily::Ip => Ipv4Addr::from(u32::try_from(bits >> 96).unwrap_or(u32::MAX)).to_string(),
+        IpFamily::Ip6 => Ipv6Addr::from(bits).to_string(),
     }
 }
 
 /// An address alone, in its usual spelling.
-pub fn address(opt: &Opt, text: &str, family: Family) -> Why<Expr> {
+pub fn address(opt: &Opt, text: &str, family: IpFamily) -> Why<Expr> {
     match Net::parse(text, family) {
         Some(net) if net.is_host() && !text.contains('/') => Ok(string(net.address())),
         _ => Err(Untranslatable::unread(opt)),
@@ -420,7 +420,7 @@ pub fn address(opt: &Opt, text: &str, family: Family) -> Why<Expr> {
 }
 
 /// `a` or `a-b`.
-pub fn address_range(opt: &Opt, text: &str, family: Family) -> Why<Expr> {
+pub fn address_range(opt: &Opt, text: &str, family: IpFamily) -> Why<Expr> {
     match text.split_once('-') {
         None => address(opt, text, family),
         Some((low, high)) if low == high => address(opt, low, family),

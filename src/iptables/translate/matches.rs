@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::build::*;
 use super::{Context, Untranslatable, Why};
-use crate::iptables::Family;
+use crate::iptables::IpFamily;
 use crate::iptables::ipset::{Lookup, Part};
 use crate::iptables::save::{Match, Opt};
 use crate::nft::ast::{Expr, Extra, Fields, HeaderOption, MatchOp, Numgen, Rt, Stmt, Str};
@@ -34,11 +34,11 @@ pub fn translate(context: &Context<'_>, m: &Match) -> Why<Vec<Stmt>> {
         "icmp6" | "icmpv6" => icmp(options, "icmpv6", "--icmpv6-type"),
         "esp" => spi(options, "esp", "--espspi"),
         // nft's `ah spi` needs AH as the transport protocol, which it never is where IPv6 counts it as an extension header.
-        "ah" if context.family == Family::Ip => spi(options, "ah", "--ahspi"),
+        "ah" if context.family == IpFamily::Ip => spi(options, "ah", "--ahspi"),
         "multiport" => multiport(context, options),
         "addrtype" => match context.family {
-            Family::Ip => addrtype(options),
-            Family::Ip6 => addrtype6(options),
+            IpFamily::Ip => addrtype(options),
+            IpFamily::Ip6 => addrtype6(options),
         },
         "conntrack" | "state" => conntrack(context.family, options),
         "mark" => mark(meta("mark"), options),
@@ -89,11 +89,11 @@ pub fn translate(context: &Context<'_>, m: &Match) -> Why<Vec<Stmt>> {
     }
 }
 
-fn family_header(family: Family) -> &'static str {
+fn family_header(family: IpFamily) -> &'static str {
     family.as_str()
 }
 
-fn basic(family: Family, opt: &Opt) -> Why<Vec<Stmt>> {
+fn basic(family: IpFamily, opt: &Opt) -> Why<Vec<Stmt>> {
     let header = family_header(family);
     match opt.name.as_str() {
         "-s" | "-d" => {
@@ -129,7 +129,7 @@ fn basic(family: Family, opt: &Opt) -> Why<Vec<Stmt>> {
                 Ok(vec![equal(opt.invert, meta("l4proto"), protocol)])
             }
         },
-        "-f" if family == Family::Ip => {
+        "-f" if family == IpFamily::Ip => {
             bare(opt)?;
             Ok(vec![equal(
                 !opt.invert,
@@ -330,10 +330,10 @@ const ICMPV6_TYPES: [(&str, u64); 18] = [
 ];
 
 /// A name, its type and, when the name says one, its code.
-type IcmpName = (&'static str, u64, Option<u64>);
+pub type IcmpName = (&'static str, u64, Option<u64>);
 
 /// Names that iptables takes for an ICMP type, with the code where the name says one (`libipt_icmp.c`).
-const ICMP_NAMES: [IcmpName; 38] = [
+pub const ICMP_NAMES: [IcmpName; 38] = [
     ("echo-reply", 0, None),
     ("pong", 0, None),
     ("destination-unreachable", 3, None),
@@ -375,7 +375,7 @@ const ICMP_NAMES: [IcmpName; 38] = [
 ];
 
 /// The same for ICMPv6 (`libip6t_icmp6.c`).
-const ICMPV6_NAMES: [IcmpName; 29] = [
+pub const ICMPV6_NAMES: [IcmpName; 29] = [
     ("destination-unreachable", 1, None),
     ("no-route", 1, Some(0)),
     ("communication-prohibited", 1, Some(1)),
@@ -648,7 +648,7 @@ const STATES: [&str; 5] = ["invalid", "established", "related", "new", "untracke
 ///
 /// A packet without conntrack entry is INVALID or UNTRACKED; when that is asked for, all other options are ignored for it, which nft's
 /// tests of the entry would not do. SNAT and DNAT are bits of the entry's status beside its state: one is enough.
-fn conntrack(family: Family, options: &[Opt]) -> Why<Vec<Stmt>> {
+fn conntrack(family: IpFamily, options: &[Opt]) -> Why<Vec<Stmt>> {
     let mut stmts = Vec::new();
     let mut holds_without_entry = false;
     let header = family_header(family);
@@ -1002,7 +1002,7 @@ fn pkttype(options: &[Opt]) -> Why<Vec<Stmt>> {
 }
 
 /// `xt_length.c` reads the length from the header, not from the buffer as nft's `meta length` does; in IPv6 it adds the 40 bytes of the header.
-fn length(family: Family, options: &[Opt]) -> Why<Vec<Stmt>> {
+fn length(family: IpFamily, options: &[Opt]) -> Why<Vec<Stmt>> {
     let [opt] = options else {
         return Err(Untranslatable::because("not understood"));
     };
@@ -1011,17 +1011,17 @@ fn length(family: Family, options: &[Opt]) -> Why<Vec<Stmt>> {
     }
     let (low, high) = span(opt, one(opt)?, ':', 65535)?;
     match family {
-        Family::Ip => Ok(vec![equal(
+        IpFamily::Ip => Ok(vec![equal(
             opt.invert,
             payload("ip", "length"),
             numbers(low, high),
         )]),
-        Family::Ip6 if high < 40 => Ok(if opt.invert {
+        IpFamily::Ip6 if high < 40 => Ok(if opt.invert {
             Vec::new()
         } else {
             vec![never()]
         }),
-        Family::Ip6 => {
+        IpFamily::Ip6 => {
             // A payload of 65,496 bytes and more makes a packet longer than the option can say.
             Ok(vec![equal(
                 opt.invert,
@@ -1135,10 +1135,10 @@ fn hops(field: Expr, options: &[Opt]) -> Why<Vec<Stmt>> {
 }
 
 /// The whole byte that holds DSCP and ECN, as raw bits.
-pub fn tos_byte(family: Family) -> Expr {
+pub fn tos_byte(family: IpFamily) -> Expr {
     match family {
-        Family::Ip => raw("nh", 8, 8),
-        Family::Ip6 => raw("nh", 4, 8),
+        IpFamily::Ip => raw("nh", 8, 8),
+        IpFamily::Ip6 => raw("nh", 4, 8),
     }
 }
 
@@ -1163,7 +1163,7 @@ pub fn tos_value(opt: &Opt, text: &str) -> Why<(u64, u64)> {
 }
 
 /// `xt_dscp.c`, `tos_mt`: nft has no field for the whole byte, but one for each of its halves.
-fn tos(family: Family, options: &[Opt]) -> Why<Vec<Stmt>> {
+fn tos(family: IpFamily, options: &[Opt]) -> Why<Vec<Stmt>> {
     let [opt] = options else {
         return Err(Untranslatable::because("not understood"));
     };
@@ -1238,7 +1238,7 @@ pub fn dscp_value(opt: &Opt) -> Why<u64> {
     .ok_or_else(|| Untranslatable::unread(opt))
 }
 
-fn dscp(family: Family, options: &[Opt]) -> Why<Vec<Stmt>> {
+fn dscp(family: IpFamily, options: &[Opt]) -> Why<Vec<Stmt>> {
     match options {
         [opt] if matches!(opt.name.as_str(), "--dscp" | "--dscp-class") => Ok(vec![equal(
             opt.invert,
@@ -1249,7 +1249,7 @@ fn dscp(family: Family, options: &[Opt]) -> Why<Vec<Stmt>> {
     }
 }
 
-fn ecn(family: Family, options: &[Opt]) -> Why<Vec<Stmt>> {
+fn ecn(family: IpFamily, options: &[Opt]) -> Why<Vec<Stmt>> {
     let mut stmts = Vec::new();
     for opt in options {
         let tcp = |flag: &str| {
@@ -1273,7 +1273,7 @@ fn ecn(family: Family, options: &[Opt]) -> Why<Vec<Stmt>> {
     Ok(stmts)
 }
 
-fn iprange(family: Family, options: &[Opt]) -> Why<Vec<Stmt>> {
+fn iprange(family: IpFamily, options: &[Opt]) -> Why<Vec<Stmt>> {
     let mut stmts = Vec::new();
     for opt in options {
         let field = match opt.name.as_str() {
@@ -1488,7 +1488,7 @@ fn hashlimit(options: &[Opt]) -> Why<Vec<Stmt>> {
     ))])
 }
 
-fn limit(options: &[Opt]) -> Why<Vec<Stmt>> {
+pub fn limit(options: &[Opt]) -> Why<Vec<Stmt>> {
     let (mut count, mut per, mut burst) = (3, "hour", 5);
     for opt in options {
         upright(opt)?;
@@ -1579,7 +1579,7 @@ fn statistic(options: &[Opt]) -> Why<Vec<Stmt>> {
 ///
 /// They differ for sources that no host has: the broadcast address of a subnet, which nft finds a path to, and, of IPv6, `::`
 /// outside of ICMPv6, to which xtables needs none. For the inverted match the latter can be told apart.
-fn rpfilter(family: Family, options: &[Opt]) -> Why<Vec<Stmt>> {
+fn rpfilter(family: IpFamily, options: &[Opt]) -> Why<Vec<Stmt>> {
     let (mut loose, mut mark, mut invert) = (false, false, false);
     for opt in options {
         upright(opt)?;
@@ -1604,7 +1604,7 @@ fn rpfilter(family: Family, options: &[Opt]) -> Why<Vec<Stmt>> {
         flags.push("iif");
     }
     let mut stmts = Vec::new();
-    if invert && family == Family::Ip6 {
+    if invert && family == IpFamily::Ip6 {
         stmts.push(equal(true, payload("ip6", "saddr"), string("::")));
     }
     stmts.push(matching(

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::build::*;
 use super::matches::{dscp_value, set_key, tos_byte, tos_value};
 use super::{Context, Untranslatable, Why};
-use crate::iptables::Family;
+use crate::iptables::IpFamily;
 use crate::iptables::save::{Opt, Target};
 use crate::nft::ast::{
     Expr, Extra, Fields, MapExpr, Nat, NatKind, Queue, Redirection, Reject, Rt, SetUpdate, Stmt,
@@ -117,7 +117,7 @@ pub fn translate(context: &Context<'_>, target: &Target) -> Why<Vec<Stmt>> {
     }
 }
 
-fn reject(family: Family, options: &[Opt]) -> Why<Vec<Stmt>> {
+fn reject(family: IpFamily, options: &[Opt]) -> Why<Vec<Stmt>> {
     let mut with = "";
     for opt in options {
         match opt.name.as_str() {
@@ -134,25 +134,25 @@ fn reject(family: Family, options: &[Opt]) -> Why<Vec<Stmt>> {
     };
     let code = match (family, with) {
         (_, "tcp-reset" | "tcp-rst") => return Ok(reject("tcp reset", None)),
-        (Family::Ip, "" | "icmp-port-unreachable" | "port-unreach") => "port-unreachable",
-        (Family::Ip, "icmp-net-unreachable" | "net-unreach") => "net-unreachable",
-        (Family::Ip, "icmp-host-unreachable" | "host-unreach") => "host-unreachable",
-        (Family::Ip, "icmp-proto-unreachable" | "proto-unreach") => "prot-unreachable",
-        (Family::Ip, "icmp-net-prohibited" | "net-prohib") => "net-prohibited",
-        (Family::Ip, "icmp-host-prohibited" | "host-prohib") => "host-prohibited",
-        (Family::Ip, "icmp-admin-prohibited" | "admin-prohib") => "admin-prohibited",
-        (Family::Ip6, "" | "icmp6-port-unreachable" | "port-unreach") => "port-unreachable",
-        (Family::Ip6, "icmp6-no-route" | "no-route") => "no-route",
-        (Family::Ip6, "icmp6-adm-prohibited" | "adm-prohibited") => "admin-prohibited",
-        (Family::Ip6, "icmp6-addr-unreachable" | "icmp6-addr-unreach" | "addr-unreach") => {
+        (IpFamily::Ip, "" | "icmp-port-unreachable" | "port-unreach") => "port-unreachable",
+        (IpFamily::Ip, "icmp-net-unreachable" | "net-unreach") => "net-unreachable",
+        (IpFamily::Ip, "icmp-host-unreachable" | "host-unreach") => "host-unreachable",
+        (IpFamily::Ip, "icmp-proto-unreachable" | "proto-unreach") => "prot-unreachable",
+        (IpFamily::Ip, "icmp-net-prohibited" | "net-prohib") => "net-prohibited",
+        (IpFamily::Ip, "icmp-host-prohibited" | "host-prohib") => "host-prohibited",
+        (IpFamily::Ip, "icmp-admin-prohibited" | "admin-prohib") => "admin-prohibited",
+        (IpFamily::Ip6, "" | "icmp6-port-unreachable" | "port-unreach") => "port-unreachable",
+        (IpFamily::Ip6, "icmp6-no-route" | "no-route") => "no-route",
+        (IpFamily::Ip6, "icmp6-adm-prohibited" | "adm-prohibited") => "admin-prohibited",
+        (IpFamily::Ip6, "icmp6-addr-unreachable" | "icmp6-addr-unreach" | "addr-unreach") => {
             "addr-unreachable"
         }
-        (Family::Ip6, "icmp6-policy-fail" | "policy-fail") => "policy-fail",
-        (Family::Ip6, "icmp6-reject-route" | "reject-route") => "reject-route",
+        (IpFamily::Ip6, "icmp6-policy-fail" | "policy-fail") => "policy-fail",
+        (IpFamily::Ip6, "icmp6-reject-route" | "reject-route") => "reject-route",
         _ => return Err(Untranslatable::because(format!("unknown answer `{with}`"))),
     };
     Ok(reject(
-        if family == Family::Ip {
+        if family == IpFamily::Ip {
             "icmp"
         } else {
             "icmpv6"
@@ -215,7 +215,7 @@ fn log(options: &[Opt]) -> Why<Vec<Stmt>> {
     }))])
 }
 
-fn nflog(options: &[Opt]) -> Why<Vec<Stmt>> {
+pub fn nflog(options: &[Opt]) -> Why<Vec<Stmt>> {
     let mut fields = Map::new();
     let mut group = 0;
     for opt in options {
@@ -247,11 +247,11 @@ struct Destination {
     base: Option<u64>,
 }
 
-fn destination(opt: &Opt, family: Family, ports_only: bool) -> Why<Destination> {
+fn destination(opt: &Opt, family: IpFamily, ports_only: bool) -> Why<Destination> {
     let text = one(opt)?;
     let (addr, ports) = if ports_only {
         ("", Some(text))
-    } else if family == Family::Ip6 {
+    } else if family == IpFamily::Ip6 {
         match text.rsplit_once(']') {
             Some((addr, "")) => (addr, None),
             Some((addr, ports)) => (
@@ -467,7 +467,7 @@ fn mark(options: &[Opt]) -> Why<Vec<Stmt>> {
 }
 
 /// `xt_TPROXY.c`: with a socket that takes the packet, the mark is set and the packet accepted; without one it is dropped.
-fn tproxy(family: Family, options: &[Opt]) -> Why<Vec<Stmt>> {
+fn tproxy(family: IpFamily, options: &[Opt]) -> Why<Vec<Stmt>> {
     let (mut addr, mut port, mut value, mut mask) = (None, None, 0, 0);
     for opt in options {
         upright(opt)?;
@@ -584,7 +584,7 @@ fn tcpmss(options: &[Opt]) -> Why<Vec<Stmt>> {
     }
 }
 
-fn tos(family: Family, options: &[Opt]) -> Why<Vec<Stmt>> {
+fn tos(family: IpFamily, options: &[Opt]) -> Why<Vec<Stmt>> {
     let [opt] = options else {
         return Err(Untranslatable::because("not understood"));
     };
@@ -609,7 +609,7 @@ fn tos(family: Family, options: &[Opt]) -> Why<Vec<Stmt>> {
     Ok(vec![set_to(byte(), value)])
 }
 
-fn dscp(family: Family, options: &[Opt]) -> Why<Vec<Stmt>> {
+fn dscp(family: IpFamily, options: &[Opt]) -> Why<Vec<Stmt>> {
     match options {
         [opt] if matches!(opt.name.as_str(), "--set-dscp" | "--set-dscp-class") => {
             Ok(vec![set_to(
@@ -670,7 +670,7 @@ fn nfqueue(options: &[Opt]) -> Why<Vec<Stmt>> {
     Ok(vec![queue(num, &flags)])
 }
 
-fn tee(family: Family, options: &[Opt]) -> Why<Vec<Stmt>> {
+fn tee(family: IpFamily, options: &[Opt]) -> Why<Vec<Stmt>> {
     let (mut addr, mut dev) = (None, None);
     for opt in options {
         match opt.name.as_str() {

@@ -239,13 +239,18 @@ const TABLE: &str = include_str!("../../../testdata/iptables/translations.txt");
 fn translated(head: &str) -> String {
     let (place, rule_text) = head.split_once(": ").expect("FAMILY TABLE: RULE");
     let (family, table) = place.split_once(' ').expect("FAMILY TABLE");
-    let family = if family == "ip6" {
-        Family::Ip6
-    } else {
-        Family::Ip
+    let family = match family {
+        "ip" => Family::Ip,
+        "ip6" => Family::Ip6,
+        "bridge" => Family::Bridge,
+        other => panic!("family {other}"),
+    };
+    let user = match family {
+        Family::Ip | Family::Ip6 => "-",
+        Family::Bridge => "RETURN",
     };
     let source = format!(
-        "*{table}\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:USER - [0:0]\n{rule_text}\nCOMMIT\n"
+        "*{table}\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:USER {user} [0:0]\n{rule_text}\nCOMMIT\n"
     );
     let (save, diagnostics) = save::read(&source, family);
     assert_eq!(diagnostics, [], "{head}");

@@ -3,6 +3,7 @@
 use crate::iptables::translate;
 use crate::nft::ast::{self, Expr as Syntax, MatchOp, ObjectRef, Stmt as SyntaxStmt};
 use crate::ruleset::datatype::DataType;
+use crate::ruleset::expr::MetaKey;
 use crate::ruleset::protocol::{Context, Implied};
 use crate::ruleset::set::{Component, DataKind, Element, NO_DATUM};
 use crate::ruleset::{
@@ -377,6 +378,10 @@ impl Lowering {
         let Expr::Field(field) = target.expr else {
             return Err("a `set` statement on a computed value".into());
         };
+        // the frame leaves the bridge for the stack of its port, which no walk does
+        if field == Field::Meta(MetaKey::Broute) {
+            return Err("`meta broute set`".into());
+        }
         let value = self.value(&mangle.value, component, body)?;
         Ok(Stmt::Mangle {
             target: field,
@@ -719,6 +724,10 @@ fn translated_unknown(value: &serde_json::Value) -> Result<Stmt, (Meaningless, b
     let name = |key: &str| value.get(key).and_then(|name| name.as_str());
     match (name("match"), name("target")) {
         (Some(found), _) if found.starts_with(['-', '(']) => {
+            Err((format!("match `{}`", name("args").unwrap_or(found)), true))
+        }
+        // ebtables has no -m: the options name their match
+        (Some(found), _) if name("program").is_some() => {
             Err((format!("match `{}`", name("args").unwrap_or(found)), true))
         }
         (Some(found), _) => {

@@ -146,4 +146,8 @@ fn interface_names() {
     assert_eq!(ifname_value("sixteen-bytes-xx"), None);
     assert_eq!(ifname_value(""), None);
     assert_eq!(DataType::Ifname.display(0x6c6f << 112), "lo");
+    let (low, rest) = (0x6c6f << 112, u128::MAX >> 16);
+    assert_eq!(DataType::Ifname.display_range(low, low | rest), "lo*");
+    assert_eq!(DataType::Ifname.display_range(low, low), "lo");
+    assert_eq!(DataType::InetService.display_range(0, 1023), "0-1023");
 }

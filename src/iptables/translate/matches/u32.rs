@@ -5,11 +5,11 @@
 
 use super::super::build::*;
 use super::super::{Untranslatable, Why};
-use crate::iptables::Family;
+use crate::iptables::IpFamily;
 use crate::iptables::save::Opt;
 use crate::nft::ast::{Expr, MatchOp, Stmt};
 
-pub fn translate(family: Family, options: &[Opt]) -> Why<Vec<Stmt>> {
+pub fn translate(family: IpFamily, options: &[Opt]) -> Why<Vec<Stmt>> {
     let [opt] = options else {
         return Err(Untranslatable::because("not understood"));
     };
@@ -27,7 +27,7 @@ pub fn translate(family: Family, options: &[Opt]) -> Why<Vec<Stmt>> {
 }
 
 /// One `LOCATION=RANGES`; `None`: it always holds.
-fn test(family: Family, opt: &Opt, text: &str) -> Why<Option<Stmt>> {
+fn test(family: IpFamily, opt: &Opt, text: &str) -> Why<Option<Stmt>> {
     let (location, ranges) = text
         .split_once('=')
         .ok_or_else(|| Untranslatable::unread(opt))?;
@@ -83,10 +83,10 @@ fn test(family: Family, opt: &Opt, text: &str) -> Why<Option<Stmt>> {
 }
 
 /// How long the part of the IP header is that every packet has, in bytes.
-fn fixed_header(family: Family) -> u64 {
+fn fixed_header(family: IpFamily) -> u64 {
     match family {
-        Family::Ip => 20,
-        Family::Ip6 => 40,
+        IpFamily::Ip => 20,
+        IpFamily::Ip6 => 40,
     }
 }
 
