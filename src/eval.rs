@@ -235,8 +235,13 @@ impl<'w> Env<'_, 'w> {
                     },
                     Ok(_) => continue,
                 },
-                Stmt::Mangle { target, value } => match self.mangle(target, value, observer) {
+                Stmt::Mangle {
+                    target,
+                    value,
+                    or_nothing,
+                } => match self.mangle(target, value, observer) {
                     Ok(()) => continue,
+                    Err(Actual::Absent) if *or_nothing => continue,
                     Err(actual) => RuleEnd::NoMatch {
                         statement: position,
                         actual,

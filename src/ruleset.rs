@@ -292,6 +292,8 @@ pub enum Stmt {
     Mangle {
         target: Field,
         value: Expr,
+        /// A packet that lacks what is read or written is left as it is and goes on (targets of iptables); else the rule ends.
+        or_nothing: bool,
     },
     Nat(Nat),
     Reject(Reject),

@@ -357,6 +357,17 @@ impl Asked<'_> {
         let passed = self.path.steps.iter().any(|step| {
             step.hook == hook && of_layer(step) && matches!(step.kind, StepKind::Chain(_))
         });
+        if matches!(kind, ChainType::Nat)
+            && (passed || self.passes(hook))
+            && let Some(why) = self.not_tracked(hook)
+        {
+            return (
+                "nat-is-for-the-first-packet",
+                format!(
+                    "{name} does not see it: nat chains see only the first packet of a tracked connection, and {why}"
+                ),
+            );
+        }
         let stopped = matches!(self.path.verdict, Verdict::Drop | Verdict::Reject);
         let last = self.path.steps.last().map(|step| step.hook);
         if matches!(kind, ChainType::Nat) && self.is_reply() {
@@ -415,6 +426,83 @@ impl Asked<'_> {
                 self.way()
             ),
         )
+    }
+
+    /// Whether the IP packet comes to the end of a hook, also where no chain is there to see it.
+    fn passes(&self, hook: Hook) -> bool {
+        let decision = self.path.steps.iter().find_map(|step| match &step.kind {
+            StepKind::Routing(routing) => Some(routing.decision),
+            _ => None,
+        });
+        let ends_as =
+            |wanted: fn(&StepKind) -> bool| self.path.steps.iter().any(|step| wanted(&step.kind));
+        match hook {
+            Hook::Prerouting => decision.is_some_and(|decision| decision != "output"),
+            Hook::Input => ends_as(|kind| matches!(kind, StepKind::Local)),
+            Hook::Output => {
+                decision == Some("output")
+                    && ends_as(|kind| matches!(kind, StepKind::Leaves | StepKind::Loopback))
+            }
+            Hook::Postrouting => {
+                ends_as(|kind| matches!(kind, StepKind::Leaves | StepKind::Loopback))
+            }
+            Hook::Ingress | Hook::Forward | Hook::Egress => false,
+        }
+    }
+
+    /// Why the packet belongs to no connection at a hook.
+    fn not_tracked(&self, hook: Hook) -> Option<String> {
+        let at_hook = self.path.steps.iter().rfind(|step| step.hook == hook);
+        // conntrack looks once, where the packet enters; what it found there holds at every later hook
+        let packet = match at_hook {
+            Some(step) => &step.packet,
+            None => &self.path.steps.last()?.packet,
+        };
+        let looked = self
+            .path
+            .steps
+            .iter()
+            .rev()
+            .find_map(|step| match &step.kind {
+                StepKind::Conntrack(ct) => Some(ct.state),
+                _ => None,
+            });
+        match (packet.ct_state, looked) {
+            (None, Some("invalid")) => {
+                Some("this one is of no connection (`ct state invalid`)".into())
+            }
+            (None, _) => Some("no rule here makes the kernel track connections".into()),
+            (Some("untracked"), Some("untracked")) => {
+                Some("this one is of a kind that is never tracked".into())
+            }
+            (Some("untracked"), _) => Some(match self.untracked_by() {
+                Some(rule) => format!("this one is not tracked: {rule} says so"),
+                None => "this one is not tracked".into(),
+            }),
+            (Some("related"), _) if self.path.input.icmp.is_some() => Some(
+                "this one is an error about another packet, which goes the way of its connection"
+                    .into(),
+            ),
+            (Some(_), _) => None,
+        }
+    }
+
+    /// The rule that took the packet out of conntrack's sight.
+    fn untracked_by(&self) -> Option<RuleRef> {
+        let ruleset = self.sources.ruleset;
+        let untracks = |at: &RuleRef| {
+            let chain = ruleset.find_chain(at.family, &at.table, &at.chain)?;
+            let id = ruleset.chain(chain).rules.get(at.index as usize)?;
+            let statements = &ruleset.rule(*id).statements;
+            Some(
+                statements
+                    .iter()
+                    .any(|one| matches!(one.kind, Stmt::Notrack)),
+            )
+        };
+        self.rules()
+            .find(|(_, rule)| rule.matched && untracks(&rule.at) == Some(true))
+            .map(|(_, rule)| rule.at.clone())
     }
 
     fn not_called(&self, chain: ChainId, depth: usize) -> Said {

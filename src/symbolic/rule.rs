@@ -213,7 +213,14 @@ impl Walk<'_, '_> {
                     let hit: Vec<Set> = hits.hits.iter().map(|(_, own)| *own).collect();
                     self.space.sets.union(&hit)
                 }
-                Stmt::Mangle { target, value } => self.mangle(place, target, value, here),
+                Stmt::Mangle {
+                    target,
+                    value,
+                    or_nothing,
+                } => {
+                    let written = self.mangle(place, target, value, here);
+                    if *or_nothing { here } else { written }
+                }
                 Stmt::Gate(gate) => {
                     let (what, how) = match gate.kind {
                         GateKind::Limit => ("the rate limit", "exceeded"),

@@ -511,8 +511,13 @@ fn copied(to: Expr, to_mask: u32, from: Expr, from_mask: u32) -> Stmt {
     set_to(to, value)
 }
 
-/// `xt_connmark.c`. Without a conntrack entry it does nothing, and nft's `ct mark` ends a rule that ends here anyway.
+/// `xt_connmark.c`: a packet without a conntrack entry goes on as it is.
 fn connmark(options: &[Opt]) -> Why<Vec<Stmt>> {
+    let stmts = written_connmark(options)?;
+    Ok(stmts.into_iter().map(or_nothing).collect())
+}
+
+fn written_connmark(options: &[Opt]) -> Why<Vec<Stmt>> {
     let (mut save, mut restore, mut nfmask, mut ctmask) = (false, false, u32::MAX, u32::MAX);
     for opt in options {
         match opt.name.as_str() {

@@ -369,7 +369,8 @@ impl Lowering {
     }
 
     fn mangle(&mut self, mangle: &ast::Mangle, body: &mut Body) -> Result<Stmt, Meaningless> {
-        if !mangle.extra.is_empty() {
+        let or_nothing = translate::does_nothing_else(mangle);
+        if !mangle.extra.is_empty() && !or_nothing {
             return Err("a field of a `set` statement".into());
         }
         let target = self.expr(&mangle.key, body)?;
@@ -381,6 +382,7 @@ impl Lowering {
         Ok(Stmt::Mangle {
             target: field,
             value,
+            or_nothing,
         })
     }
 
