@@ -539,7 +539,7 @@ fn tokenise(line: &str) -> (Vec<Token>, bool) {
 }
 
 /// The words of a line, without their quotes.
-pub(super) fn words(line: &str) -> Vec<String> {
+pub fn words(line: &str) -> Vec<String> {
     let (tokens, _) = tokenise(line);
     tokens.into_iter().map(|token| token.text).collect()
 }
