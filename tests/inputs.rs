@@ -279,3 +279,49 @@ fn why_not_finds_a_typed_rule_in_a_listing() {
         has(out(&output), &["why not   ip filter FORWARD #", text]);
     }
 }
+
+// --- words ---
+
+#[test]
+fn what_has_no_meaning_says_what_would_settle_it() {
+    let text = "*filter
+:INPUT ACCEPT [0:0]
+-A INPUT -m set --match-set bad src -j DROP
+-A INPUT -s 10.0.0.0/8 -m conntrack --ctstatus CONFIRMED -j DROP
+COMMIT
+";
+    let desk = Desk::with("rules", text);
+    let shown = desk.run(&["show", "rules"]);
+    has(
+        out(&shown),
+        &[
+            "# not modelled: 1 part, evaluated as unknown",
+            "ip filter INPUT rule 1: match `-m set --match-set bad src`; settled by `ipset save` of the same host (`--ipset FILE`,",
+        ],
+    );
+    let args = [
+        "explain",
+        "rules",
+        "--flow",
+        "tcp:10.0.0.1->10.0.0.2:22",
+        "--local",
+        "10.0.0.2",
+    ];
+    let report = desk.json(&args);
+    let settle = report["ruleset"]["unknown"][0]["settle"].as_str();
+    has(settle.expect("words"), &["`--ipset FILE`"]);
+    let said = desk.run(&[&args[..], &["-v"]].concat());
+    has(out(&said), &["no: ct status is none"]);
+    let other = desk.put(
+        "other",
+        text.replace("bad src", "bad src -m string --string x --algo bm"),
+    );
+    let shown = desk.run(&["show", other.to_str().expect("a name")]);
+    has(
+        out(&shown),
+        &[
+            "# not modelled: 2 parts",
+            "settled by a version of nfpath that gives it a meaning",
+        ],
+    );
+}

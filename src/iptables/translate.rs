@@ -66,16 +66,23 @@ pub enum PartKind {
 
 /// Why something has no exact equivalent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Untranslatable(String);
+struct Untranslatable {
+    why: String,
+    /// What would tell, where something that was not given would.
+    settle: Option<&'static str>,
+}
 
 impl Untranslatable {
     fn because(why: impl Into<String>) -> Self {
-        Untranslatable(why.into())
+        Untranslatable {
+            why: why.into(),
+            settle: None,
+        }
     }
 
     /// An option or value that is not known.
     fn unread(opt: &Opt) -> Self {
-        Untranslatable(format!(
+        Untranslatable::because(format!(
             "`{}` is not understood",
             super::save::option_text(opt)
         ))
@@ -221,9 +228,13 @@ fn unknown(kind: &str, name: &str, text: &str, why: &Untranslatable) -> Stmt {
             .and_then(|rest| rest.strip_prefix(name))
             .map_or(text, str::trim_start),
     };
+    let mut value = json!({ kind: name, "args": args, "why": why.why });
+    if let Some(settle) = why.settle {
+        value["settle"] = settle.into();
+    }
     Stmt::Unknown {
         key: "xt".into(),
-        value: json!({ kind: name, "args": args, "why": why.0 }),
+        value,
     }
 }
 
