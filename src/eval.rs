@@ -387,7 +387,7 @@ impl<'w> Env<'_, 'w> {
         let question = Claim::new(
             unknown.what.clone(),
             ("holds", "does not hold"),
-            format!("in chain {chain} {}", named(rule)),
+            format!("in chain {chain} rule {}", rule.number()),
         );
         Some(
             self.know
@@ -443,7 +443,7 @@ impl<'w> Env<'_, 'w> {
         let question = Claim::new(
             what,
             ("is not", "is"),
-            format!("{how} (chain {chain} {})", named(rule)),
+            format!("{how} (chain {chain} rule {})", rule.number()),
         );
         let because = "it depends on earlier traffic; say `--assume limit=over`, `quota=over` or `count=over` for the other case";
         let within = self
@@ -924,7 +924,7 @@ impl<'w> Env<'_, 'w> {
             table.family,
             table.name,
             chain.name,
-            named(rule).trim_start_matches("rule ")
+            rule.number()
         )
     }
 
@@ -1217,13 +1217,5 @@ fn as_listed(ruleset: &Ruleset, id: SetId, key: &[u128], listed: bool) -> (Claim
             Claim::new(name, ("does not contain", "contains"), key),
             "packets or programs add to it; the listing is a moment's picture",
         )
-    }
-}
-
-/// A rule inside its chain: its handle, or its place where the source has no handles.
-fn named(rule: &crate::ruleset::Rule) -> String {
-    match rule.handle.0 {
-        0 => format!("rule {}", rule.index + 1),
-        _ => format!("rule {}", rule.handle),
     }
 }

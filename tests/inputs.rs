@@ -325,3 +325,156 @@ COMMIT
         ],
     );
 }
+
+// --- texts of iptables ---
+
+const DAMAGED: &str = "*filter
+:INPUT DROP [0:0]
+:FORWARD ACCEPT [0:0]
+-A INPUT -s 10.0.0.0/8 -p tcp -m tcp --dport 23 -j ACCEPT
+-A INPUT -p tcp -m tcp --dport 22
+-j ACCEPT
+-A INPUT -s 10.0.0.0/8 -p tcp -m tcp --dport 25 -j ACCEPT
+COMMIT
+";
+
+fn verdict_of(desk: &Desk, file: &str, flow: &str) -> (String, Value) {
+    let args = ["explain", file, "--flow", flow, "--local", "10.0.0.2"];
+    let report = desk.json(&args);
+    let verdict = report["flows"][0]["verdict"].as_str().expect("a verdict");
+    (verdict.to_string(), report)
+}
+
+#[test]
+fn a_line_of_iptables_that_was_not_read_leaves_no_plain_verdict() {
+    let desk = Desk::with("rules", DAMAGED);
+    // the rule stands before the line that was not read
+    let (verdict, report) = verdict_of(&desk, "rules", "tcp:10.0.0.1->10.0.0.2:23");
+    assert_eq!(verdict, "accept");
+    let unknown = report["ruleset"]["unknown"].as_array().expect("a list");
+    let said = unknown.iter().map(|part| part["what"].to_string());
+    has(
+        &said.collect::<Vec<_>>().join("; "),
+        &["the unread rule (line 6: `-j ACCEPT`)"],
+    );
+    assert_eq!(unknown[0]["at"]["chain"], "INPUT");
+    // it may be the rest of the rule before it, or a rule that takes all
+    for port in [22, 25, 80] {
+        let (verdict, _) = verdict_of(&desk, "rules", &format!("tcp:10.0.0.1->10.0.0.2:{port}"));
+        assert_eq!(verdict, "unknown", "{port}");
+    }
+    // a line behind the tables is no rule, and is named
+    desk.put(
+        "behind",
+        format!("{}root@fw:~#\n", DAMAGED.replace("\n-j", " -j")),
+    );
+    let (verdict, report) = verdict_of(&desk, "behind", "tcp:10.0.0.1->10.0.0.2:80");
+    assert_eq!(verdict, "drop");
+    let unknown = &report["ruleset"]["unknown"];
+    assert_eq!(unknown[0]["what"], "not read, line 8: `root@fw:~#`");
+}
+
+#[test]
+fn a_text_of_iptables_that_is_cut_off_is_not_taken_for_the_whole() {
+    let (cut, _) = DAMAGED
+        .split_once("-A INPUT -p tcp")
+        .expect("the second rule");
+    let desk = Desk::with("rules", cut);
+    assert_eq!(
+        verdict_of(&desk, "rules", "tcp:10.0.0.1->10.0.0.2:23").0,
+        "accept"
+    );
+    assert_eq!(
+        verdict_of(&desk, "rules", "tcp:10.0.0.1->10.0.0.2:80").0,
+        "unknown"
+    );
+}
+
+#[test]
+fn commands_that_change_rules_are_followed_or_leave_the_chain_open() {
+    let text = "-P INPUT DROP
+-A INPUT -s 10.0.0.0/8 -p tcp --dport 22 -j ACCEPT
+-I INPUT -p tcp --dport 22 -s 10.0.0.9 -j DROP
+-Z INPUT
+";
+    let desk = Desk::with("rules", text);
+    // iptables(8), -I: before the first rule where no number is said
+    assert_eq!(
+        verdict_of(&desk, "rules", "tcp:10.0.0.9->10.0.0.2:22").0,
+        "drop"
+    );
+    assert_eq!(
+        verdict_of(&desk, "rules", "tcp:10.0.0.1->10.0.0.2:22").0,
+        "accept"
+    );
+    desk.put("deleted", format!("{text}-D INPUT 1\n"));
+    assert_eq!(
+        verdict_of(&desk, "deleted", "tcp:10.0.0.1->10.0.0.2:22").0,
+        "unknown"
+    );
+}
+
+#[test]
+fn texts_of_both_families_in_one_file_are_both_read() {
+    let text = "*filter
+:INPUT DROP [0:0]
+-A INPUT -s 10.0.0.0/8 -j ACCEPT
+COMMIT
+*filter
+:INPUT DROP [0:0]
+-A INPUT -s fd00::/8 -j ACCEPT
+COMMIT
+";
+    let desk = Desk::with("rules", text);
+    let shown = desk.run(&["show", "rules"]);
+    has(
+        out(&shown),
+        &[
+            "table ip filter",
+            "ip saddr 10.0.0.0/8",
+            "table ip6 filter",
+            "ip6 saddr fd00::/8",
+        ],
+    );
+    has(
+        err(&shown),
+        &[
+            "the output of several commands",
+            "lines 1 to 4 for iptables-save, lines 5 to 8 for ip6tables-save",
+        ],
+    );
+    let policies = "-P INPUT DROP\n-A INPUT -s 10.0.0.0/8 -j ACCEPT\n-P INPUT DROP\n-A INPUT -s fd00::/8 -j ACCEPT\n";
+    desk.put("listed", policies);
+    has(out(&desk.run(&["show", "listed"])), &["ip6 saddr fd00::/8"]);
+    // nothing tells the family of the second
+    desk.put("open", text.replace("-s fd00::/8", "-i lo"));
+    let refused = desk.run(&["show", "open"]);
+    assert_eq!(refused.status.code(), Some(3));
+    has(
+        err(&refused),
+        &["lines 5 to 8 are a second text", "`--ip6tables-save`"],
+    );
+}
+
+#[test]
+fn an_unknown_first_line_is_no_matter_of_json() {
+    let desk = Desk::with(
+        "rules",
+        format!(
+            "[root@fw ~]# iptables-save\n{}",
+            DAMAGED.replace("\n-j", " -j")
+        ),
+    );
+    has(
+        err(&desk.run(&["show", "rules"])),
+        &["rules:1: line not understood: `[root@fw"],
+    );
+    desk.put("letter", "Dear all,\nhere it is\n");
+    let refused = desk.run(&["show", "letter"]);
+    has(
+        err(&refused),
+        &[
+            "letter: this is no ruleset: its first line is `Dear all,`; expected is the output of `nft -j list ruleset`, `iptables-save`",
+        ],
+    );
+}

@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::Family;
 use super::ipset::Sets;
-use super::save::{Match, Opt, Rule, Save, UNREADABLE};
+use super::save::{Match, Opt, Rule, Save, UNREAD_LINE, UNREADABLE};
 use crate::nft::ast::{Mangle, MatchOp, Stmt, Tproxy, Verdict};
 
 pub use build::parse_number;
@@ -221,7 +221,7 @@ pub fn rule(rule: &Rule, save: &Save, table: &str, chain: &str) -> Translated {
 /// The statement for what cannot be told in nft's words.
 fn unknown(kind: &str, name: &str, text: &str, why: &Untranslatable) -> Stmt {
     let args = match name {
-        UNREADABLE => text,
+        UNREADABLE | UNREAD_LINE => text,
         _ => ["-m ", "-j ", "-g "]
             .iter()
             .find_map(|flag| text.strip_prefix(flag))
@@ -229,6 +229,9 @@ fn unknown(kind: &str, name: &str, text: &str, why: &Untranslatable) -> Stmt {
             .map_or(text, str::trim_start),
     };
     let mut value = json!({ kind: name, "args": args, "why": why.why });
+    if name == UNREAD_LINE || name == UNREADABLE {
+        value["settle"] = "the whole text as the program wrote it".into();
+    }
     if let Some(settle) = why.settle {
         value["settle"] = settle.into();
     }

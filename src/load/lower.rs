@@ -14,6 +14,7 @@ use indexmap::IndexMap;
 
 use self::expr::NoMeaning;
 use crate::diagnostic::Diagnostic;
+use crate::iptables::standalone::UNREAD;
 use crate::nft::ast::{self, Document, Object, OneOrMany, Str};
 use crate::ruleset::{
     Base, Chain, ChainId, ChainType, Dormancy, Family, Handle, Hook, Policy, Rule, RuleId, Ruleset,
@@ -97,17 +98,21 @@ impl Lowering {
                         .insert((table, flowtable.name.clone()), devices);
                 }
                 Object::Rule(_) | Object::Set(_) | Object::Map(_) | Object::Stateful(_) => {}
-                Object::Unknown { key, .. } => {
-                    let what = if key.is_empty() {
-                        "a member that is no object".into()
-                    } else {
-                        format!("object `{key}`")
+                Object::Unknown { key, value } => {
+                    let newer = "a newer nfpath, if it knows it";
+                    let (what, settle) = match value.get("what").and_then(|what| what.as_str()) {
+                        Some(what) if key == UNREAD => (
+                            format!("not read, {what}"),
+                            "the whole text as the program wrote it",
+                        ),
+                        _ if key.is_empty() => ("a member that is no object".into(), newer),
+                        _ => (format!("object `{key}`"), newer),
                     };
                     self.ruleset.unknowns.push(Unknown {
                         is_match: false,
                         rule: None,
                         what,
-                        settle: "a newer nfpath, if it knows it".into(),
+                        settle: settle.into(),
                     });
                 }
             }

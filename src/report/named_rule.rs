@@ -438,6 +438,7 @@ impl Finder<'_> {
             tables: Vec::new(),
             generator: None,
             sets: Default::default(),
+            unread: Vec::new(),
         };
         let translated = translate::rule(&rule, &save, &table.name, &own.name);
         let texts: Vec<String> = translated.stmts().map(|(_, text)| text.into()).collect();

@@ -1,6 +1,6 @@
 //! Statements of a rule.
 
-use crate::iptables::translate;
+use crate::iptables::{save, translate};
 use crate::nft::ast::{self, Expr as Syntax, MatchOp, ObjectRef, Stmt as SyntaxStmt};
 use crate::ruleset::datatype::DataType;
 use crate::ruleset::protocol::{Context, Implied};
@@ -724,6 +724,14 @@ fn xt_statement(xt: &ast::Xt) -> Result<Stmt, NoMeaning> {
 fn translated_unknown(value: &serde_json::Value) -> NoMeaning {
     let name = |key: &str| value.get(key).and_then(|name| name.as_str());
     let found = match (name("match"), name("target")) {
+        (Some(save::UNREAD_LINE), _) => NoMeaning::of_match(format!(
+            "the unread rule ({})",
+            name("args").unwrap_or("a line")
+        )),
+        (None, Some(save::UNREAD_LINE)) => NoMeaning::of_action(format!(
+            "what the unread rule ({}) does",
+            name("args").unwrap_or("a line")
+        )),
         (Some(found), _) if found.starts_with(['-', '(']) => {
             NoMeaning::of_match(format!("match `{}`", name("args").unwrap_or(found)))
         }
