@@ -17,9 +17,9 @@ use serde_json::json;
 use super::Family;
 use super::ipset::Sets;
 use super::save::{Match, Opt, Rule, Save, UNREAD_LINE, UNREADABLE};
-use crate::nft::ast::{Mangle, MatchOp, Stmt, Tproxy, Verdict};
+use crate::nft::ast::{MatchOp, Stmt, Tproxy, Verdict};
 
-pub use build::parse_number;
+pub use build::{or_nothing, parse_number};
 pub use matches::icmp_name;
 pub use targets::is_target;
 
@@ -141,15 +141,8 @@ pub fn without_or_absent(op: &MatchOp) -> (MatchOp, bool) {
     }
 }
 
-/// A field of `tproxy` and of a `set` statement: what becomes of a packet that it cannot take, where the rule does not just end.
+/// A field of `tproxy`: what becomes of a packet that no socket takes, where the rule does not just end.
 const ELSE: &str = "else";
-
-/// Whether a `set` statement leaves a packet that lacks what it reads or writes as it is, and the rule goes on.
-pub fn does_nothing_else(set: &Mangle) -> bool {
-    set.extra
-        .iter()
-        .any(|(key, value)| key.as_str() == ELSE && value == "nothing")
-}
 
 /// Whether `tproxy` drops a packet that no socket takes, as the target TPROXY does.
 pub fn drops_else(tproxy: &Tproxy) -> bool {

@@ -63,8 +63,8 @@ pub fn or_drop(mut tproxy: Tproxy) -> Stmt {
 pub fn or_nothing(stmt: Stmt) -> Stmt {
     match stmt {
         Stmt::Mangle(mut set) => {
-            set.extra
-                .push(Str::from(super::ELSE), Value::from("nothing"));
+            let (field, word) = Mangle::OR_NOTHING;
+            set.extra.push(Str::from(field), Value::from(word));
             Stmt::Mangle(set)
         }
         other => other,

@@ -1527,6 +1527,9 @@ fn connlimit(options: &[Opt]) -> Why<Vec<Stmt>> {
         }
     }
     match (above, upto) {
+        // the packet's own connection is counted: there is one at least
+        (Some(0), None) => Ok(Vec::new()),
+        (None, Some(0)) => Ok(vec![never()]),
         (Some(n), None) => Ok(vec![Stmt::CtCount(Fields(
             json!({ "val": n, "inv": true }),
         ))]),
@@ -1629,7 +1632,11 @@ fn devgroup(options: &[Opt]) -> Why<Vec<Stmt>> {
             "--dst-group" => "oifgroup",
             _ => return Err(Untranslatable::unread(opt)),
         };
-        let (value, mask) = marked(opt)?;
+        // the other names of groups stand in a file of the host (/etc/iproute2/group)
+        let (value, mask) = match one(opt)? {
+            "default" => (0, None),
+            _ => marked(opt)?,
+        };
         stmts.push(masked(opt.invert, meta(key), value, mask));
     }
     Ok(stmts)

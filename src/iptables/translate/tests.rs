@@ -42,11 +42,7 @@ fn text(stmt: &Stmt) -> String {
             "{} set {}{}",
             expr(&m.key),
             expr(&m.value),
-            if does_nothing_else(m) {
-                " or nothing"
-            } else {
-                ""
-            }
+            if m.is_or_nothing() { " or nothing" } else { "" }
         ),
         Stmt::Limit(ObjectRef::Inline(f)) => format!(
             "limit rate {}{}/{} burst {} packets",

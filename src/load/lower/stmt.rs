@@ -371,7 +371,7 @@ impl Lowering {
     }
 
     fn mangle(&mut self, mangle: &ast::Mangle, body: &mut Body) -> Result<Stmt, Meaningless> {
-        let or_nothing = translate::does_nothing_else(mangle);
+        let or_nothing = mangle.is_or_nothing();
         if !mangle.extra.is_empty() && !or_nothing {
             return Err("a field of a `set` statement".into());
         }
