@@ -478,3 +478,39 @@ fn an_unknown_first_line_is_no_matter_of_json() {
         ],
     );
 }
+
+// --- remedies ---
+
+#[test]
+fn a_remedy_says_that_its_nft_form_is_not_for_tables_of_iptables() {
+    let text = r#"{"nftables":[{"metainfo":{"version":"1.0.6","json_schema_version":1}},
+        {"table":{"family":"ip","name":"filter","handle":1}},
+        {"chain":{"family":"ip","table":"filter","name":"INPUT","handle":1,"type":"filter","hook":"input","prio":0,"policy":"drop"}}]}"#;
+    let desk = Desk::with("rules", text);
+    let args = [
+        "explain",
+        "rules",
+        "--flow",
+        "tcp:10.0.0.1->10.0.0.2:22",
+        "--local",
+        "10.0.0.2",
+        "--remedy",
+    ];
+    let words = "iptables-save refuses a table of iptables that holds such a rule";
+    has(
+        out(&desk.run(&[&args[..], &["-v"]].concat())),
+        &["the form for nft is taken by the kernel, but iptables-save refuses a table"],
+    );
+    let report = desk.json(&args);
+    let remedies = &report["flows"][0]["remedies"]["found"];
+    has(&remedies[0]["remarks"].to_string(), &[words]);
+    assert!(remedies[0]["nft"].is_object());
+    // a table of nft has no such remark
+    desk.put(
+        "own",
+        text.replace("\"filter\",\"handle", "\"mine\",\"handle")
+            .replace("\"table\":\"filter\"", "\"table\":\"mine\""),
+    );
+    let args = args.map(|arg| if arg == "rules" { "own" } else { arg });
+    assert!(!desk.json(&args).to_string().contains(words));
+}
