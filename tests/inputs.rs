@@ -514,3 +514,60 @@ fn a_remedy_says_that_its_nft_form_is_not_for_tables_of_iptables() {
     let args = args.map(|arg| if arg == "rules" { "own" } else { arg });
     assert!(!desk.json(&args).to_string().contains(words));
 }
+
+// --- flows ---
+
+#[test]
+fn tables_of_flows_are_read_as_people_have_them() {
+    let desk = Desk::with(
+        "rules",
+        "*filter\n:INPUT DROP [0:0]\n-A INPUT -s 10.0.0.0/8 -p tcp --dport 22 -j ACCEPT\nCOMMIT\n",
+    );
+    let batch = |flows: &str| {
+        desk.put("flows", flows);
+        desk.run(&["batch", "rules", "flows", "--local", "10.0.0.2"])
+    };
+    for flows in [
+        // JSON among other lines, behind a comment
+        "# mine\ntcp:10.0.0.1->10.0.0.2:80\n{\"proto\":\"tcp\",\"src\":\"10.0.0.1\",\"dst\":\"10.0.0.2\",\"dport\":22}\n",
+        // as spreadsheets write it
+        "\u{feff}proto,src,dst,dport\ntcp,10.0.0.1,10.0.0.2,80\ntcp,10.0.0.1,10.0.0.2,22\n",
+        "\u{feff}proto;src;dst;dport\r\ntcp;10.0.0.1;10.0.0.2;80\r\ntcp;10.0.0.1;10.0.0.2;22\r\n",
+        "# mine\nproto\tsrc\tdst\tdport\ntcp\t10.0.0.1\t10.0.0.2\t80\ntcp\t10.0.0.1\t10.0.0.2\t22\n",
+    ] {
+        let output = batch(flows);
+        let counts = "note: 2 flows: 1 accepted, 1 dropped, 0 rejected, 0 unknown, 0 not asked\n";
+        assert_eq!(err(&output), counts, "{flows}");
+    }
+    for (flows, words) in [
+        (
+            "proto,src,dst,dport\ntcp,10.0.0.1,10.0.0.2,80\ntcp,10.0.0.1,10.0.0.2\n",
+            "flows: line 3: 3 cells, where the heading has 4",
+        ),
+        (
+            "protcol,src,dst,dport\ntcp,10.0.0.1,10.0.0.2,80\n",
+            "unknown column `protcol`; did you mean `proto`?",
+        ),
+        (
+            "tcp:10.0.0.1->10.0.0.2:80\n{\"protcol\":\"tcp\",\"dst\":\"10.0.0.2\"}\n",
+            "flows: line 2: unknown member `protcol`; did you mean `proto`?",
+        ),
+        (
+            "{\"proto\":\"tcp\",\"dst\":\"10.0.0.2\",\"destination_port\":22}\n",
+            "flows: line 1: unknown member `destination_port`; known are flow, proto, src,",
+        ),
+        (
+            "{\"flow\":\"tcp:10.0.0.1->10.0.0.2\",\"dport\":22}\n",
+            "`flow` and `dport` beside it",
+        ),
+        (
+            "flow,dport\ntcp:10.0.0.1->10.0.0.2,22\n",
+            "line 2: `flow` and `dport` beside it",
+        ),
+    ] {
+        let output = batch(flows);
+        assert!(matches!(output.status.code(), Some(2 | 3)), "{flows}");
+        assert_eq!(out(&output), "");
+        has(err(&output), &[words]);
+    }
+}
