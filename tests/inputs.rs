@@ -571,3 +571,58 @@ fn tables_of_flows_are_read_as_people_have_them() {
         has(err(&output), &[words]);
     }
 }
+
+// --- snapshots ---
+
+#[test]
+fn the_snapshot_script_under_busybox_takes_the_real_ip() {
+    let has_it = |name: &str| {
+        let found = Command::new(name).arg("--help").output();
+        found.is_ok_and(|output| output.status.success())
+    };
+    if !has_it("busybox") || !has_it("unshare") {
+        eprintln!("SKIPPED the_snapshot_script_under_busybox_takes_the_real_ip: no busybox");
+        return;
+    }
+    let desk = Desk::new();
+    let script = desk.run(&["snapshot", "--script"]);
+    desk.put("script", out(&script));
+    let parts = |shell: &[&str], path: &str| {
+        let output = Command::new(shell[0])
+            .args(&shell[1..])
+            .arg("script")
+            .current_dir(desk.folder.path())
+            .env("PATH", path)
+            .stdin(Stdio::null())
+            .output()
+            .expect("the shell runs");
+        let snapshot: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        snapshot["parts"].clone()
+    };
+    let path = std::env::var("PATH").unwrap_or_default();
+    // with its own applets before all programs, as Debian builds it
+    let by_busybox = parts(&["busybox", "sh"], &path);
+    let by_shell = parts(&["sh"], &path);
+    for part in ["addresses", "links", "routes", "rules"] {
+        assert_eq!(
+            by_busybox[part]["status"], by_shell[part]["status"],
+            "{part}"
+        );
+        assert_eq!(
+            by_busybox[part]["version"], by_shell[part]["version"],
+            "{part}"
+        );
+    }
+    // a program that writes no JSON is no answer
+    let ip = desk.put("ip", "#!/bin/sh\necho '1: lo: <LOOPBACK>'\n");
+    let mut mode = fs::metadata(&ip).expect("a file").permissions();
+    std::os::unix::fs::PermissionsExt::set_mode(&mut mode, 0o755);
+    fs::set_permissions(&ip, mode).expect("made executable");
+    let own = format!("{}:{path}", desk.folder.path().display());
+    let without = parts(&["sh"], &own);
+    assert_eq!(without["links"]["status"], "failed");
+    has(
+        &without["links"]["error"].to_string(),
+        &["it printed no JSON"],
+    );
+}
