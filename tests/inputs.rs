@@ -626,3 +626,36 @@ fn the_snapshot_script_under_busybox_takes_the_real_ip() {
         &["it printed no JSON"],
     );
 }
+
+// --- who wrote it ---
+
+#[test]
+fn a_chain_is_not_fail2bans_by_its_name_alone() {
+    let text = |rules: &str| {
+        format!(
+            "*filter\n:INPUT ACCEPT [0:0]\n:f2b-sshd - [0:0]\n-A INPUT -p tcp -m multiport --dports 22 -j f2b-sshd\n{rules}COMMIT\n"
+        )
+    };
+    let desk = Desk::with(
+        "bans",
+        text(
+            "-A f2b-sshd -s 192.0.2.1/32 -j REJECT --reject-with icmp-port-unreachable\n-A f2b-sshd -j RETURN\n",
+        ),
+    );
+    desk.put(
+        "mine",
+        text("-A f2b-sshd -s 192.0.2.1/32 -j ACCEPT\n-A f2b-sshd -j DROP\n"),
+    );
+    let asked = |file: &str| {
+        desk.run(&[
+            "explain",
+            file,
+            "--flow",
+            "tcp:192.0.2.1->10.0.0.2:22",
+            "--local",
+            "10.0.0.2",
+        ])
+    };
+    has(out(&asked("bans")), &["fail2ban: bans of jail sshd"]);
+    assert!(!out(&asked("mine")).contains("fail2ban"));
+}
