@@ -217,13 +217,14 @@ pub struct Section {
     pub text: String,
 }
 
-/// Cuts a text where the output of another command begins: at the comment of the program that wrote it, or where a table,
-/// or the policy of a chain, stands a second time.
+/// Cuts a text where the output of another command begins: at the comment of another program, or where a table, or the
+/// policy of a chain, stands a second time. Each table may have the comment of its program.
 pub fn sections(text: &str) -> Vec<Section> {
     let mut starts = vec![0];
     let mut tables: HashSet<&str> = HashSet::new();
     let mut policies: HashSet<(&str, &str)> = HashSet::new();
     let mut comments = 0;
+    let mut program = None;
     for (index, line) in text.lines().map(str::trim).enumerate() {
         comments = if line.starts_with('#') {
             comments + 1
@@ -237,7 +238,7 @@ pub fn sections(text: &str) -> Vec<Section> {
             policy.and_then(|(table, rest)| Some((table, rest.split_whitespace().next()?)));
         let has_content = !tables.is_empty() || !policies.is_empty();
         let begins = match (generator(line), line.strip_prefix('*'), policy) {
-            (Some(_), ..) => has_content.then_some(index),
+            (Some(by), ..) => (has_content && program != Some(by)).then_some(index),
             // the comments before it belong to it
             (None, Some(name), _) => tables.contains(name).then_some(index - comments),
             (None, None, Some(policy)) => policies.contains(&policy).then_some(index),
@@ -248,6 +249,7 @@ pub fn sections(text: &str) -> Vec<Section> {
             tables.clear();
             policies.clear();
         }
+        program = generator(line).or(program);
         tables.extend(line.strip_prefix('*'));
         policies.extend(policy);
     }
