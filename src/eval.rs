@@ -366,14 +366,13 @@ impl<'w> Env<'_, 'w> {
 
     /// A verdict map whose datum could not be read.
     fn unreadable(&mut self, map: SetId) -> Option<RuleEnd> {
-        let found = self
-            .world
-            .ruleset
-            .unknowns
-            .iter()
-            .position(|u| u.rule == Some(self.rule));
-        let _ = map;
-        found.map(|at| RuleEnd::Unknown(UnknownId(at as u32)))
+        let ruleset = self.world.ruleset;
+        let mut unknowns = ruleset.unknowns.iter();
+        let of_rule = unknowns.position(|unknown| unknown.rule == Some(self.rule));
+        of_rule
+            .map(|at| UnknownId(at as u32))
+            .or(ruleset.set(map).unread)
+            .map(RuleEnd::Unknown)
     }
 
     /// `Some` for a match that may or may not hold, `None` for a target.
@@ -642,7 +641,8 @@ impl<'w> Env<'_, 'w> {
                 Source::Open,
                 false,
             ) {
-                return Err(Actual::Chosen);
+                // of a map nobody knows to what
+                return Ok(Some(NO_DATUM));
             }
         }
         if set.volatile {

@@ -730,3 +730,54 @@ fn recorded_expectations_name_no_place_of_a_rule() {
     assert_eq!(refused.status.code(), Some(2));
     has(err(&refused), &["--record takes the ruleset from a file"]);
 }
+
+// --- sets ---
+
+#[test]
+fn an_element_that_cannot_be_read_and_fits_lets_its_rule_match() {
+    let text = r#"{"nftables":[{"metainfo":{"version":"1.0.6","json_schema_version":1}},
+        {"table":{"family":"ip","name":"t","handle":1}},
+        {"set":{"family":"ip","name":"s","table":"t","type":"ipv4_addr","handle":2,"elem":["10.9.9.9",{"frob":"x"}]}},
+        {"map":{"family":"ip","name":"m","table":"t","type":"ipv4_addr","handle":3,"map":"verdict","elem":[["10.9.9.9",{"drop":null}],[{"frob":"x"},{"drop":null}]]}},
+        {"chain":{"family":"ip","table":"t","name":"c","handle":4,"type":"filter","hook":"input","prio":0,"policy":"accept"}},
+        {"rule":{"family":"ip","table":"t","chain":"c","handle":5,"expr":[RULE]}}]}"#;
+    let desk = Desk::new();
+    let endings = |rule: &str| {
+        desk.put("rules", text.replace("RULE", rule));
+        let report = desk.json(&[
+            "explain",
+            "rules",
+            "--flow",
+            "tcp:10.0.0.1->10.0.0.2:22",
+            "--local",
+            "10.0.0.2",
+        ]);
+        let flow = &report["flows"][0];
+        let others = flow["alternatives"].as_array().expect("a list");
+        let others: Vec<String> = others
+            .iter()
+            .map(|other| other["verdict"].as_str().expect("a verdict").to_string())
+            .collect();
+        has(
+            &report["ruleset"]["unknown"].to_string(),
+            &["an element of set s of ip t that could not be read"],
+        );
+        let shown = flow["request"]["verdict"].as_str().expect("a verdict");
+        (shown.to_string(), others)
+    };
+    let saddr = r#"{"payload":{"protocol":"ip","field":"saddr"}}"#;
+    let in_set = |op: &str| {
+        format!(r#"{{"match":{{"op":"{op}","left":{saddr},"right":"@s"}}}},{{"drop":null}}"#)
+    };
+    assert_eq!(
+        endings(&in_set("==")),
+        ("accept".into(), vec!["drop".into()])
+    );
+    assert_eq!(
+        endings(&in_set("!=")),
+        ("drop".into(), vec!["accept".into()])
+    );
+    // to which verdict it leads is not known
+    let vmap = format!(r#"{{"vmap":{{"key":{saddr},"data":"@m"}}}}"#);
+    assert_eq!(endings(&vmap), ("accept".into(), vec!["unknown".into()]));
+}

@@ -200,7 +200,14 @@ impl Walk<'_, '_> {
                                     None => goes_on.push(own),
                                 }
                             }
-                            None => goes_on.push(own),
+                            None => match set.unread {
+                                Some(unread) => {
+                                    let what = &ruleset.unknown(unread).what;
+                                    let why = format!("{what} is not known");
+                                    self.end(End::Unknown(why), By::Rule(id), own);
+                                }
+                                None => goes_on.push(own),
+                            },
                         }
                     }
                     let hit = self.space.sets.union(&hit_at_all);
