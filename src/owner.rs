@@ -128,7 +128,7 @@ impl<'r> Owners<'r> {
                     };
                     rule.statements.iter().all(ends)
                 };
-                rules().last().is_some_and(returns)
+                rules().next_back().is_some_and(returns)
                     && rules().all(|rule| returns(rule) || is_ban(rule))
             }
         }

@@ -807,3 +807,39 @@ fn a_flow_that_is_copied_is_not_said_to_differ() {
     );
     assert!(!out(&refused).contains("differ"));
 }
+
+#[test]
+fn a_host_that_drops_neighbour_discovery_still_sends_its_refusals() {
+    if !kernel_or_skip("a_host_that_drops_neighbour_discovery_still_sends_its_refusals") {
+        return;
+    }
+    let desk = Desk::with(
+        "rules",
+        "table ip6 t {
+    chain o {
+        type filter hook output priority 0; policy accept;
+        icmpv6 type nd-neighbor-solicit drop
+    }
+    chain i {
+        type filter hook input priority 0; policy accept;
+        tcp dport 22 reject with tcp reset
+        tcp dport 23 reject
+    }
+}
+",
+    );
+    for port in [22, 23] {
+        let flow = format!("tcp:[fd00::2]:40000->[fd00::1]:{port}");
+        let args = [
+            "verify",
+            "rules",
+            "--iface",
+            "eth0=fd00::1/64",
+            "--flow",
+            &flow,
+        ];
+        let output = desk.run(&args);
+        has(out(&output), &["model and kernel agree"]);
+        has(out(&output), &["answer: model"]);
+    }
+}

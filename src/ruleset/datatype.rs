@@ -331,9 +331,9 @@ fn display_ct_status(value: u128) -> String {
     let mut rest = value;
     let mut names: Vec<Cow<'static, str>> = Vec::new();
     for (name, bit) in own {
-        if rest & u128::from(*bit) != 0 {
+        if rest & bit != 0 {
             names.push((*name).into());
-            rest &= !u128::from(*bit);
+            rest &= !bit;
         }
     }
     if rest != 0 {

@@ -44,13 +44,13 @@ pub(super) fn read(source: &str, content: &[u8]) -> Result<(Vec<Seen>, Vec<Diagn
             let decoded = interface.and_then(|from| decode(from, data));
             match decoded {
                 Some(Decoded::LaterFragment) => fragments += 1,
-                Some(Decoded::Packet(Ok(mut seen))) => {
+                Some(Decoded::Packet(mut seen)) => {
                     if conversations.is_first(&seen.question.flow) {
                         seen.at = format!("packet {packets}");
-                        found.push(seen);
+                        found.push(*seen);
                     }
                 }
-                Some(Decoded::Packet(Err(_))) | None => others += 1,
+                None => others += 1,
             }
         };
         let what = match reader.next() {
@@ -122,7 +122,7 @@ pub(super) fn read(source: &str, content: &[u8]) -> Result<(Vec<Seen>, Vec<Diagn
 }
 
 enum Decoded {
-    Packet(Result<Seen, String>),
+    Packet(Box<Seen>),
     /// Not the first fragment: it has no header of its protocol.
     LaterFragment,
 }
@@ -233,5 +233,5 @@ fn decode(from: &Interface, data: &[u8]) -> Option<Decoded> {
         }
         seen
     });
-    Some(Decoded::Packet(seen))
+    seen.ok().map(|seen| Decoded::Packet(Box::new(seen)))
 }
