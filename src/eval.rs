@@ -721,6 +721,24 @@ impl<'w> Env<'_, 'w> {
         candidates: Vec<Candidate>,
     ) -> Result<Option<&'w Data>, Actual> {
         const MOST: usize = 32;
+        let mut candidates = candidates;
+        // the customary value goes first, so that no other one has to be refused before it
+        if let Some((usual, _)) = self.know.fact(fact).usual
+            && let Some(first) = candidates
+                .iter()
+                .find(|(lo, hi, _)| (*lo..=*hi).contains(&usual))
+                .map(|(_, _, datum)| *datum)
+        {
+            let own = candidates.iter().filter(|(_, _, datum)| *datum == first);
+            let ranges = union(own.map(|&(lo, hi, _)| (lo, hi)));
+            let name = self.know.fact(fact).name.clone();
+            let object = shown_ranges(set, &ranges);
+            let claim = || Claim::new(name, ("is", "is not"), object);
+            if self.know.test(fact, &ranges, claim) {
+                return Ok(set.datum(first));
+            }
+            candidates.retain(|(_, _, datum)| *datum != first);
+        }
         let mut groups: Vec<(u32, Vec<(u128, u128)>)> = Vec::new();
         for &(lo, hi, datum) in &candidates {
             match groups.iter().position(|(of, _)| *of == datum) {
@@ -740,25 +758,13 @@ impl<'w> Env<'_, 'w> {
                 }
             }
         }
-        let data_type = match set.key.as_slice() {
-            [one] => one.data_type,
-            _ => DataType::Integer,
-        };
         for (datum, ranges) in groups {
             let ranges = union(ranges.into_iter());
             let name = self.know.fact(fact).name.clone();
-            let shown = |&(lo, hi): &(u128, u128)| {
-                if lo == hi {
-                    data_type.display(lo)
-                } else {
-                    format!("{}-{}", data_type.display(lo), data_type.display(hi))
-                }
-            };
-            let object = match ranges.as_slice() {
-                [] => continue,
-                [one] => shown(one),
-                [first, ..] => format!("one of {}, …", shown(first)),
-            };
+            if ranges.is_empty() {
+                continue;
+            }
+            let object = shown_ranges(set, &ranges);
             let claim = || Claim::new(name, ("is", "is not"), object);
             if self.know.test(fact, &ranges, claim) {
                 return Ok(set.datum(datum));
@@ -1217,5 +1223,25 @@ fn as_listed(ruleset: &Ruleset, id: SetId, key: &[u128], listed: bool) -> (Claim
             Claim::new(name, ("does not contain", "contains"), key),
             "packets or programs add to it; the listing is a moment's picture",
         )
+    }
+}
+
+/// Keys of a set in few words: `10`, `one of 10-20, …`.
+fn shown_ranges(set: &Set, ranges: &[(u128, u128)]) -> String {
+    let data_type = match set.key.as_slice() {
+        [one] => one.data_type,
+        _ => DataType::Integer,
+    };
+    let shown = |&(lo, hi): &(u128, u128)| {
+        if lo == hi {
+            data_type.display(lo)
+        } else {
+            format!("{}-{}", data_type.display(lo), data_type.display(hi))
+        }
+    };
+    match ranges {
+        [] => "none".into(),
+        [one] => shown(one),
+        [first, ..] => format!("one of {}, …", shown(first)),
     }
 }
