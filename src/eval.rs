@@ -235,8 +235,13 @@ impl<'w> Env<'_, 'w> {
                     },
                     Ok(_) => continue,
                 },
-                Stmt::Mangle { target, value } => match self.mangle(target, value, observer) {
+                Stmt::Mangle {
+                    target,
+                    value,
+                    or_nothing,
+                } => match self.mangle(target, value, observer) {
                     Ok(()) => continue,
+                    Err(Actual::Absent) if *or_nothing => continue,
                     Err(actual) => RuleEnd::NoMatch {
                         statement: position,
                         actual,
@@ -361,14 +366,13 @@ impl<'w> Env<'_, 'w> {
 
     /// A verdict map whose datum could not be read.
     fn unreadable(&mut self, map: SetId) -> Option<RuleEnd> {
-        let found = self
-            .world
-            .ruleset
-            .unknowns
-            .iter()
-            .position(|u| u.rule == Some(self.rule));
-        let _ = map;
-        found.map(|at| RuleEnd::Unknown(UnknownId(at as u32)))
+        let ruleset = self.world.ruleset;
+        let mut unknowns = ruleset.unknowns.iter();
+        let of_rule = unknowns.position(|unknown| unknown.rule == Some(self.rule));
+        of_rule
+            .map(|at| UnknownId(at as u32))
+            .or(ruleset.set(map).unread)
+            .map(RuleEnd::Unknown)
     }
 
     /// `Some` for a match that may or may not hold, `None` for a target.
@@ -382,7 +386,7 @@ impl<'w> Env<'_, 'w> {
         let question = Claim::new(
             unknown.what.clone(),
             ("holds", "does not hold"),
-            format!("in chain {chain} {}", named(rule)),
+            format!("in chain {chain} rule {}", rule.number()),
         );
         Some(
             self.know
@@ -438,7 +442,7 @@ impl<'w> Env<'_, 'w> {
         let question = Claim::new(
             what,
             ("is not", "is"),
-            format!("{how} (chain {chain} {})", named(rule)),
+            format!("{how} (chain {chain} rule {})", rule.number()),
         );
         let because = "it depends on earlier traffic; say `--assume limit=over`, `quota=over` or `count=over` for the other case";
         let within = self
@@ -637,7 +641,8 @@ impl<'w> Env<'_, 'w> {
                 Source::Open,
                 false,
             ) {
-                return Err(Actual::Chosen);
+                // of a map nobody knows to what
+                return Ok(Some(NO_DATUM));
             }
         }
         if set.volatile {
@@ -716,6 +721,24 @@ impl<'w> Env<'_, 'w> {
         candidates: Vec<Candidate>,
     ) -> Result<Option<&'w Data>, Actual> {
         const MOST: usize = 32;
+        let mut candidates = candidates;
+        // the customary value goes first, so that no other one has to be refused before it
+        if let Some((usual, _)) = self.know.fact(fact).usual
+            && let Some(first) = candidates
+                .iter()
+                .find(|(lo, hi, _)| (*lo..=*hi).contains(&usual))
+                .map(|(_, _, datum)| *datum)
+        {
+            let own = candidates.iter().filter(|(_, _, datum)| *datum == first);
+            let ranges = union(own.map(|&(lo, hi, _)| (lo, hi)));
+            let name = self.know.fact(fact).name.clone();
+            let object = shown_ranges(set, &ranges);
+            let claim = || Claim::new(name, ("is", "is not"), object);
+            if self.know.test(fact, &ranges, claim) {
+                return Ok(set.datum(first));
+            }
+            candidates.retain(|(_, _, datum)| *datum != first);
+        }
         let mut groups: Vec<(u32, Vec<(u128, u128)>)> = Vec::new();
         for &(lo, hi, datum) in &candidates {
             match groups.iter().position(|(of, _)| *of == datum) {
@@ -735,19 +758,13 @@ impl<'w> Env<'_, 'w> {
                 }
             }
         }
-        let data_type = match set.key.as_slice() {
-            [one] => one.data_type,
-            _ => DataType::Integer,
-        };
         for (datum, ranges) in groups {
             let ranges = union(ranges.into_iter());
             let name = self.know.fact(fact).name.clone();
-            let shown = |&(lo, hi): &(u128, u128)| data_type.display_range(lo, hi);
-            let object = match ranges.as_slice() {
-                [] => continue,
-                [one] => shown(one),
-                [first, ..] => format!("one of {}, …", shown(first)),
-            };
+            if ranges.is_empty() {
+                continue;
+            }
+            let object = shown_ranges(set, &ranges);
             let claim = || Claim::new(name, ("is", "is not"), object);
             if self.know.test(fact, &ranges, claim) {
                 return Ok(set.datum(datum));
@@ -913,7 +930,7 @@ impl<'w> Env<'_, 'w> {
             table.family,
             table.name,
             chain.name,
-            named(rule).trim_start_matches("rule ")
+            rule.number()
         )
     }
 
@@ -1204,10 +1221,16 @@ fn as_listed(ruleset: &Ruleset, id: SetId, key: &[u128], listed: bool) -> (Claim
     }
 }
 
-/// A rule inside its chain: its handle, or its place where the source has no handles.
-fn named(rule: &crate::ruleset::Rule) -> String {
-    match rule.handle.0 {
-        0 => format!("rule {}", rule.index + 1),
-        _ => format!("rule {}", rule.handle),
+/// Keys of a set in few words: `10`, `one of 10-20, …`.
+fn shown_ranges(set: &Set, ranges: &[(u128, u128)]) -> String {
+    let data_type = match set.key.as_slice() {
+        [one] => one.data_type,
+        _ => DataType::Integer,
+    };
+    let shown = |&(lo, hi): &(u128, u128)| data_type.display_range(lo, hi);
+    match ranges {
+        [] => "none".into(),
+        [one] => shown(one),
+        [first, ..] => format!("one of {}, …", shown(first)),
     }
 }

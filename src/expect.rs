@@ -4,9 +4,10 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::report::build::endpoint;
+use crate::report::build::{DISPOSITIONS, endpoint};
 use crate::report::row::decider;
 use crate::report::{Field, FlowReport, Packet, PathReport, Verdict};
+use crate::ruleset::Family;
 
 /// What is demanded of an answer. What is not said is not looked at.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +64,10 @@ impl Expected {
             _ => Ok(()),
         };
         known("verdict", &self.verdict, &VERDICTS)?;
+        known("request", &self.request, &DISPOSITIONS)?;
+        if let Some(by) = &self.by {
+            check_by(by)?;
+        }
         known(
             "reply",
             &self.reply,
@@ -134,7 +139,7 @@ impl Expected {
         wrong
     }
 
-    /// What an answer is now, as what shall be expected. Handles are left out: they change with every load.
+    /// What an answer is now, as what shall be expected. Handles and places of rules are left out: they change with every load.
     pub fn of(answer: &FlowReport) -> Expected {
         let request = &answer.request;
         let passes = request.verdict == Verdict::Accept;
@@ -153,14 +158,41 @@ impl Expected {
                 .reply
                 .as_ref()
                 .map(|reply| reply.verdict.name().to_string()),
-            by: deciders(answer).last().map(|by| {
-                by.split_once(" #")
-                    .map_or_else(|| by.clone(), |(chain, _)| chain.to_string())
-            }),
+            by: deciders(answer).last().map(|by| chain_of(by).to_string()),
             source: changed(false),
             destination: changed(true),
             out: out.filter(|_| passes).map(str::to_string),
         }
+    }
+}
+
+/// Who decided, without the handle or the place of the rule.
+fn chain_of(by: &str) -> &str {
+    if let Some((chain, _)) = by.rsplit_once(" #") {
+        return chain;
+    }
+    match by.rsplit_once(" rule ") {
+        Some((chain, place)) if place.bytes().all(|b| b.is_ascii_digit()) => chain,
+        _ => by,
+    }
+}
+
+/// One line when a text names nobody who could have decided.
+fn check_by(by: &str) -> Result<(), String> {
+    let names_chain = |text: &str| {
+        let mut words = text.split_whitespace();
+        let family = words.next().and_then(Family::from_name);
+        family.is_some() && words.next().is_some() && words.next().is_some()
+    };
+    let chain = ["policy accept of ", "policy drop of "]
+        .iter()
+        .find_map(|policy| by.strip_prefix(policy))
+        .unwrap_or(by);
+    match by == "the host" || by.starts_with("the host ") || names_chain(chain) {
+        true => Ok(()),
+        false => Err(format!(
+            "`by = \"{by}\"`: `FAMILY TABLE CHAIN`, the same with `#HANDLE` or `rule NUMBER`, `policy drop of FAMILY TABLE CHAIN` or `the host` is meant"
+        )),
     }
 }
 

@@ -439,7 +439,10 @@ fn quoted(text: &str) -> String {
 }
 
 /// The name that differs least from `text`, if it differs little.
-fn nearest(text: &str, names: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+pub(crate) fn nearest(
+    text: &str,
+    names: impl Iterator<Item = &'static str>,
+) -> Option<&'static str> {
     if text.len() > QUOTED_MAX {
         return None;
     }

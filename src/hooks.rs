@@ -246,7 +246,9 @@ fn needs_conntrack(ruleset: &Ruleset, stmt: &Stmt, pf: Pf) -> bool {
         Stmt::Vmap { key, .. } | Stmt::ObjectMap { key, .. } | Stmt::SetUpdate { key, .. } => {
             mentions_ct(key)
         }
-        Stmt::Mangle { target, value } => matches!(target, Field::Ct { .. }) || mentions_ct(value),
+        Stmt::Mangle { target, value, .. } => {
+            matches!(target, Field::Ct { .. }) || mentions_ct(value)
+        }
         // nft_nat_init: `dnat ip to` in an inet table asks for the conntrack of IPv4 alone
         Stmt::Nat(nat) => !matches!(
             (nat.family, pf),

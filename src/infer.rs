@@ -241,11 +241,7 @@ fn prefix((lo, hi): (u128, u128), v6: bool) -> Option<IpNet> {
 fn where_is(ruleset: &Ruleset, rule: &Rule) -> String {
     let table = ruleset.table_of(rule.chain);
     let chain = &ruleset.chain(rule.chain).name;
-    let which = match rule.handle.0 {
-        // iptables text has no handles
-        0 => (rule.index + 1).to_string(),
-        _ => rule.handle.to_string(),
-    };
+    let which = rule.number();
     format!("rule {which} of {} {} {chain}", table.family, table.name)
 }
 

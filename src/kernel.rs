@@ -30,7 +30,8 @@ use crate::logic::{Knowledge, Known};
 use crate::nft::ast::{Document, Object, Stmt};
 use crate::nft::print;
 use crate::packet::{Spec, proto, tcp};
-use crate::ruleset::{Handle, Ruleset};
+use crate::report::build::rule_ref;
+use crate::ruleset::{Handle, RuleId, Ruleset, Stmt as Lowered};
 use crate::walk::step::{Path, RuleOutcome, StepKind, Walked};
 use crate::walk::{Entrance, GivenState, Probe, link_values, walk};
 
@@ -169,8 +170,10 @@ pub fn words(loaded: &Loaded, own: Option<&str>, saves: &[SaveText]) -> Result<W
             "bridge" => iptables::Family::Bridge,
             _ => iptables::Family::Ip,
         };
-        let save = saves.iter().find(|save| save.of == TextOf::Iptables(which));
-        let Some(save) = save.and_then(|save| table_of_save(&save.text, which, table)) else {
+        let mut saves = saves
+            .iter()
+            .filter(|save| save.of == TextOf::Iptables(which));
+        let Some(save) = saves.find_map(|save| table_of_save(&save.text, which, table)) else {
             return fail(format!(
                 "table {family} {table} has {} extensions (`xt`), which nft cannot load; give them with `--{}`",
                 which.program(),
@@ -336,6 +339,12 @@ pub fn verify(
     let question = &definite(question)?;
     let hooks = Hooks::new(&loaded.ruleset);
     let answer = explain(loaded, &hooks, host, question).map_err(|e| LabError(e.to_string()))?;
+    if let Some(rule) = copier(&loaded.ruleset, &answer.explored.primary) {
+        return fail(format!(
+            "{} sends a copy of the packet: the lab cannot tell the copy from the packet itself",
+            rule_ref(&loaded.ruleset, rule)
+        ));
+    }
     let local = match question.flow.src {
         _ if question.iif.is_some() || question.in_port.is_some() => false,
         None => true,
@@ -376,6 +385,23 @@ pub fn verify(
     }
     verified.notes.append(&mut lab.notes);
     Ok(verified)
+}
+
+/// A rule on the way of a flow that sends a copy (`dup`, the target TEE).
+fn copier(ruleset: &Ruleset, walked: &Walked) -> Option<RuleId> {
+    let ways = std::iter::once(&walked.request).chain(&walked.reply);
+    let copies = |id: RuleId| {
+        let mut statements = ruleset.rule(id).statements.iter();
+        statements.any(|one| matches!(one.kind, Lowered::Dup))
+    };
+    ways.flat_map(|path| &path.steps)
+        .find_map(|step| match &step.kind {
+            StepKind::Rule(rule) => {
+                let is_matched = matches!(rule.outcome, RuleOutcome::Matched(_));
+                (is_matched && copies(rule.rule)).then_some(rule.rule)
+            }
+            _ => None,
+        })
 }
 
 /// A question with every field of the packet decided.

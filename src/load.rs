@@ -36,7 +36,7 @@ pub enum Kind {
 /// Tells the kinds apart.
 pub fn recognise(text: &str) -> Kind {
     let start = text.trim_start_matches('\u{feff}').trim_start();
-    if start.starts_with('{') || start.starts_with('[') || start.is_empty() {
+    if looks_like_json(start) || start.is_empty() {
         if bundle::is_bundle(text) {
             Kind::Bundle
         } else {
@@ -46,9 +46,19 @@ pub fn recognise(text: &str) -> Kind {
         Kind::IptablesSave
     } else if looks_like_nft(start) {
         Kind::NftText
+    } else if save::holds_save(text) {
+        // with lines before it that are not of it, which its reader names
+        Kind::IptablesSave
     } else {
         Kind::Listing
     }
+}
+
+/// An object, or a list of objects; not the prompt `[root@host ~]#`, nor the counters `[0:0]`.
+fn looks_like_json(text: &str) -> bool {
+    let behind = text.strip_prefix('[').map(str::trim_start);
+    text.starts_with('{')
+        || behind.is_some_and(|rest| rest.is_empty() || rest.starts_with(['{', '[', ']', '"']))
 }
 
 fn looks_like_nft(text: &str) -> bool {
@@ -95,6 +105,18 @@ pub enum LoadError {
         "{source_name}: this is iptables-save text of no family that can be told; give it with `--iptables-save`, `--ip6tables-save` or `--ebtables-save`"
     )]
     NoFamily { source_name: String },
+    #[error(
+        "{source_name}: lines {first} to {last} are a second text of iptables-save, and nothing in them tells whether they are of IPv4 or IPv6; give the texts apart, with `--iptables-save` and `--ip6tables-save`"
+    )]
+    NoFamilyOf {
+        source_name: String,
+        first: usize,
+        last: usize,
+    },
+    #[error(
+        "{source_name}: this is no ruleset: its first line is `{line}`; expected is the output of `nft -j list ruleset`, `iptables-save`, `nft list ruleset` or `nfpath snapshot`"
+    )]
+    NotARuleset { source_name: String, line: String },
 }
 
 /// What a text given beside the ruleset is of.
@@ -180,18 +202,14 @@ pub fn load_with(
             }
         }
         Kind::IptablesSave => {
-            let Some(family) = save::detect_family(text) else {
-                return Err(LoadError::NoFamily {
-                    source_name: source.into(),
-                });
-            };
-            let own = SaveText {
-                source: source.into(),
-                text: text.into(),
-                of: TextOf::Iptables(family),
-            };
+            let own = own_sections(source, text)?;
             let mut diagnostics = Vec::new();
-            let all: Vec<SaveText> = std::iter::once(own).chain(saves.iter().cloned()).collect();
+            diagnostics.extend(several(source, &own));
+            let all: Vec<SaveText> = own
+                .into_iter()
+                .map(|(_, text)| text)
+                .chain(saves.iter().cloned())
+                .collect();
             let read: Vec<save::Save> = saves_of(&all, &mut diagnostics)
                 .into_iter()
                 .map(|(_, save, _)| save)
@@ -211,17 +229,64 @@ pub fn load_with(
     }
 }
 
+/// The texts of an input that is iptables-save text: several where it is the output of several commands.
+fn own_sections(source: &str, text: &str) -> Result<Vec<(save::Section, SaveText)>, LoadError> {
+    let sections = save::sections(text);
+    let is_one = sections.len() == 1;
+    let with_family = |section: save::Section| {
+        let Some(family) = save::detect_family(&section.text) else {
+            let source_name = source.into();
+            let (first, last) = section.lines;
+            return Err(match is_one {
+                true => LoadError::NoFamily { source_name },
+                false => LoadError::NoFamilyOf {
+                    source_name,
+                    first,
+                    last,
+                },
+            });
+        };
+        let own = SaveText {
+            source: source.into(),
+            text: section.text.clone(),
+            of: TextOf::Iptables(family),
+        };
+        Ok((section, own))
+    };
+    sections.into_iter().map(with_family).collect()
+}
+
+/// Says how a text with the output of several commands was taken.
+fn several(source: &str, sections: &[(save::Section, SaveText)]) -> Option<Diagnostic> {
+    if sections.len() < 2 {
+        return None;
+    }
+    let said: Vec<String> = sections
+        .iter()
+        .map(|(section, text)| {
+            let (first, last) = section.lines;
+            let of = match text.of {
+                TextOf::Iptables(family) | TextOf::Legacy(family) => family.save_command(),
+                TextOf::Ipset | TextOf::Listing => "another command",
+            };
+            format!("lines {first} to {last} for {of}")
+        })
+        .collect();
+    let message = format!(
+        "this is the output of several commands, taken as such: {}",
+        said.join(", ")
+    );
+    Some(Diagnostic::warning(source, message))
+}
+
 /// The iptables-save text that an input itself is, or holds.
 pub fn saves_within(source: &str, text: &str) -> Vec<SaveText> {
     match recognise(text) {
         Kind::Listing | Kind::NftText => Vec::new(),
-        Kind::IptablesSave => save::detect_family(text)
-            .map(|family| SaveText {
-                source: source.into(),
-                text: text.into(),
-                of: TextOf::Iptables(family),
-            })
+        Kind::IptablesSave => own_sections(source, text)
+            .unwrap_or_default()
             .into_iter()
+            .map(|(_, text)| text)
             .collect(),
         Kind::Bundle => {
             bundle::read(source, text).map_or_else(|_| Vec::new(), |mut b| b.take_texts(source))
@@ -242,7 +307,8 @@ fn saves_of(
     }
     let sets = Arc::new(sets);
     let mut saves = Vec::new();
-    for text in texts {
+    let parts = texts.iter().flat_map(|text| by_family(text, diagnostics));
+    for text in parts.collect::<Vec<SaveText>>() {
         let (family, is_legacy) = match text.of {
             TextOf::Iptables(family) => (family, false),
             TextOf::Legacy(family) => (family, true),
@@ -265,6 +331,35 @@ fn saves_of(
         saves.push((text.source.clone(), save, backend));
     }
     saves
+}
+
+/// The parts of a text that was given for one family, where parts of it say that they are of the other one.
+fn by_family(text: &SaveText, diagnostics: &mut Vec<Diagnostic>) -> Vec<SaveText> {
+    let (TextOf::Iptables(given) | TextOf::Legacy(given)) = text.of else {
+        return vec![text.clone()];
+    };
+    let sections = save::sections(&text.text);
+    if sections.len() < 2 {
+        return vec![text.clone()];
+    }
+    let of = |family| match text.of {
+        TextOf::Legacy(_) => TextOf::Legacy(family),
+        _ => TextOf::Iptables(family),
+    };
+    let parts: Vec<(save::Section, SaveText)> = sections
+        .into_iter()
+        .map(|section| {
+            let family = save::detect_family(&section.text).unwrap_or(given);
+            let part = SaveText {
+                source: text.source.clone(),
+                text: section.text.clone(),
+                of: of(family),
+            };
+            (section, part)
+        })
+        .collect();
+    diagnostics.extend(several(&text.source, &parts));
+    parts.into_iter().map(|(_, part)| part).collect()
 }
 
 /// Which tables a text of iptables tells of.
@@ -351,6 +446,14 @@ fn listing(
     bundle: Bundle,
     nft: Option<Nft<'_>>,
 ) -> Result<Loaded, LoadError> {
+    let start = text.trim_start_matches('\u{feff}').trim_start();
+    let first = start.lines().next().unwrap_or("");
+    if !first.is_empty() && !looks_like_json(start) {
+        return Err(LoadError::NotARuleset {
+            source_name: source.into(),
+            line: first.chars().take(60).collect(),
+        });
+    }
     let (document, notes) = json::read(text).map_err(|error| LoadError::Json {
         source_name: source.into(),
         error,

@@ -11,8 +11,8 @@ use std::collections::HashMap;
 
 use crate::ruleset::datatype::ifname_text;
 use crate::ruleset::{
-    ChainId, Expr, Field, Match, MetaKey, NatKind, Operand, Rule, RuleId, Ruleset, Stmt, Target,
-    Verdict,
+    ChainId, Expr, Field, Match, MetaKey, NatKind, Operand, Rule, RuleId, Ruleset, Statement, Stmt,
+    Target, Verdict,
 };
 
 /// Who wrote a part of the ruleset.
@@ -93,10 +93,45 @@ impl<'r> Owners<'r> {
     pub fn chain(&self, id: ChainId) -> Option<Owner> {
         let look = || {
             let chain = self.ruleset.chain(id);
-            Owner::by_name(&self.ruleset.table(chain.table).name, &chain.name)
+            let table = &self.ruleset.table(chain.table).name;
+            let owner = Owner::by_name(table, &chain.name)?;
+            let sign = names::sign(owner.software, table, &chain.name);
+            sign.is_none_or(|sign| self.has(id, sign)).then_some(owner)
         };
         let mut known = self.known.borrow_mut();
         known.entry(id).or_insert_with(look).clone()
+    }
+
+    /// Whether there is what else the program leaves beside a name that anybody could have given.
+    fn has(&self, id: ChainId, sign: names::Sign) -> bool {
+        let ruleset = self.ruleset;
+        let chain = ruleset.chain(id);
+        let rules = || chain.rules.iter().map(|id| ruleset.rule(*id));
+        match sign {
+            names::Sign::Beside(name) => ruleset
+                .table(chain.table)
+                .chains
+                .iter()
+                .any(|id| ruleset.chain(*id).name == name),
+            names::Sign::Signed(begin) => {
+                let is_signed = |rule: &Rule| {
+                    rule.comment
+                        .as_deref()
+                        .is_some_and(|said| said.starts_with(begin))
+                };
+                chain.rules.is_empty() || rules().any(is_signed)
+            }
+            names::Sign::Bans => {
+                let returns = |rule: &Rule| {
+                    let ends = |one: &Statement| {
+                        matches!(one.kind, Stmt::Verdict(Verdict::Return) | Stmt::NoEffect(_))
+                    };
+                    rule.statements.iter().all(ends)
+                };
+                rules().next_back().is_some_and(returns)
+                    && rules().all(|rule| returns(rule) || is_ban(rule))
+            }
+        }
     }
 
     /// Who wrote a rule: the one who signed it, else who made its chain, else what the rule itself tells.
@@ -165,4 +200,19 @@ impl<'r> Owners<'r> {
             role: "a container that asks for its own published port".into(),
         })
     }
+}
+
+/// A rule that refuses sources, and nothing else.
+fn is_ban(rule: &Rule) -> bool {
+    let is_part = |one: &Statement| match &one.kind {
+        Stmt::Match(_) | Stmt::NoEffect(_) | Stmt::Verdict(Verdict::Drop) | Stmt::Reject(_) => true,
+        // the target that a jail is told to use
+        Stmt::Verdict(Verdict::Jump(_)) | Stmt::Unknown(_) => true,
+        _ => false,
+    };
+    let matches = rule
+        .statements
+        .iter()
+        .any(|one| matches!(one.kind, Stmt::Match(_) | Stmt::Unknown(_)));
+    matches && rule.statements.iter().all(is_part)
 }

@@ -390,6 +390,26 @@ impl Packet {
         self.bytes[self.network + if self.v6 { 7 } else { 8 }]
     }
 
+    /// Time to live or hop limit, or the fact that a rule has put there.
+    pub fn known_ttl(&self) -> Known<u8> {
+        match self.load(Base::Nh, self.ttl_at(), 8) {
+            Bits::Fact(fact) => Known::Fact(fact),
+            Bits::Value(_) | Bits::Assumed(_) | Bits::Absent | Bits::Unknown => {
+                Known::Value(self.ttl())
+            }
+        }
+    }
+
+    /// Makes the time to live a fact.
+    pub fn set_unknown_ttl(&mut self, fact: FactId) {
+        self.store(Base::Nh, self.ttl_at(), 8, Known::Fact(fact));
+    }
+
+    /// Where it stands in the header, in bits.
+    fn ttl_at(&self) -> u32 {
+        if self.v6 { 56 } else { 64 }
+    }
+
     /// Counts one hop off (`ip_decrease_ttl`).
     pub fn decrease_ttl(&mut self) {
         let at = self.network + if self.v6 { 7 } else { 8 };

@@ -625,8 +625,13 @@ impl Search<'_> {
             Step::Settings(_) => None,
         });
         let nft = reachable.then(|| nft_form(&additions, rules)).flatten();
+        let of_iptables = nft.is_some() && loaders.contains(&Loader::Iptables);
+        let nft_remark = of_iptables.then(|| {
+            "the form for nft is taken by the kernel, but iptables-save refuses a table of iptables that holds such a rule: use the iptables command there".into()
+        });
         Some(Remedy {
             nft,
+            nft_remark,
             additions,
             verdict: walked.verdict,
             request: walked.request.disposition,

@@ -4,6 +4,7 @@
 //! All strings that come from the ruleset are untrusted text here; each renderer makes them safe for its medium.
 
 pub mod build;
+pub mod named_rule;
 pub mod notes;
 pub mod remedy;
 pub mod row;

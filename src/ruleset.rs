@@ -245,6 +245,16 @@ pub struct Rule {
     pub source: u32,
 }
 
+impl Rule {
+    /// Its handle, or its place from 1 where the source has no handles: `#5`, `2`.
+    pub fn number(&self) -> String {
+        match self.handle.0 {
+            0 => (self.index + 1).to_string(),
+            _ => self.handle.to_string(),
+        }
+    }
+}
+
 /// One lowered statement and the statement of the listing that it came from.
 #[derive(Debug, Clone)]
 pub struct Statement {
@@ -292,6 +302,8 @@ pub enum Stmt {
     Mangle {
         target: Field,
         value: Expr,
+        /// A packet that lacks what is read or written is left as it is and goes on (targets of iptables); else the rule ends.
+        or_nothing: bool,
     },
     Nat(Nat),
     Reject(Reject),

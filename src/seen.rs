@@ -59,6 +59,8 @@ enum Line {
     Other,
     /// Of this kind, and not to be used.
     Bad(String),
+    /// Of a form that people write for nfpath, and written wrongly: what else would be answered is not what was meant.
+    Refused(String),
 }
 
 /// Why no flow could be read. One line, lower case, no final period.
@@ -81,6 +83,10 @@ pub fn read(source: &str, content: &[u8]) -> Result<(Vec<Seen>, Vec<Diagnostic>)
     let (found, diagnostics) = if pcap::is(content) {
         pcap::read(source, content).map_err(unusable)?
     } else {
+        // spreadsheets begin a text with it
+        let content = content
+            .strip_prefix("\u{feff}".as_bytes())
+            .unwrap_or(content);
         let text = std::str::from_utf8(content).map_err(|error| {
             unusable(format!(
                 "neither text nor a pcap file (byte {} is not UTF-8)",
@@ -90,7 +96,7 @@ pub fn read(source: &str, content: &[u8]) -> Result<(Vec<Seen>, Vec<Diagnostic>)
         if table::is(text) {
             table::read(source, text).map_err(unusable)?
         } else {
-            lines(source, text)
+            lines(source, text).map_err(unusable)?
         }
     };
     if found.is_empty() {
@@ -109,7 +115,7 @@ pub fn read(source: &str, content: &[u8]) -> Result<(Vec<Seen>, Vec<Diagnostic>)
 pub fn read_one(text: &str) -> Result<Seen, String> {
     match line(text) {
         Line::Flow(seen) | Line::Packet(seen) => Ok(*seen),
-        Line::Bad(why) | Line::Nothing(Some(why)) => Err(why),
+        Line::Bad(why) | Line::Refused(why) | Line::Nothing(Some(why)) => Err(why),
         Line::Nothing(None) => Err("no flow".into()),
         Line::Other => flow::parse(text)
             .map(Seen::new)
@@ -119,7 +125,13 @@ pub fn read_one(text: &str) -> Result<Seen, String> {
 
 fn line(text: &str) -> Line {
     type Reader = fn(&str) -> Line;
-    let readers: [Reader; 4] = [log::line, conntrack::line, tcpdump::line, ss::line];
+    let readers: [Reader; 5] = [
+        table::line,
+        log::line,
+        conntrack::line,
+        tcpdump::line,
+        ss::line,
+    ];
     readers
         .iter()
         .map(|read| read(text))
@@ -127,7 +139,7 @@ fn line(text: &str) -> Line {
         .unwrap_or(Line::Other)
 }
 
-fn lines(source: &str, text: &str) -> (Vec<Seen>, Vec<Diagnostic>) {
+fn lines(source: &str, text: &str) -> Result<(Vec<Seen>, Vec<Diagnostic>), String> {
     let mut found = Vec::new();
     let mut diagnostics = Vec::new();
     let mut conversations = Conversations::default();
@@ -147,6 +159,7 @@ fn lines(source: &str, text: &str) -> (Vec<Seen>, Vec<Diagnostic>) {
             Line::Nothing(None) => {}
             Line::Nothing(Some(why)) => diagnostics.push(Diagnostic::note(from, why)),
             Line::Bad(why) => diagnostics.push(Diagnostic::warning(from, why)),
+            Line::Refused(why) => return Err(format!("{at}: {why}")),
             Line::Other => match flow::parse(text) {
                 Ok(flow) => {
                     let mut seen = Seen::new(flow);
@@ -157,7 +170,7 @@ fn lines(source: &str, text: &str) -> (Vec<Seen>, Vec<Diagnostic>) {
             },
         }
     }
-    (found, diagnostics)
+    Ok((found, diagnostics))
 }
 
 /// Conversations met so far, whichever side began them.

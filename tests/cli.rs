@@ -849,7 +849,7 @@ fn why_a_rule_did_not_decide() {
         ),
         // the administrator's INPUT: the packet is forwarded, because Docker translated it
         (
-            "inet firewalld filter_INPUT 52",
+            "inet firewalld filter_INPUT #52",
             (
                 "hook-not-passed",
                 "ip nat DOCKER #8 had made its destination 172.20.0.4:1812",

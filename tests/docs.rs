@@ -117,7 +117,16 @@ fn every_disposition_has_a_section() {
         .filter(|line| line.starts_with("Disposition::") || line.starts_with("HostDrop::"))
         .filter_map(|line| line.split("=> \"").nth(1)?.split('"').next())
         .filter(|name| !name.contains(' '));
+    let names: Vec<&str> = names.collect();
+    for name in &names {
+        let known = nfpath::report::build::DISPOSITIONS.contains(name);
+        assert!(known, "{name} is not among the dispositions");
+    }
+    for name in nfpath::report::build::DISPOSITIONS {
+        assert!(names.contains(&name), "no path ends as {name}");
+    }
     let missing: Vec<&str> = names
+        .into_iter()
         .filter(|name| !outcomes.contains(&format!("\n### `{name}`\n")))
         .collect();
     assert!(

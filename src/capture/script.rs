@@ -40,8 +40,35 @@ line() {
     printf '"'
 }
 
+# the file of a program: the shell of BusyBox would take its own applet of that name, whose ip cannot write JSON
+file() {
+    dirs=$PATH:
+    applet=
+    while [ -n "$dirs" ]; do
+        file=${dirs%%:*}/$1
+        dirs=${dirs#*:}
+        if [ -f "$file" ] && [ -x "$file" ]; then
+            case $(readlink -f "$file" 2>/dev/null) in
+            */busybox*) applet=${applet:-$file} ;;
+            *)
+                printf '%s\n' "$file"
+                return
+                ;;
+            esac
+        fi
+    done
+    [ -n "$applet" ] && printf '%s\n' "$applet"
+}
+
 have() {
-    command -v "$1" >/dev/null 2>&1
+    file "$1" >/dev/null
+}
+
+# run COMMAND...
+run() {
+    file=$(file "$1") || return 127
+    shift
+    "$file" "$@"
 }
 
 comma=
@@ -70,13 +97,18 @@ part() {
         return
     fi
     printf '"version": '
-    $version 2>&1 </dev/null | line
-    if ! "$@" >"$work/out" 2>"$work/error" </dev/null; then
+    run $version 2>&1 </dev/null | line
+    if ! run "$@" >"$work/out" 2>"$work/error" </dev/null; then
         [ -s "$work/error" ] || echo "it failed and did not say why" >"$work/error"
+        if grep -q '^BusyBox' "$work/error"; then
+            echo "the $1 of BusyBox cannot do this: install the real one" >"$work/error"
+        fi
         printf ', "status": "failed", "error": '
         line <"$work/error"
     elif [ "$form" = json ] && ! [ -s "$work/out" ]; then
         printf ', "status": "failed", "error": "it printed nothing"'
+    elif [ "$form" = json ] && ! grep -q '^ *[[{]' "$work/out"; then
+        printf ', "status": "failed", "error": "it printed no JSON: is this the real %s?"' "$1"
     else
         printf ', "status": "ok", "text": '
         string <"$work/out"
@@ -108,7 +140,7 @@ printf ',\n  "tool": {{"nfpath": "{} (script)"}},\n  "parts": {{'
         r#"
 if have sysctl; then
     begin sysctls sysctl -a -e
-    sysctl -a -e >"$work/all" 2>/dev/null </dev/null
+    run sysctl -a -e >"$work/all" 2>/dev/null </dev/null
 else
     begin sysctls read /proc/sys/net
     find /proc/sys/net -type f 2>/dev/null | while read -r file; do

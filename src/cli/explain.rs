@@ -8,7 +8,9 @@ use crate::remedy::{Asked, remedy};
 use crate::render;
 use crate::render::text;
 use crate::report::build::Sources;
-use crate::report::{ContextInfo, FlowReport, Report, RulesetInfo, Verdict, build, why_not};
+use crate::report::{
+    ContextInfo, FlowReport, Report, RulesetInfo, Verdict, build, named_rule, why_not,
+};
 
 use super::input::{self, Input};
 use super::{Answer, Exit, Facts, Failure, Packet, output};
@@ -24,8 +26,9 @@ pub(super) struct Explain {
     ruleset: Option<String>,
     #[command(flatten)]
     shown: Shown,
-    /// Why this rule did not decide: `FAMILY TABLE CHAIN #HANDLE`, or words of its text.
-    #[arg(long, value_name = "RULE")]
+    /// Why this rule did not decide: `FAMILY TABLE CHAIN #HANDLE`, `FAMILY TABLE CHAIN NUMBER` (from 1), an iptables
+    /// rule as it is typed (`-A INPUT -p tcp --dport 22 -j ACCEPT`), or words of its text.
+    #[arg(long, value_name = "RULE", allow_hyphen_values = true)]
     why_not: Vec<String>,
     /// For a flow that does not get through: what would let it and its reply pass, as commands. Nothing is changed.
     #[arg(long)]
@@ -75,7 +78,8 @@ impl Explain {
             let mut flow = answer.report;
             flow.advice = advice;
             for text in &self.why_not {
-                let rule = why_not::find(sources, text)
+                let v6 = asked.question.flow.dst.is_ipv6();
+                let rule = named_rule::find(&input.loaded, &answer.host, v6, text)
                     .map_err(|error| Failure::usage(anyhow::anyhow!("`--why-not`: {error}")))?;
                 flow.why_not.push(why_not::why_not(sources, &flow, rule));
             }

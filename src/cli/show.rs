@@ -28,13 +28,16 @@ impl Show {
         if unknown.is_empty() {
             text.push_str("\n# all of this ruleset is modelled\n");
         } else {
+            let count = match unknown.len() {
+                1 => "1 part".to_string(),
+                several => format!("{several} parts"),
+            };
             text.push_str(&format!(
-                "\n# not modelled: {} parts, evaluated as unknown\n",
-                unknown.len()
+                "\n# not modelled: {count}, evaluated as unknown\n"
             ));
             for part in &unknown {
                 let place = match &part.at {
-                    Some(at) => format!("{} {} {} {}", at.family, at.table, at.chain, at.handle),
+                    Some(at) => at.to_string(),
                     None => "the ruleset".to_string(),
                 };
                 text.push_str(&format!(

@@ -135,6 +135,11 @@ impl Test {
                 "--record takes one FILE: the ruleset"
             )));
         };
+        if ruleset == "-" {
+            return Err(Failure::usage(anyhow!(
+                "--record takes the ruleset from a file: the expectations name it; save standard input into one"
+            )));
+        }
         let asked = input::questions(&self.packet)?;
         if asked.is_empty() {
             return Err(Failure::usage(anyhow!(
@@ -319,7 +324,10 @@ fn check(read: &Read, asked: &[Vec<input::Asked>]) -> Result<Suite, Failure> {
     let tests = read.file.test.iter().zip(&read.lines).zip(asked);
     for ((test, line), asked) in tests {
         let test = test.get_ref();
-        let answers = answers(&input, asked.iter().map(|asked| &asked.question))?;
+        let answers = answers(&input, asked.iter().map(|asked| &asked.question));
+        let answers = answers.map_err(|failure| {
+            Failure::usage(anyhow!("{}: line {line}: {:#}", read.name, failure.error))
+        })?;
         for answer in answers {
             let wrong: Vec<Mismatch> = test.expect.check(&answer);
             checks.push(Check {

@@ -511,6 +511,14 @@ impl Sets {
         self.0.extend(other.0);
     }
 
+    /// Whether the text has this set, and for a list each of its members.
+    pub fn has(&self, name: &str) -> bool {
+        let members = |set: &Set| {
+            set.kind != "list:set" || set.entries.iter().all(|of| self.0.contains_key(&of.value))
+        };
+        self.0.get(name).is_some_and(members)
+    }
+
     /// The set of this name as one that can be looked up, or why it cannot be.
     pub fn lookup(&self, name: &str) -> Result<Lookup, String> {
         let Some(set) = self.0.get(name) else {

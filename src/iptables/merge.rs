@@ -100,6 +100,12 @@ pub fn merge(document: &Document, save: &Save) -> (Meanings, Vec<Diagnostic>) {
             ));
             continue;
         };
+        // the listing has every rule: a line of the text that could not be read was none, or the numbers differ
+        let readable = saved.without_unread();
+        let saved = match readable.rules.len() == listed.len() {
+            true => &readable,
+            false => *saved,
+        };
         if saved.rules.len() != listed.len() {
             warn(format!(
                 "{name}: {} rules in the nft listing, {} in {}: the firewall changed between the two commands, or they are of different hosts; capture both again",

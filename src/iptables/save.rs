@@ -2,9 +2,10 @@
 //! ebtables 2.0 and of ebtables-nft 1.8.
 //!
 //! Also reads what `iptables -S` prints (`-P`, `-N`, `-A` lines without a `*table` line).
-//! Left out: what `ebtables -L` prints, where ebtables-nft gives user chains a policy that they do not have. A line that cannot be read gives
-//! a diagnostic with its number and the rest is used; a rule that is only partly readable keeps its place in its chain, because
-//! rules are later identified by their number. What an option means is not known here, only to whom it belongs.
+//! Left out: what `ebtables -L` prints, where ebtables-nft gives user chains a policy that they do not have. A line that cannot be
+//! read gives a diagnostic with its number, and a rule in its place of which nothing is known: it may match any packet and do
+//! anything. A rule that is only partly readable keeps its place in its chain, because rules are later identified by their number.
+//! What an option means is not known here, only to whom it belongs.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -23,6 +24,8 @@ pub struct Save {
     pub generator: Option<String>,
     /// The ipsets of the same host; [`read`] leaves them empty.
     pub sets: Arc<Sets>,
+    /// What could not be read and has no place in a chain, in words.
+    pub unread: Vec<String>,
 }
 
 /// Which kernel interface holds the rules.
@@ -94,6 +97,9 @@ pub struct Match {
 /// The name of the match that stands for text that could not be read.
 pub const UNREADABLE: &str = "(unreadable)";
 
+/// The name of the match and of the target of a rule that stands for a line that could not be read.
+pub const UNREAD_LINE: &str = "(unread line)";
+
 impl Match {
     /// True for `-s`, `-d`, `-i`, `-o`, `-p`, `-f`, `--logical-in` and `--logical-out`.
     pub fn is_basic(&self) -> bool {
@@ -160,6 +166,21 @@ impl Table {
     }
 }
 
+impl Chain {
+    /// The chain without what stands for lines that could not be read.
+    pub fn without_unread(&self) -> Chain {
+        let mut chain = self.clone();
+        let is_unread = |target: &Target| target.name == UNREAD_LINE;
+        chain
+            .rules
+            .retain(|rule| !rule.target.as_ref().is_some_and(is_unread));
+        for rule in &mut chain.rules {
+            rule.matches.retain(|part| part.name != UNREAD_LINE);
+        }
+        chain
+    }
+}
+
 /// True when the text is of iptables-save, `iptables -S` or ebtables-save, judged by its first line that is no comment.
 pub fn looks_like_save(text: &str) -> bool {
     let mut comments = text
@@ -184,6 +205,72 @@ pub fn looks_like_save(text: &str) -> bool {
         .any(|start| first.starts_with(start));
     let is_counted = first.starts_with('[') && first.contains("] -A ");
     is_table || is_rule || is_counted
+}
+
+/// Whether the text has a line of iptables-save somewhere, after lines that are none.
+pub fn holds_save(text: &str) -> bool {
+    text.lines().map(str::trim).any(|line| {
+        generator(line).is_some_and(|by| by.contains("tables"))
+            || ["*filter", "*nat", "*mangle", "*raw", "*security"].contains(&line)
+            || line.starts_with("-A ")
+    })
+}
+
+/// A part of a text that is one output of one command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Section {
+    /// Its first and last line, from 1.
+    pub lines: (usize, usize),
+    /// The part, behind as many empty lines as make its line numbers those of the whole.
+    pub text: String,
+}
+
+/// Cuts a text where the output of another command begins: at the comment of another program, or where a table, or the
+/// policy of a chain, stands a second time. Each table may have the comment of its program.
+pub fn sections(text: &str) -> Vec<Section> {
+    let mut starts = vec![0];
+    let mut tables: HashSet<&str> = HashSet::new();
+    let mut policies: HashSet<(&str, &str)> = HashSet::new();
+    let mut comments = 0;
+    let mut program = None;
+    for (index, line) in text.lines().map(str::trim).enumerate() {
+        comments = if line.starts_with('#') {
+            comments + 1
+        } else {
+            0
+        };
+        let (_, rest) = line.split_once("-t ").unwrap_or(("", "filter"));
+        let table = rest.split_whitespace().next().unwrap_or("filter");
+        let policy = line.split_once("-P ").map(|(_, rest)| (table, rest));
+        let policy =
+            policy.and_then(|(table, rest)| Some((table, rest.split_whitespace().next()?)));
+        let has_content = !tables.is_empty() || !policies.is_empty();
+        let begins = match (generator(line), line.strip_prefix('*'), policy) {
+            (Some(by), ..) => (has_content && program != Some(by)).then_some(index),
+            // the comments before it belong to it
+            (None, Some(name), _) => tables.contains(name).then_some(index - comments),
+            (None, None, Some(policy)) => policies.contains(&policy).then_some(index),
+            (None, None, None) => None,
+        };
+        if let Some(at) = begins {
+            starts.push(at);
+            tables.clear();
+            policies.clear();
+        }
+        program = generator(line).or(program);
+        tables.extend(line.strip_prefix('*'));
+        policies.extend(policy);
+    }
+    let lines: Vec<&str> = text.lines().collect();
+    let ends = starts.iter().skip(1).copied().chain([lines.len()]);
+    starts
+        .iter()
+        .zip(ends)
+        .map(|(&start, end)| Section {
+            lines: (start + 1, end),
+            text: "\n".repeat(start) + &lines.get(start..end).unwrap_or_default().join("\n"),
+        })
+        .collect()
 }
 
 /// The family that the text is of: by the command in its first comment, else by addresses and ICMP names.
@@ -261,9 +348,12 @@ pub fn read(text: &str, family: Family) -> (Save, Vec<Diagnostic>) {
             tables: Vec::new(),
             generator: None,
             sets: Arc::default(),
+            unread: Vec::new(),
         },
         diagnostics: Vec::new(),
         open: None,
+        last: None,
+        gaps: Vec::new(),
         declares: false,
         places: HashMap::new(),
         endings: HashMap::new(),
@@ -280,12 +370,25 @@ struct Reader {
     diagnostics: Vec<Diagnostic>,
     /// Index of the table between `*table` and `COMMIT`.
     open: Option<usize>,
+    /// Table and chain of the last rule that was read, up to the end of its table.
+    last: Option<(usize, String)>,
+    /// Rules of which nothing is known, put in when all others are read.
+    gaps: Vec<Gap>,
     /// Chains were declared by `:CHAIN` or `-N` lines.
     declares: bool,
     /// Where each chain is, by table: kube-proxy makes tens of thousands.
     places: HashMap<usize, HashMap<String, usize>>,
     /// How user chains of ebtables end, by table and chain: the line that says so, and the verdict.
     endings: HashMap<(usize, String), (usize, &'static str)>,
+}
+
+/// A place where rules were not read.
+struct Gap {
+    table: usize,
+    /// `None`: any chain of the table that packets come to by themselves.
+    chain: Option<String>,
+    at_end: bool,
+    rule: Rule,
 }
 
 impl Reader {
@@ -336,14 +439,18 @@ impl Reader {
                 self.open = None;
             } else if line.contains("incompatible") {
                 // `# Table `filter' contains incompatible base-chains, use 'nft' tool to list them.`
-                self.warn(number, line.trim_start_matches(['#', ' ']).to_owned());
+                let said = line.trim_start_matches(['#', ' ']).to_owned();
+                self.save.unread.push(format!("line {number}: {said}"));
+                self.warn(number, said);
             }
         } else if let Some(name) = line.strip_prefix('*') {
             if let Some(open) = self.open {
                 self.cut_off(number, open);
             }
             self.open = Some(self.table(name.trim()));
+            self.last = None;
         } else if line == "COMMIT" {
+            self.last = None;
             if self.open.take().is_none() {
                 self.warn(number, "COMMIT without a table");
             }
@@ -380,34 +487,62 @@ impl Reader {
 
     /// `CHAIN POLICY [packets:bytes]`
     fn declaration(&mut self, number: usize, text: &str) {
-        let Some(table) = self.open else {
-            self.warn(number, format!("chain outside of a table: `:{text}`"));
-            return;
+        let table = match self.open {
+            Some(table) => table,
+            None => {
+                let message =
+                    format!("chain outside of a table, taken for one of filter: `:{text}`");
+                self.warn(number, message);
+                self.table("filter")
+            }
         };
         let mut words = text.split_whitespace();
-        let (Some(name), Some(policy)) = (words.next(), words.next()) else {
-            self.warn(number, format!("chain without a policy: `:{text}`"));
+        let (Some(name), policy) = (words.next(), words.next()) else {
+            self.unread_line(number, &format!(":{text}"));
             return;
         };
         self.declares = true;
         self.set_policy(number, table, name, policy);
     }
 
-    fn set_policy(&mut self, number: usize, table: usize, name: &str, word: &str) {
+    fn set_policy(&mut self, number: usize, table: usize, name: &str, word: Option<&str>) {
         let is_bridge = self.save.family == Family::Bridge;
-        let policy = if is_bridge && !ebtables::BUILT_IN.contains(&name) {
-            self.ending(number, table, name, word);
-            None
-        } else if is_bridge && name == ebtables::BROUTING && word == "DROP" {
-            // no verdict of a base chain: the frame is routed
-            self.ending(number, table, name, word);
-            Some(Policy::Accept)
-        } else {
-            self.policy(number, word)
+        let policy = match word {
+            Some(word) if is_bridge && !ebtables::BUILT_IN.contains(&name) => {
+                self.ending(number, table, name, word);
+                None
+            }
+            Some(word @ "DROP") if is_bridge && name == ebtables::BROUTING => {
+                // no verdict of a base chain: the frame is routed
+                self.ending(number, table, name, word);
+                Some(Policy::Accept)
+            }
+            Some("ACCEPT") => Some(Policy::Accept),
+            Some("DROP") => Some(Policy::Drop),
+            Some("-") => None,
+            other => {
+                let message = match other {
+                    Some(word) => format!("unknown policy `{word}`"),
+                    None => format!("chain without a policy: `{name}`"),
+                };
+                self.unread_ending(number, table, name, &message);
+                Some(Policy::Accept)
+            }
         };
         if let Some(chain) = self.chain(table, name) {
             chain.policy = policy;
         }
+    }
+
+    /// What becomes of packets at the end of a chain is not known.
+    fn unread_ending(&mut self, number: usize, table: usize, name: &str, message: &str) {
+        self.warn(number, message.to_owned());
+        self.gaps.push(Gap {
+            table,
+            chain: Some(name.to_owned()),
+            at_end: true,
+            rule: unread_rule(number, message),
+        });
     }
 
     /// The policy of a user chain of ebtables: what happens at its end.
@@ -416,20 +551,81 @@ impl Reader {
             "ACCEPT" => "ACCEPT",
             "DROP" => "DROP",
             "RETURN" => "RETURN",
-            other => return self.warn(number, format!("unknown policy `{other}`")),
+            other => {
+                let message = format!("unknown policy `{other}`");
+                return self.unread_ending(number, table, name, &message);
+            }
         };
         self.endings
             .insert((table, name.to_owned()), (number, verdict));
     }
 
-    fn policy(&mut self, number: usize, word: &str) -> Option<Policy> {
-        match word {
-            "ACCEPT" => Some(Policy::Accept),
-            "DROP" => Some(Policy::Drop),
-            "-" => None,
-            other => {
-                self.warn(number, format!("unknown policy `{other}`"));
-                None
+    /// A line that may be a rule, a part of one, or nothing.
+    fn unread_line(&mut self, number: usize, line: &str) {
+        self.warn(number, format!("line not understood: `{line}`"));
+        let rule = unread_rule(number, &format!("`{line}`"));
+        match (self.last.clone(), self.open) {
+            (Some((table, name)), _) => {
+                let Some(chain) = self.chain(table, &name) else {
+                    return;
+                };
+                // it may be the rest of the rule before it
+                if let Some(before) = chain.rules.last_mut() {
+                    before.matches.extend(rule.matches.iter().cloned());
+                }
+                chain.rules.push(rule);
+            }
+            (None, Some(table)) => self.gaps.push(Gap {
+                table,
+                chain: None,
+                at_end: false,
+                rule,
+            }),
+            (None, None) => self.save.unread.push(format!("line {number}: `{line}`")),
+        }
+    }
+
+    /// A command that changes rules which were read before it.
+    fn unread_change(
+        &mut self,
+        number: usize,
+        line: &str,
+        table: Option<usize>,
+        chain: Option<String>,
+    ) {
+        self.warn(
+            number,
+            format!("a command that changes other rules is not followed: `{line}`"),
+        );
+        let table = match table {
+            Some(table) => table,
+            None => self.table("filter"),
+        };
+        self.gaps.push(Gap {
+            table,
+            chain,
+            at_end: false,
+            rule: unread_rule(number, &format!("`{line}`")),
+        });
+    }
+
+    /// Puts the rules of which nothing is known into their chains.
+    fn fill_gaps(&mut self) {
+        // the one that was found first stands first
+        for gap in std::mem::take(&mut self.gaps).into_iter().rev() {
+            let Some(table) = self.save.tables.get_mut(gap.table) else {
+                continue;
+            };
+            for chain in &mut table.chains {
+                let is_meant = match &gap.chain {
+                    Some(name) => chain.name == *name,
+                    None => chain.policy.is_some(),
+                };
+                match (is_meant, gap.at_end) {
+                    (false, _) => {}
+                    (true, true) => chain.rules.push(gap.rule.clone()),
+                    (true, false) => chain.rules.insert(0, gap.rule.clone()),
+                }
             }
         }
     }
@@ -457,14 +653,32 @@ impl Reader {
         let mut words = tokens.iter().map(|token| token.text.as_str());
         let command = words.next().unwrap_or_default().to_owned();
         let chain = words.next().map(str::to_owned);
-        let policy = words.next().map(str::to_owned);
+        let third = words.next().map(str::to_owned);
+        let is_change = matches!(
+            command.as_str(),
+            "-D" | "--delete"
+                | "-R"
+                | "--replace"
+                | "-F"
+                | "--flush"
+                | "-X"
+                | "--delete-chain"
+                | "-E"
+                | "--rename-chain"
+        );
+        // the counters of rules say nothing about packets to come
+        if matches!(command.as_str(), "-Z" | "--zero") {
+            return;
+        }
+        if is_change {
+            return self.unread_change(number, line, table, chain);
+        }
         let known = matches!(
             command.as_str(),
-            "-A" | "--append" | "-P" | "--policy" | "-N" | "--new-chain"
+            "-A" | "--append" | "-I" | "--insert" | "-P" | "--policy" | "-N" | "--new-chain"
         );
         let (true, Some(chain)) = (known, chain) else {
-            self.warn(number, format!("line not understood: `{line}`"));
-            return;
+            return self.unread_line(number, line);
         };
         let table = match table {
             Some(table) => table,
@@ -472,22 +686,27 @@ impl Reader {
         };
         match command.as_str() {
             "-P" | "--policy" => {
-                self.set_policy(number, table, &chain, &policy.unwrap_or_default());
+                self.set_policy(number, table, &chain, third.as_deref());
             }
             "-N" | "--new-chain" => {
                 self.declares = true;
                 self.chain(table, &chain);
                 if self.save.family == Family::Bridge {
                     // ebtables(8): without -P it is ACCEPT
-                    let said = policy.filter(|word| word == "-P" || word == "--policy");
+                    let said = third.filter(|word| word == "-P" || word == "--policy");
                     let word = said.and_then(|_| tokens.get(3));
                     let word = word.map_or("ACCEPT", |word| &word.text).to_owned();
                     self.ending(number, table, &chain, &word);
                 }
             }
             _ => {
+                // iptables(8): `-I CHAIN [RULENUM]`, before the first rule where no number is said
+                let is_insert = matches!(command.as_str(), "-I" | "--insert");
+                let place = third.and_then(|word| word.parse::<usize>().ok());
+                let place = place.filter(|_| is_insert);
+                let options = if place.is_some() { 3 } else { 2 };
                 let mut rule = RuleReader::new(self.save.family, number, text, counters);
-                rule.read(tokens.get(2..).unwrap_or_default());
+                rule.read(tokens.get(options..).unwrap_or_default());
                 if !complete {
                     rule.unreadable(text, "a quotation mark is not closed");
                 }
@@ -497,8 +716,14 @@ impl Reader {
                 for problem in std::mem::take(&mut rule.problems) {
                     self.warn(number, problem);
                 }
+                self.last = Some((table, chain.clone()));
                 if let Some(chain) = self.chain(table, &chain) {
-                    chain.rules.push(rule.rule);
+                    let end = chain.rules.len();
+                    let at = match is_insert {
+                        true => place.unwrap_or(1).saturating_sub(1).min(end),
+                        false => end,
+                    };
+                    chain.rules.insert(at, rule.rule);
                 }
             }
         }
@@ -507,7 +732,23 @@ impl Reader {
     fn finish(&mut self, lines: usize) {
         if let Some(open) = self.open.take() {
             self.cut_off(lines, open);
+            // what was cut off are rules of the last chain and of those that have none yet
+            let last = self.last.take().map(|(_, chain)| chain);
+            let rule = unread_rule(lines + 1, "the text ends without COMMIT");
+            let table = self.save.tables.get(open);
+            let chains = table.into_iter().flat_map(|table| &table.chains);
+            let cut: Vec<String> = chains
+                .filter(|chain| chain.rules.is_empty() || last.as_ref() == Some(&chain.name))
+                .map(|chain| chain.name.clone())
+                .collect();
+            self.gaps.extend(cut.into_iter().map(|chain| Gap {
+                table: open,
+                chain: Some(chain),
+                at_end: true,
+                rule: rule.clone(),
+            }));
         }
+        self.fill_gaps();
         self.add_endings();
         // Which targets are chains is known when all chains are.
         let (declares, family) = (self.declares, self.save.family);
@@ -558,6 +799,28 @@ impl Reader {
                 chain.rules.push(rule);
             }
         }
+    }
+}
+
+/// A rule of which nothing is known: it may match any packet and do anything.
+fn unread_rule(line: usize, what: &str) -> Rule {
+    let text = format!("line {line}: {what}");
+    Rule {
+        line,
+        text: text.clone(),
+        matches: vec![Match {
+            name: UNREAD_LINE.to_owned(),
+            options: Vec::new(),
+            text: text.clone(),
+        }],
+        target: Some(Target {
+            name: UNREAD_LINE.to_owned(),
+            options: Vec::new(),
+            text,
+            is_chain: false,
+        }),
+        goto: false,
+        counters: None,
     }
 }
 
@@ -660,7 +923,7 @@ fn tokenise(line: &str) -> (Vec<Token>, bool) {
 }
 
 /// The words of a line, without their quotes.
-pub(super) fn words(line: &str) -> Vec<String> {
+pub fn words(line: &str) -> Vec<String> {
     let (tokens, _) = tokenise(line);
     tokens.into_iter().map(|token| token.text).collect()
 }
@@ -1093,10 +1356,15 @@ mod tests {
             ]
         );
         assert_eq!(save.tables[0].chains[0].policy, Some(Policy::Drop));
+        let lines: Vec<usize> = save.tables[0].chains[0]
+            .rules
+            .iter()
+            .map(|rule| rule.line)
+            .collect();
         assert_eq!(
-            save.tables[0].chains[0].rules.len(),
-            2,
-            "a damaged rule keeps its place"
+            lines,
+            [3, 4, 5, 6],
+            "a damaged rule keeps its place, and what was not read has one"
         );
     }
 

@@ -11,6 +11,9 @@ use super::{Family, translate};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::nft::ast::{self, Document, Fields, Object, ObjectRef, Priority, Stmt};
 
+/// The key of an object that stands for a part of a text that could not be read; its member `what` says it in words.
+pub const UNREAD: &str = "unread";
+
 /// Hook, type and priority of a built-in chain.
 struct Builtin {
     kind: &'static str,
@@ -123,6 +126,7 @@ pub fn add_legacy(
         }
     }
     if !added.is_empty() {
+        builder.unread(save);
         builder.diagnostics.push(Diagnostic {
             severity: Severity::Note,
             source: save.family.save_command().to_owned(),
@@ -156,8 +160,15 @@ impl Builder {
         self.document.objects.iter().any(|object| matches!(object, Object::Table(table) if table.family == family && table.name == name))
     }
 
+    /// What could not be read and has no place in a chain stands among the objects.
+    fn unread(&mut self, save: &Save) {
+        let objects = save.unread.iter().map(|what| unread(save, what));
+        self.document.objects.extend(objects);
+    }
+
     fn save(&mut self, save: &Save) {
         let family = save.family.as_str();
+        self.unread(save);
         for table in &save.tables {
             let mut name = table.name.clone();
             if self.has_table(family, &name) && save.backend() == Some(Backend::Legacy) {
@@ -175,6 +186,10 @@ impl Builder {
                     save,
                     format!("table {family} {name} is given twice; the second one is left out"),
                 );
+                self.document.objects.push(unread(
+                    save,
+                    &format!("table {family} {name}, given a second time"),
+                ));
                 return;
             }
             self.document.objects.push(Object::Table(ast::Table {
@@ -280,6 +295,13 @@ impl Builder {
             expr: Some(expr),
             ..ast::Rule::default()
         }));
+    }
+}
+
+fn unread(save: &Save, what: &str) -> Object {
+    Object::Unknown {
+        key: UNREAD.into(),
+        value: json!({ "text": save.family.save_command(), "what": what }),
     }
 }
 

@@ -17,11 +17,11 @@ use serde_json::json;
 
 use super::ebtables;
 use super::ipset::Sets;
-use super::save::{Match, Opt, Rule, Save, Target, UNREADABLE};
+use super::save::{Match, Opt, Rule, Save, Target, UNREAD_LINE, UNREADABLE};
 use super::{Family, IpFamily};
 use crate::nft::ast::{MatchOp, Stmt, Tproxy, Verdict};
 
-pub use build::parse_number;
+pub use build::{or_nothing, parse_number};
 pub use matches::icmp_name;
 
 /// True for a standard verdict or a known target extension: what else stands after `-j` is a chain.
@@ -77,16 +77,23 @@ pub enum PartKind {
 
 /// Why something has no exact equivalent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Untranslatable(String);
+struct Untranslatable {
+    why: String,
+    /// What would tell, where something that was not given would.
+    settle: Option<&'static str>,
+}
 
 impl Untranslatable {
     fn because(why: impl Into<String>) -> Self {
-        Untranslatable(why.into())
+        Untranslatable {
+            why: why.into(),
+            settle: None,
+        }
     }
 
     /// An option or value that is not known.
     fn unread(opt: &Opt) -> Self {
-        Untranslatable(format!(
+        Untranslatable::because(format!(
             "`{}` is not understood",
             super::save::option_text(opt)
         ))
@@ -267,14 +274,20 @@ impl Words<'_> {
     /// The statement for what cannot be told in nft's words.
     fn unknown(&self, kind: &str, name: &str, text: &str, why: &Untranslatable) -> Stmt {
         let args = match name {
-            UNREADABLE => text,
+            UNREADABLE | UNREAD_LINE => text,
             _ => ["-m ", "-j ", "-g "]
                 .iter()
                 .find_map(|flag| text.strip_prefix(flag))
                 .and_then(|rest| rest.strip_prefix(name))
                 .map_or(text, str::trim_start),
         };
-        let mut value = json!({ kind: name, "args": args, "why": why.0 });
+        let mut value = json!({ kind: name, "args": args, "why": why.why });
+        if name == UNREAD_LINE || name == UNREADABLE {
+            value["settle"] = "the whole text as the program wrote it".into();
+        }
+        if let Some(settle) = why.settle {
+            value["settle"] = settle.into();
+        }
         if let (Words::Ebtables(_), Some(fields)) = (self, value.as_object_mut()) {
             fields.insert("program".into(), json!(Family::Bridge.program()));
         }

@@ -484,7 +484,7 @@ impl Seen<'_> {
                 self.expression(key);
                 self.set(*map);
             }
-            Stmt::Mangle { target, value } => {
+            Stmt::Mangle { target, value, .. } => {
                 self.kinds.push(match target {
                     Field::Meta(_) => ("written", "meta"),
                     Field::Ct { .. } => ("written", "ct"),

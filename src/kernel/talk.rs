@@ -176,7 +176,11 @@ pub fn converse(lab: &mut Lab, opening: &Opening) -> Result<Conversation, LabErr
             continue;
         }
         // the ruleset keeps the host from finding its neighbours: again, with neighbours that it knows
-        let ends = [Some(&conversation.request), conversation.reply.as_ref()];
+        let ends = [
+            Some(&conversation.request),
+            conversation.reply.as_ref(),
+            conversation.answer.as_ref(),
+        ];
         let lost = ends.into_iter().flatten().any(|seen| {
             let dropped = |event: &Event| match &event.kind {
                 EventKind::Rule { verdict, .. } | EventKind::Policy { verdict } => {

@@ -12,7 +12,9 @@ use std::collections::HashMap;
 
 use indexmap::IndexMap;
 
+use self::expr::NoMeaning;
 use crate::diagnostic::Diagnostic;
+use crate::iptables::standalone::UNREAD;
 use crate::nft::ast::{self, Document, Object, OneOrMany, Str};
 use crate::ruleset::{
     Base, Chain, ChainId, ChainType, Dormancy, Family, Handle, Hook, Policy, Rule, RuleId, Ruleset,
@@ -96,17 +98,21 @@ impl Lowering {
                         .insert((table, flowtable.name.clone()), devices);
                 }
                 Object::Rule(_) | Object::Set(_) | Object::Map(_) | Object::Stateful(_) => {}
-                Object::Unknown { key, .. } => {
-                    let what = if key.is_empty() {
-                        "a member that is no object".into()
-                    } else {
-                        format!("object `{key}`")
+                Object::Unknown { key, value } => {
+                    let newer = "a newer nfpath, if it knows it";
+                    let (what, settle) = match value.get("what").and_then(|what| what.as_str()) {
+                        Some(what) if key == UNREAD => (
+                            format!("not read, {what}"),
+                            "the whole text as the program wrote it",
+                        ),
+                        _ if key.is_empty() => ("a member that is no object".into(), newer),
+                        _ => (format!("object `{key}`"), newer),
                     };
                     self.ruleset.unknowns.push(Unknown {
                         is_match: false,
                         rule: None,
                         what,
-                        settle: "a newer nfpath may know it".into(),
+                        settle: settle.into(),
                     });
                 }
             }
@@ -273,7 +279,10 @@ impl Lowering {
             }
         }
         if let Some((field, _)) = rule.extra.iter().next() {
-            let unknown = self.unknown(place, format!("field `{field}` of the rule"), true);
+            let unknown = self.unknown(
+                place,
+                NoMeaning::of_match(format!("field `{field}` of the rule")),
+            );
             body.statements.insert(
                 0,
                 Statement {
@@ -286,19 +295,23 @@ impl Lowering {
         self.ruleset.rules[id.index()].statements = body.statements.into();
     }
 
-    fn unknown(&mut self, place: Place, what: String, is_match: bool) -> UnknownId {
-        let settle = if what.starts_with("iptables ") {
+    fn unknown(&mut self, place: Place, no_meaning: NoMeaning) -> UnknownId {
+        let NoMeaning {
+            what,
+            is_match,
+            settle,
+        } = no_meaning;
+        let settle = settle.unwrap_or_else(|| {
+            if !what.starts_with("iptables ") {
+                return "a version of nfpath that gives it a meaning".into();
+            }
             match place.family {
                 Family::Ip6 => "`ip6tables-save` of the same host (`--ip6tables-save FILE`, or `nfpath snapshot`)",
                 Family::Bridge => "`ebtables-save` of the same host (`--ebtables-save FILE`, or `nfpath snapshot`)",
                 _ => "`iptables-save` of the same host (`--iptables-save FILE`, or `nfpath snapshot`)",
             }
-            .to_string()
-        } else if what.starts_with("anonymous chain") {
-            "nft does not list it; give the chain a name".to_string()
-        } else {
-            "this version of nfpath gives it no meaning".to_string()
-        };
+            .into()
+        });
         let id = UnknownId(self.ruleset.unknowns.len() as u32);
         self.ruleset.unknowns.push(Unknown {
             is_match,

@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::diagnostic::Diagnostic;
-use crate::iptables::merge;
+use crate::iptables::{merge, translate};
 use crate::nft::ast::{Document, Expr, MatchOp, Object, ObjectRef, Rule, Stmt, Str, Xt};
 use crate::nft::json;
 
@@ -161,7 +161,7 @@ pub(super) fn complete(
                 && known.expr.iter().flatten().any(hides_something)
                 && is_told_in_full(known, told)
             {
-                found.push((*at, told.clone()));
+                found.push((*at, as_iptables_does(known, told)));
             }
         }
         match disagreement {
@@ -221,6 +221,23 @@ pub(super) fn is_of_iptables(document: &Document) -> bool {
 /// A statement whose meaning is not in the listing. Of comments nothing is missing.
 fn hides_something(stmt: &Stmt) -> bool {
     matches!(stmt, Stmt::Xt(xt) if xt.name.as_deref() != Some("comment"))
+}
+
+/// The words with what a target does to a packet that it cannot take: CONNMARK goes on, nft's own statement would not.
+fn as_iptables_does(listed: &Rule, told: &[Stmt]) -> Vec<Stmt> {
+    let is_connmark =
+        |stmt: &Stmt| xt(stmt).is_some_and(|xt| xt.name.as_deref() == Some("CONNMARK"));
+    let goes_on = listed.expr.iter().flatten().any(is_connmark);
+    told.iter()
+        .cloned()
+        .map(|stmt| {
+            if goes_on {
+                translate::or_nothing(stmt)
+            } else {
+                stmt
+            }
+        })
+        .collect()
 }
 
 /// Whether the words for each extension of a rule say all that it means.

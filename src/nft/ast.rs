@@ -335,6 +335,21 @@ pub struct Mangle {
     pub extra: Extra,
 }
 
+impl Mangle {
+    /// The field and value by which targets of iptables say that a packet that lacks what is read or written goes on as it is.
+    /// nft has no word for that, and needs none at the end of a rule, where they stand.
+    pub const OR_NOTHING: (&str, &str) = ("else", "nothing");
+
+    /// Whether [`Mangle::OR_NOTHING`] is said, and nothing else.
+    pub fn is_or_nothing(&self) -> bool {
+        let (field, word) = Mangle::OR_NOTHING;
+        let mut said = self.extra.iter();
+        let first = said.next();
+        first.is_some_and(|(key, value)| key.as_str() == field && value == word)
+            && said.next().is_none()
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NatKind {
     Snat,

@@ -1,7 +1,9 @@
 //! The names that firewall managers give to their tables and chains, one line each.
 //!
 //! A pattern is literal text with captures in braces; a capture takes as little as possible, and at least one character unless its name ends in `?`.
+//! Some captures have a form of their own (`plausible`): hashes have the length and the letters that the program gives them.
 //! The first line that fits tells the owner; its words may name the captures.
+//! A name that anybody could have given ([`SIGNS`]) counts only with what else the program leaves in the ruleset.
 
 use super::{Owner, Place, UfwRoute};
 
@@ -48,7 +50,7 @@ const LINES: &[Line] = lines! {
     "Podman" {
         "netavark" "NETAVARK-HOSTPORT-DNAT" => "published ports",
         "netavark" "NETAVARK-HOSTPORT-SETMARK" => "marks packets for masquerade",
-        "netavark" "NETAVARK-ISOLATION-{stage}" => "isolation between networks, stage {stage}",
+        "netavark" "NETAVARK-ISOLATION-{number}" => "isolation between networks, stage {number}",
         "netavark" "INPUT" => "to this host",
         "netavark" "FORWARD" => "forwarding of containers",
         "netavark" "PREROUTING" => "published ports",
@@ -59,23 +61,23 @@ const LINES: &[Line] = lines! {
         "netavark" "{chain}" => "",
         "*" "NETAVARK_FORWARD" => "forwarding of containers",
         "*" "NETAVARK_INPUT" => "to this host",
-        "*" "NETAVARK_ISOLATION_{stage}" => "isolation between networks, stage {stage}",
-        "*" "NETAVARK-ISOLATION-{stage}" => "isolation between networks, stage {stage}",
+        "*" "NETAVARK_ISOLATION_{number}" => "isolation between networks, stage {number}",
+        "*" "NETAVARK-ISOLATION-{number}" => "isolation between networks, stage {number}",
         "*" "NETAVARK-HOSTPORT-DNAT" => "published ports",
         "*" "NETAVARK-HOSTPORT-SETMARK" => "marks packets for masquerade",
         "*" "NETAVARK-HOSTPORT-MASQ" => "masquerade of marked packets",
-        "*" "NETAVARK-DN-{network}" => "published ports of network {network}",
-        "*" "NETAVARK-{network}" => "masquerade of network {network}",
+        "*" "NETAVARK-DN-{hex13}" => "published ports of network {hex13}",
+        "*" "NETAVARK-{hex13}" => "masquerade of network {hex13}",
     }
     "CNI" {
         "*" "CNI-FORWARD" => "forwarding of containers",
         "*" "CNI-ADMIN" => "the administrator's own rules for containers",
-        "*" "CNI-ISOLATION-STAGE-{stage}" => "isolation between networks, stage {stage}",
+        "*" "CNI-ISOLATION-STAGE-{number}" => "isolation between networks, stage {number}",
         "*" "CNI-HOSTPORT-DNAT" => "published ports",
         "*" "CNI-HOSTPORT-SETMARK" => "marks packets for masquerade",
         "*" "CNI-HOSTPORT-MASQ" => "masquerade of marked packets",
-        "*" "CNI-DN-{container}" => "published ports of container {container}",
-        "*" "CNI-{container}" => "masquerade of container {container}",
+        "*" "CNI-DN-{hex21}" => "published ports of container {hex21}",
+        "*" "CNI-{hex24}" => "masquerade of container {hex24}",
         "cni_hostport" "{chain}" => "published ports",
         "cni_plugins_masquerade" "{chain}" => "masquerade of containers",
     }
@@ -183,7 +185,10 @@ const LINES: &[Line] = lines! {
         "*" "ufw{v?}-logging-deny" => "log of what is denied",
         "*" "ufw{v?}-logging-allow" => "log of what is allowed",
         "*" "ufw{v?}-not-local" => "packets that are not for an address of this host",
-        "*" "ufw{v?}-{chain}" => "",
+        "*" "ufw{v?}-caps-test" => "what the kernel can do",
+    }
+    "ufw-docker" {
+        "*" "ufw-docker-logging-deny" => "a script beside ufw: log and drop of what ufw does not route to containers",
     }
     "libvirt" {
         "libvirt_network" "forward" => "forwarding of virtual machines",
@@ -199,7 +204,7 @@ const LINES: &[Line] = lines! {
         "*" "LIBVIRT_FWO" => "out of virtual networks",
         "*" "LIBVIRT_FWX" => "between machines of one virtual network",
         "*" "LIBVIRT_PRT" => "masquerade of virtual networks",
-        "*" "libvirt-{part}" => "network filter of virtual machines",
+        "*" "libvirt-{nwfilter}" => "network filter of virtual machines",
     }
     "fail2ban" {
         "f2b-table" "{chain}" => "bans",
@@ -224,12 +229,12 @@ const LINES: &[Line] = lines! {
         "*" "KUBE-SERVICES" => "which service is asked for",
         "*" "KUBE-NODEPORTS" => "which node port is asked for",
         "*" "KUBE-EXTERNAL-SERVICES" => "services asked for from outside",
-        "*" "KUBE-SVC-{hash}" => "a service, chooses an endpoint",
-        "*" "KUBE-SVL-{hash}" => "a service, chooses an endpoint of this node",
-        "*" "KUBE-SEP-{hash}" => "an endpoint of a service",
-        "*" "KUBE-EXT-{hash}" => "a service, from outside",
-        "*" "KUBE-XLB-{hash}" => "a service, from outside",
-        "*" "KUBE-FW-{hash}" => "a service, allowed sources",
+        "*" "KUBE-SVC-{base16}" => "a service, chooses an endpoint",
+        "*" "KUBE-SVL-{base16}" => "a service, chooses an endpoint of this node",
+        "*" "KUBE-SEP-{base16}" => "an endpoint of a service",
+        "*" "KUBE-EXT-{base16}" => "a service, from outside",
+        "*" "KUBE-XLB-{base16}" => "a service, from outside",
+        "*" "KUBE-FW-{base16}" => "a service, allowed sources",
         "*" "KUBE-MARK-MASQ" => "marks packets for masquerade",
         "*" "KUBE-MARK-DROP" => "marks packets to be dropped",
         "*" "KUBE-POSTROUTING" => "masquerade of marked packets",
@@ -243,8 +248,8 @@ const LINES: &[Line] = lines! {
     }
     "kube-router" {
         "*" "KUBE-ROUTER-{hook}" => "network policies, {hook}",
-        "*" "KUBE-NWPLCY-{name}" => "a network policy",
-        "*" "KUBE-POD-FW-{hash}" => "the network policies of a pod",
+        "*" "KUBE-NWPLCY-{base16}" => "a network policy",
+        "*" "KUBE-POD-FW-{base16}" => "the network policies of a pod",
     }
     "OpenWrt" {
         "fw4" "input" => "incoming packets",
@@ -280,7 +285,7 @@ const LINES: &[Line] = lines! {
         "calico" "{chain}" => "",
     }
     "Cilium" {
-        "*" "CILIUM_{chain}" => "",
+        "*" "CILIUM_{hook}{table?}" => "",
     }
     "flannel" {
         "*" "FLANNEL-FWD" => "forwarding of pods",
@@ -289,7 +294,8 @@ const LINES: &[Line] = lines! {
         "flannel-ipv6" "{chain}" => "",
     }
     "Weave" {
-        "*" "WEAVE{chain?}" => "",
+        "*" "WEAVE" => "",
+        "*" "WEAVE-{weave}{rest?}" => "",
     }
     "LXD" {
         "lxd" "fwd.{bridge}" => "forwarding of bridge {bridge}",
@@ -322,7 +328,9 @@ const LINES: &[Line] = lines! {
         "wg-quick-{interface}" "{chain}" => "interface {interface}",
     }
     "miniupnpd" {
-        "*" "MINIUPNPD{part?}" => "ports opened by UPnP",
+        "*" "MINIUPNPD" => "ports opened by UPnP",
+        "*" "MINIUPNPD-POSTROUTING" => "ports opened by UPnP",
+        "*" "MINIUPNPD-PCP-PEER" => "ports opened by PCP",
         "miniupnpd" "{chain}" => "ports opened by UPnP",
     }
     "CrowdSec" {
@@ -334,6 +342,40 @@ const LINES: &[Line] = lines! {
         "*" "sshguard" => "bans",
     }
 };
+
+/// What else there is in the ruleset where a program gave a name that anybody could have given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sign {
+    /// Rules that refuse single sources, and a return behind them.
+    Bans,
+    /// The table also has a chain of this name.
+    Beside(&'static str),
+    /// A rule of the chain has a comment that begins so; or the chain has no rule.
+    Signed(&'static str),
+}
+
+/// Beginnings of names of `*` tables that anybody could have given, and what tells that the program did.
+const SIGNS: &[(&str, &str, Sign)] = &[
+    ("fail2ban", "f2b-", Sign::Bans),
+    ("fail2ban", "fail2ban-", Sign::Bans),
+    ("firewalld", "IN_", Sign::Beside("INPUT_ZONES")),
+    ("firewalld", "FWDI_", Sign::Beside("FORWARD_IN_ZONES")),
+    ("firewalld", "FWDO_", Sign::Beside("FORWARD_OUT_ZONES")),
+    ("Calico", "cali-", Sign::Signed("cali:")),
+    ("Proxmox VE", "PVEFW-", Sign::Signed("PVESIG:")),
+];
+
+/// What has to be there besides a chain's name.
+pub(super) fn sign(software: &str, table: &str, chain: &str) -> Option<Sign> {
+    // a table of its own name tells enough
+    if table == "f2b-table" || table == software.to_lowercase() {
+        return None;
+    }
+    SIGNS
+        .iter()
+        .find(|(of, begin, _)| *of == software && chain.starts_with(begin))
+        .map(|(_, _, sign)| *sign)
+}
 
 /// How a place of the administrator's is made of the captures of its name.
 type MakePlace = fn(&str, &str) -> Option<Place>;
@@ -448,8 +490,31 @@ pub(super) fn owner(table: &str, chain: &str) -> Option<Owner> {
 
 /// Captures that can only be one of a few words.
 fn plausible(line: &Line, name: &str, value: &str) -> bool {
+    let hashed = |len: usize, letter: fn(&u8) -> bool| {
+        value.len() == len && value.as_bytes().iter().all(letter)
+    };
     match (name, line.software) {
         ("hook", "firewalld") if line.table == "*" => is_hook(value),
+        ("hook", "ufw") => ["input", "output", "forward"].contains(&value),
+        ("hook", "kube-router") => ["INPUT", "FORWARD", "OUTPUT", "SERVICES"].contains(&value),
+        ("hook", "Cilium") => ["INPUT", "OUTPUT", "FORWARD", "PRE", "POST"].contains(&value),
+        ("table?", "Cilium") => ["", "_nat", "_mangle", "_raw"].contains(&value),
+        ("weave", _) => ["NPC", "KUBE-EGRESS", "CANARY", "EXPOSE", "IPSEC"].contains(&value),
+        ("rest?", "Weave") => value.is_empty() || value.starts_with('-'),
+        // virnwfilter: chains of iptables, and those of an interface in ebtables
+        ("nwfilter", _) => {
+            ["in", "out", "in-post", "host-in"].contains(&value)
+                || ["I-", "O-", "J-", "P-"]
+                    .iter()
+                    .any(|begin| value.starts_with(begin))
+        }
+        ("number", _) => value.bytes().all(|b| b.is_ascii_digit()),
+        // netavark: SHA-512 of the network in capitals; CNI: of the container, cut so that the name has 28 characters
+        ("hex13", _) => hashed(13, |b| b.is_ascii_digit() || (b'A'..=b'F').contains(b)),
+        ("hex21", _) => hashed(21, |b| b.is_ascii_digit() || (b'a'..=b'f').contains(b)),
+        ("hex24", _) => hashed(24, |b| b.is_ascii_digit() || (b'a'..=b'f').contains(b)),
+        // kube-proxy and kube-router: SHA-256 in base 32, cut
+        ("base16", _) => hashed(16, |b| b.is_ascii_uppercase() || (b'2'..=b'7').contains(b)),
         ("part", "firewalld") => ["pre", "log", "deny", "allow", "post"].contains(&value),
         ("v?", _) => ["", "6"].contains(&value),
         _ => true,
@@ -657,6 +722,49 @@ mod tests {
         );
         is("filter", "INPUT", "");
         is("mine", "input", "");
+    }
+
+    #[test]
+    fn names_that_only_look_like_those_of_a_program_are_nobodys() {
+        for chain in [
+            "NETAVARK-X",
+            "NETAVARK-ISOLATION-MINE",
+            "NETAVARK-1D8721804F16",
+            "CNI-abc",
+            "CNI-DN-web",
+            "KUBE-SVC-mine",
+            "ufw-docker-web",
+            "ufw-mine",
+            "ufw-before-web",
+            "libvirt-mine",
+            "CILIUM_MINE",
+            "WEAVER",
+            "WEAVE-MINE",
+        ] {
+            is("filter", chain, "");
+        }
+        is(
+            "nat",
+            "NETAVARK-1D8721804F16F",
+            "Podman: masquerade of network 1D8721804F16F",
+        );
+        is(
+            "nat",
+            "CNI-0123456789abcdef01234567",
+            "CNI: masquerade of container 0123456789abcdef01234567",
+        );
+        is(
+            "nat",
+            "KUBE-SVC-TCOU7JCQXEZGVUNU",
+            "kube-proxy: a service, chooses an endpoint",
+        );
+        is("filter", "WEAVE-NPC-DEFAULT", "Weave");
+        is("nat", "CILIUM_POST_nat", "Cilium");
+        is(
+            "filter",
+            "ufw-docker-logging-deny",
+            "ufw-docker: a script beside ufw: log and drop of what ufw does not route to containers",
+        );
     }
 
     #[test]

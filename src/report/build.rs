@@ -236,6 +236,35 @@ fn verdict_of(outcome: Outcome) -> Verdict {
     }
 }
 
+/// Every word that a path can end in; `tests/docs.rs` keeps it whole.
+pub const DISPOSITIONS: [&str; 25] = [
+    "local",
+    "forwarded",
+    "bridged",
+    "transmitted",
+    "relayed",
+    "dropped",
+    "rejected",
+    "queued",
+    "stolen",
+    "unknown",
+    "no-route",
+    "blackhole",
+    "unreachable",
+    "prohibit",
+    "forwarding-off",
+    "rp-filter",
+    "martian-source",
+    "martian-destination",
+    "ttl-exceeded",
+    "no-address",
+    "same-port",
+    "isolated-port",
+    "link-local-source",
+    "not-joined",
+    "other-host",
+];
+
 /// The word for where a path ended; docs/outcomes.md has one section for each.
 pub fn disposition_name(disposition: &Disposition) -> &'static str {
     match disposition {

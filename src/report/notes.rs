@@ -37,6 +37,18 @@ pub(super) fn notes(report: &FlowReport, sources: Sources<'_>) -> Vec<Note> {
         }
     }
     let paths = std::iter::once(request).chain(&report.reply);
+    for (at, state) in paths
+        .clone()
+        .flat_map(|path| without_connection(path, sources))
+    {
+        notes.push(note(
+            "no-connection-mark",
+            format!(
+                "the packet is {state}: it has no connection and so no connection mark; this rule neither reads nor writes one, and leaves the packet as it is"
+            ),
+            Some(at),
+        ));
+    }
     for (at, flowtable, devices) in paths.clone().flat_map(|path| offloads(path, sources)) {
         let devices = match devices.as_slice() {
             [] => "the flowtable's devices, which the listing does not say".to_string(),
@@ -101,6 +113,39 @@ fn ties(path: &PathReport) -> Vec<(String, String)> {
             found.push((chain_words(other), chain_words(chain)));
         }
         last = Some((step, chain));
+    }
+    found
+}
+
+/// The rules of a path that would read or write the mark of a connection that the packet does not have, with its state.
+fn without_connection(path: &PathReport, sources: Sources<'_>) -> Vec<(RuleRef, &'static str)> {
+    let ruleset = sources.ruleset;
+    let mut found = Vec::new();
+    for step in &path.steps {
+        let StepKind::Rule(rule) = &step.kind else {
+            continue;
+        };
+        let state = match step.packet.ct_state {
+            None => "not known to conntrack",
+            Some("untracked") => "untracked",
+            Some(_) => continue,
+        };
+        let chain = ruleset.find_chain(rule.at.family, &rule.at.table, &rule.at.chain);
+        let id = chain.and_then(|id| ruleset.chain(id).rules.get(rule.at.index as usize));
+        let does_nothing = id.is_some_and(|id| {
+            ruleset.rule(*id).statements.iter().any(|statement| {
+                matches!(
+                    statement.kind,
+                    Stmt::Mangle {
+                        or_nothing: true,
+                        ..
+                    }
+                )
+            })
+        });
+        if rule.matched && does_nothing {
+            found.push((rule.at.clone(), state));
+        }
     }
     found
 }

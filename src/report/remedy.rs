@@ -54,6 +54,8 @@ pub struct Remedy {
     pub reply: Option<&'static str>,
     /// All rules of it for `nft -j -f`; `None` where nft cannot reach a table.
     pub nft: Option<Value>,
+    /// What speaks against that form.
+    pub nft_remark: Option<String>,
     /// What holds for the remedy as a whole: how long it lasts, what else it needs.
     pub remarks: Vec<String>,
 }

@@ -529,7 +529,12 @@ fn remedies(advice: &Advice) -> Remedies {
                 verdict: verdict(remedy.verdict),
                 additions: remedy.additions.iter().map(addition).collect(),
                 nft: remedy.nft.clone(),
-                remarks: remedy.remarks.clone(),
+                remarks: remedy
+                    .remarks
+                    .iter()
+                    .chain(&remedy.nft_remark)
+                    .cloned()
+                    .collect(),
             })
             .collect(),
         remains: advice.remains.clone(),

@@ -35,100 +35,6 @@ pub struct Finding {
     pub message: String,
 }
 
-/// Why no rule could be chosen. One line, lower case, no final period.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NoRule {
-    #[error(
-        "`{0}`: no rule has these words; `nfpath show RULESET` lists all rules with their handles"
-    )]
-    None(String),
-    #[error("`{text}` fits {count} rules: {some}; say which with `FAMILY TABLE CHAIN #HANDLE`")]
-    Several {
-        text: String,
-        count: usize,
-        some: String,
-    },
-}
-
-/// Finds a rule by `FAMILY TABLE CHAIN #HANDLE` (the family and `#` may be left out, `rule N` counts from 1), or by
-/// words of its text or comment.
-///
-/// # Errors
-/// When no rule or several fit.
-pub fn find(sources: Sources<'_>, text: &str) -> Result<RuleId, NoRule> {
-    let ruleset = sources.ruleset;
-    let all = || (0..ruleset.rules.len()).map(|at| RuleId(at as u32));
-    let by_key: Vec<RuleId> = all().filter(|id| is_key(ruleset, *id, text)).collect();
-    let found = if by_key.is_empty() {
-        let wanted = plain(text);
-        let fits = |id: &RuleId| {
-            let comment = ruleset.rule(*id).comment.as_deref().unwrap_or("");
-            let chain = ruleset.chain(ruleset.rule(*id).chain);
-            let whole = format!("{} {} {comment}", chain.name, rule_text(sources, *id));
-            plain(&whole).contains(&wanted)
-        };
-        let exact: Vec<RuleId> = all()
-            .filter(|id| plain(&rule_text(sources, *id)) == wanted)
-            .collect();
-        match exact.is_empty() {
-            true if wanted.trim().is_empty() => Vec::new(),
-            true => all().filter(fits).collect(),
-            false => exact,
-        }
-    } else {
-        by_key
-    };
-    match found.as_slice() {
-        [] => Err(NoRule::None(text.to_string())),
-        [only] => Ok(*only),
-        several => Err(NoRule::Several {
-            text: text.to_string(),
-            count: several.len(),
-            some: several
-                .iter()
-                .take(5)
-                .map(|id| rule_ref(ruleset, *id).to_string())
-                .collect::<Vec<_>>()
-                .join(", "),
-        }),
-    }
-}
-
-/// Words with single spaces, without what a listing may or may not have.
-fn plain(text: &str) -> String {
-    let words: Vec<&str> = text
-        .split_whitespace()
-        .filter(|word| *word != "counter")
-        .collect();
-    words.join(" ").replace('"', "")
-}
-
-fn is_key(ruleset: &Ruleset, id: RuleId, text: &str) -> bool {
-    let at = rule_ref(ruleset, id);
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let (chain, number) = match words.as_slice() {
-        [chain @ .., "handle" | "rule", number] => (chain, number),
-        [chain @ .., number] => (chain, number),
-        [] => return false,
-    };
-    let by_place = words.len() > 1 && words[words.len() - 2] == "rule";
-    let number = number.trim_start_matches('#');
-    let numbered = match number.parse::<u64>() {
-        Ok(number) if by_place => u64::from(at.index) + 1 == number,
-        Ok(number) => at.handle.0 != 0 && at.handle.0 == number,
-        Err(_) => return false,
-    };
-    let named = match chain {
-        [family, table, chain] => {
-            at.family.name() == *family && at.table == *table && at.chain == *chain
-        }
-        [table, chain] => at.table == *table && at.chain == *chain,
-        [chain] => at.chain == *chain,
-        _ => false,
-    };
-    numbered && named
-}
-
 /// What became of a rule.
 pub fn why_not(sources: Sources<'_>, flow: &FlowReport, rule: RuleId) -> WhyNot {
     let mut findings = Vec::new();
@@ -357,6 +263,17 @@ impl Asked<'_> {
         let passed = self.path.steps.iter().any(|step| {
             step.hook == hook && of_layer(step) && matches!(step.kind, StepKind::Chain(_))
         });
+        if matches!(kind, ChainType::Nat)
+            && (passed || self.passes(hook))
+            && let Some(why) = self.not_tracked(hook)
+        {
+            return (
+                "nat-is-for-the-first-packet",
+                format!(
+                    "{name} does not see it: nat chains see only the first packet of a tracked connection, and {why}"
+                ),
+            );
+        }
         let stopped = matches!(self.path.verdict, Verdict::Drop | Verdict::Reject);
         let last = self.path.steps.last().map(|step| step.hook);
         if matches!(kind, ChainType::Nat) && self.is_reply() {
@@ -415,6 +332,83 @@ impl Asked<'_> {
                 self.way()
             ),
         )
+    }
+
+    /// Whether the IP packet comes to the end of a hook, also where no chain is there to see it.
+    fn passes(&self, hook: Hook) -> bool {
+        let decision = self.path.steps.iter().find_map(|step| match &step.kind {
+            StepKind::Routing(routing) => Some(routing.decision),
+            _ => None,
+        });
+        let ends_as =
+            |wanted: fn(&StepKind) -> bool| self.path.steps.iter().any(|step| wanted(&step.kind));
+        match hook {
+            Hook::Prerouting => decision.is_some_and(|decision| decision != "output"),
+            Hook::Input => ends_as(|kind| matches!(kind, StepKind::Local)),
+            Hook::Output => {
+                decision == Some("output")
+                    && ends_as(|kind| matches!(kind, StepKind::Leaves | StepKind::Loopback))
+            }
+            Hook::Postrouting => {
+                ends_as(|kind| matches!(kind, StepKind::Leaves | StepKind::Loopback))
+            }
+            Hook::Ingress | Hook::Forward | Hook::Egress => false,
+        }
+    }
+
+    /// Why the packet belongs to no connection at a hook.
+    fn not_tracked(&self, hook: Hook) -> Option<String> {
+        let at_hook = self.path.steps.iter().rfind(|step| step.hook == hook);
+        // conntrack looks once, where the packet enters; what it found there holds at every later hook
+        let packet = match at_hook {
+            Some(step) => &step.packet,
+            None => &self.path.steps.last()?.packet,
+        };
+        let looked = self
+            .path
+            .steps
+            .iter()
+            .rev()
+            .find_map(|step| match &step.kind {
+                StepKind::Conntrack(ct) => Some(ct.state),
+                _ => None,
+            });
+        match (packet.ct_state, looked) {
+            (None, Some("invalid")) => {
+                Some("this one is of no connection (`ct state invalid`)".into())
+            }
+            (None, _) => Some("no rule here makes the kernel track connections".into()),
+            (Some("untracked"), Some("untracked")) => {
+                Some("this one is of a kind that is never tracked".into())
+            }
+            (Some("untracked"), _) => Some(match self.untracked_by() {
+                Some(rule) => format!("this one is not tracked: {rule} says so"),
+                None => "this one is not tracked".into(),
+            }),
+            (Some("related"), _) if self.path.input.icmp.is_some() => Some(
+                "this one is an error about another packet, which goes the way of its connection"
+                    .into(),
+            ),
+            (Some(_), _) => None,
+        }
+    }
+
+    /// The rule that took the packet out of conntrack's sight.
+    fn untracked_by(&self) -> Option<RuleRef> {
+        let ruleset = self.sources.ruleset;
+        let untracks = |at: &RuleRef| {
+            let chain = ruleset.find_chain(at.family, &at.table, &at.chain)?;
+            let id = ruleset.chain(chain).rules.get(at.index as usize)?;
+            let statements = &ruleset.rule(*id).statements;
+            Some(
+                statements
+                    .iter()
+                    .any(|one| matches!(one.kind, Stmt::Notrack)),
+            )
+        };
+        self.rules()
+            .find(|(_, rule)| rule.matched && untracks(&rule.at) == Some(true))
+            .map(|(_, rule)| rule.at.clone())
     }
 
     fn not_called(&self, chain: ChainId, depth: usize) -> Said {

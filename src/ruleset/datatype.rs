@@ -251,6 +251,7 @@ impl DataType {
             ),
             Self::Hour => display_time_of_day(value),
             Self::Bitmask => format!("0x{value:x}"),
+            Self::CtStatus => display_ct_status(value),
             _ if self.is_bitmask() => self.display_flags(value),
             Self::EtherType => self
                 .symbol(value)
@@ -334,6 +335,26 @@ impl DataType {
             names.push(format!("0x{rest:x}").into());
         }
         names.join(",")
+    }
+}
+
+/// The flags of a conntrack entry (`enum ip_conntrack_status`): those that nft has names for, then the kernel's own.
+fn display_ct_status(value: u128) -> String {
+    let own = symbols::CT_STATUS.iter().chain(symbols::CT_STATUS_UNNAMED);
+    let mut rest = value;
+    let mut names: Vec<Cow<'static, str>> = Vec::new();
+    for (name, bit) in own {
+        if rest & bit != 0 {
+            names.push((*name).into());
+            rest &= !bit;
+        }
+    }
+    if rest != 0 {
+        names.push(format!("0x{rest:x}").into());
+    }
+    match names.is_empty() {
+        true => "none".into(),
+        false => names.join(","),
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use super::datatype::DataType;
-use super::{Name, TableId, Verdict};
+use super::{Name, TableId, UnknownId, Verdict};
 
 /// Most components a concatenated key may have (64 bytes of registers, at least 4 bytes each).
 pub const MAX_KEY: usize = 16;
@@ -78,6 +78,8 @@ pub struct Set {
     pub shares_name: bool,
     /// Elements that this version could not read: a miss is then unknown.
     pub incomplete: bool,
+    /// What is said of them; `None` for a set without a name, whose statement is unknown as a whole.
+    pub unread: Option<UnknownId>,
     index: Index,
     data: Vec<Data>,
     /// The datum of a `*` element.
@@ -138,6 +140,7 @@ impl Set {
             volatile: false,
             shares_name: false,
             incomplete: false,
+            unread: None,
             index,
             data,
             catch_all: None,

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use etherparse::{EtherType, LaxNetSlice, LaxSlicedPacket, LinkSlice, TransportSlice};
+use etherparse::{EtherType, Ipv6ExtensionSlice, LaxNetSlice, LaxSlicedPacket, LinkSlice};
 use pcap_parser::{Block, Linktype, PcapBlockOwned, PcapError, create_reader};
 
 use crate::diagnostic::Diagnostic;
@@ -37,19 +37,20 @@ pub(super) fn read(source: &str, content: &[u8]) -> Result<(Vec<Seen>, Vec<Diagn
     let mut diagnostics = Vec::new();
     let mut conversations = Conversations::default();
     let mut interfaces: Vec<Interface> = Vec::new();
-    let (mut packets, mut others) = (0usize, 0usize);
+    let (mut packets, mut others, mut fragments) = (0usize, 0usize, 0usize);
     loop {
         let mut take = |interface: Option<&Interface>, data: &[u8]| {
             packets += 1;
             let decoded = interface.and_then(|from| decode(from, data));
             match decoded {
-                Some(Ok(mut seen)) => {
+                Some(Decoded::LaterFragment) => fragments += 1,
+                Some(Decoded::Packet(mut seen)) => {
                     if conversations.is_first(&seen.question.flow) {
                         seen.at = format!("packet {packets}");
-                        found.push(seen);
+                        found.push(*seen);
                     }
                 }
-                Some(Err(_)) | None => others += 1,
+                None => others += 1,
             }
         };
         let what = match reader.next() {
@@ -111,11 +112,23 @@ pub(super) fn read(source: &str, content: &[u8]) -> Result<(Vec<Seen>, Vec<Diagn
         );
         diagnostics.push(Diagnostic::note(source, message));
     }
+    if fragments > 0 {
+        let message = format!(
+            "{fragments} of {packets} packets are later fragments of packets, which have no ports: left out"
+        );
+        diagnostics.push(Diagnostic::note(source, message));
+    }
     Ok((found, diagnostics))
 }
 
+enum Decoded {
+    Packet(Box<Seen>),
+    /// Not the first fragment: it has no header of its protocol.
+    LaterFragment,
+}
+
 /// A packet behind the header that its interface puts before it.
-fn decode(from: &Interface, data: &[u8]) -> Option<Result<Seen, String>> {
+fn decode(from: &Interface, data: &[u8]) -> Option<Decoded> {
     let ether_type = |at: usize| {
         let pair: [u8; 2] = data.get(at..at + 2)?.try_into().ok()?;
         Some(EtherType(u16::from_be_bytes(pair)))
@@ -144,6 +157,16 @@ fn decode(from: &Interface, data: &[u8]) -> Option<Result<Seen, String>> {
         }
         _ => return None,
     };
+    let is_later = match packet.net.as_ref()? {
+        LaxNetSlice::Ipv4(ip) => ip.header().fragments_offset().value() != 0,
+        LaxNetSlice::Ipv6(ip) => ip.extensions().clone().into_iter().any(|extension| {
+            matches!(extension, Ipv6ExtensionSlice::Fragment(of) if of.fragment_offset().value() != 0)
+        }),
+        LaxNetSlice::Arp(_) => return None,
+    };
+    if is_later {
+        return Some(Decoded::LaterFragment);
+    }
     let (src, dst, payload, length): (IpAddr, IpAddr, _, u32) = match packet.net.as_ref()? {
         LaxNetSlice::Ipv4(ip) => {
             let header = ip.header();
@@ -173,7 +196,7 @@ fn decode(from: &Interface, data: &[u8]) -> Option<Result<Seen, String>> {
         let pair: [u8; 2] = payload.payload.get(at..at + 2)?.try_into().ok()?;
         Some(u16::from_be_bytes(pair))
     };
-    let ports = proto::has_ports(number) && !payload.fragmented;
+    let ports = proto::has_ports(number);
     let (sport, dport) = match ports {
         true => (port(0), port(2)),
         false => (None, None),
@@ -184,19 +207,22 @@ fn decode(from: &Interface, data: &[u8]) -> Option<Result<Seen, String>> {
     let seen = flow_of(number, Some(src), sport, dst, dport).map(|flow| {
         let mut seen = Seen::new(flow);
         seen.question.length = u16::try_from(length).ok().filter(|length| *length >= 20);
-        match &packet.transport {
-            Some(TransportSlice::Tcp(tcp)) => seen.flags(tcp.slice().get(13).copied().unwrap_or(0)),
-            Some(TransportSlice::Icmpv4(icmp)) => {
-                seen.question.icmp = Some((icmp.type_u8(), icmp.code_u8()))
-            }
-            Some(TransportSlice::Icmpv6(icmp)) => {
-                seen.question.icmp = Some((icmp.type_u8(), icmp.code_u8()))
-            }
+        // of fragments too, which are not decoded further than IP
+        let byte = |at: usize| payload.payload.get(at).copied();
+        match (number, byte(0).zip(byte(1))) {
+            (proto::TCP, _) => seen.flags(byte(13).unwrap_or(0)),
+            (proto::ICMP | proto::ICMPV6, message) => seen.question.icmp = message,
             _ => {}
         }
         if let Some(LinkSlice::Ethernet2(ether)) = &packet.link {
             (seen.question.ether_src, seen.question.ether_dst) =
                 (Some(ether.source()), Some(ether.destination()));
+        }
+        if payload.fragmented {
+            seen.question.length = None;
+            seen.remarks.push(
+                "the first fragment of a packet: taken for a whole one, of the usual length".into(),
+            );
         }
         match sent {
             true => seen.remarks.push(
@@ -207,5 +233,5 @@ fn decode(from: &Interface, data: &[u8]) -> Option<Result<Seen, String>> {
         }
         seen
     });
-    Some(seen)
+    seen.ok().map(|seen| Decoded::Packet(Box::new(seen)))
 }

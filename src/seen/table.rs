@@ -1,14 +1,14 @@
 //! Many flows in CSV with a heading, or one JSON object a line.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::diagnostic::Diagnostic;
 use crate::flow::{self, parse_icmp_type, parse_mark, parse_protocol, parse_tcp_flags};
 use crate::load::ip_json::parse_mac;
 
-use super::{Seen, flow_of};
+use super::{Line, Seen, flow_of};
 
-/// The columns that are read; `flow` stands for the first five.
+/// The columns that are read.
 const COLUMNS: &[&str] = &[
     "flow",
     "proto",
@@ -28,62 +28,100 @@ const COLUMNS: &[&str] = &[
     "ether_dst",
 ];
 
-/// True for JSON lines, and for CSV whose first line names a `flow` or a `dst`.
+/// The columns that `flow` stands for.
+const IN_FLOW: &[&str] = &["proto", "src", "sport", "dst", "dport"];
+
+/// What stands between the cells: spreadsheets write `;` where the comma is the decimal point.
+const SEPARATORS: [char; 3] = [',', ';', '\t'];
+
+/// True for CSV whose first line names a `flow` or a `dst`.
 pub(super) fn is(text: &str) -> bool {
-    let first = text.lines().find(|line| !line.trim().is_empty());
-    first.is_some_and(|line| line.trim_start().starts_with('{') || is_heading(line))
+    heading(text).is_some()
 }
 
-fn is_heading(line: &str) -> bool {
-    let mut names = line.split(',').map(|name| name.trim().trim_matches('"'));
-    let known = names
-        .clone()
-        .all(|name| !name.is_empty() && !name.contains(['-', ':', '>']));
-    known && names.any(|name| name == "dst" || name == "flow")
+/// The separator of the heading that a text begins with.
+fn heading(text: &str) -> Option<char> {
+    let is_content = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+    let first = text.lines().find(is_content)?;
+    let is_heading = |separator: &char| {
+        let mut names = first
+            .split(*separator)
+            .map(|name| name.trim().trim_matches('"'));
+        let known = names
+            .clone()
+            .all(|name| !name.is_empty() && !name.contains(['-', ':', '>', '{']));
+        known && names.any(|name| name == "dst" || name == "flow")
+    };
+    SEPARATORS.into_iter().find(is_heading)
 }
 
 type Found = (Vec<Seen>, Vec<Diagnostic>);
 
+/// A line that is one JSON object.
+pub(super) fn line(text: &str) -> Line {
+    if !text.starts_with('{') {
+        return Line::Other;
+    }
+    let members = match serde_json::from_str::<Map<String, Value>>(text) {
+        Ok(members) => members,
+        Err(error) => return Line::Bad(format!("not a JSON object: {error}")),
+    };
+    if let Some(unknown) = members.keys().find(|name| !is_column(name)) {
+        return Line::Refused(match nearest(unknown) {
+            Some(near) => format!("unknown member `{unknown}`; did you mean `{near}`?"),
+            None => format!(
+                "unknown member `{unknown}`; known are {}",
+                COLUMNS.join(", ")
+            ),
+        });
+    }
+    let cell = |key: &str| match members.get(key) {
+        None | Some(Value::Null) => None,
+        Some(Value::String(text)) => Some(text.clone()),
+        Some(other) => Some(other.to_string()),
+    };
+    match said_twice(cell) {
+        Some(why) => Line::Refused(why),
+        None => match row(cell) {
+            Ok(seen) => Line::Flow(Box::new(seen)),
+            Err(why) => Line::Bad(why),
+        },
+    }
+}
+
+fn is_column(name: &str) -> bool {
+    COLUMNS.contains(&name)
+}
+
+fn nearest(name: &str) -> Option<&'static str> {
+    flow::nearest(name, COLUMNS.iter().copied())
+}
+
+/// A flow and a part of it beside it: one of them would count for nothing.
+fn said_twice(cell: impl Fn(&str) -> Option<String>) -> Option<String> {
+    cell("flow")?;
+    let twice = IN_FLOW.iter().find(|key| cell(key).is_some())?;
+    Some(format!(
+        "`flow` and `{twice}` beside it: write `{twice}` into the flow, or leave `flow` out"
+    ))
+}
+
 pub(super) fn read(source: &str, text: &str) -> Result<Found, String> {
-    if text.trim_start().starts_with('{') {
-        return Ok(json(source, text));
-    }
-    csv(source, text)
-}
-
-fn json(source: &str, text: &str) -> Found {
-    let (mut found, mut diagnostics) = (Vec::new(), Vec::new());
-    for (number, line) in text.lines().enumerate() {
-        if line.trim().is_empty() {
-            continue;
-        }
-        let at = format!("line {}", number + 1);
-        let row = serde_json::from_str::<Value>(line)
-            .map_err(|error| format!("not a JSON object: {error}"))
-            .and_then(|value| {
-                row(|key| match value.get(key) {
-                    None | Some(Value::Null) => None,
-                    Some(Value::String(text)) => Some(text.clone()),
-                    Some(other) => Some(other.to_string()),
-                })
-            });
-        keep(row, at, source, &mut found, &mut diagnostics);
-    }
-    (found, diagnostics)
-}
-
-fn csv(source: &str, text: &str) -> Result<Found, String> {
+    let separator = heading(text).unwrap_or(',');
     let (mut found, mut diagnostics) = (Vec::new(), Vec::new());
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
         .flexible(true)
         .comment(Some(b'#'))
+        .delimiter(separator as u8)
         .from_reader(text.as_bytes());
     let heading = reader.headers().map_err(|error| error.to_string())?.clone();
-    let unread: Vec<&str> = heading
-        .iter()
-        .filter(|name| !COLUMNS.contains(name))
-        .collect();
+    let unread: Vec<&str> = heading.iter().filter(|name| !is_column(name)).collect();
+    for name in &unread {
+        if let Some(near) = nearest(name) {
+            return Err(format!("unknown column `{name}`; did you mean `{near}`?"));
+        }
+    }
     if !unread.is_empty() {
         let message = format!("columns that are not read: {}", unread.join(", "));
         diagnostics.push(Diagnostic::note(source, message));
@@ -92,6 +130,16 @@ fn csv(source: &str, text: &str) -> Result<Found, String> {
         let (at, row) = match record {
             Ok(record) => {
                 let line = record.position().map_or(0, csv::Position::line);
+                if record.len() != heading.len() {
+                    let cells = match record.len() {
+                        1 => "1 cell".to_string(),
+                        several => format!("{several} cells"),
+                    };
+                    return Err(format!(
+                        "line {line}: {cells}, where the heading has {}",
+                        heading.len()
+                    ));
+                }
                 let cell = |key: &str| {
                     let at = heading.iter().position(|name| name == key)?;
                     record
@@ -99,6 +147,9 @@ fn csv(source: &str, text: &str) -> Result<Found, String> {
                         .filter(|cell| !cell.is_empty())
                         .map(str::to_string)
                 };
+                if let Some(why) = said_twice(cell) {
+                    return Err(format!("line {line}: {why}"));
+                }
                 (line, row(cell))
             }
             Err(error) => {
@@ -106,28 +157,13 @@ fn csv(source: &str, text: &str) -> Result<Found, String> {
                 (line, Err(error.to_string()))
             }
         };
-        keep(
-            row,
-            format!("line {at}"),
-            source,
-            &mut found,
-            &mut diagnostics,
-        );
+        let at = format!("line {at}");
+        match row {
+            Ok(seen) => found.push(Seen { at, ..seen }),
+            Err(why) => diagnostics.push(Diagnostic::warning(format!("{source}: {at}"), why)),
+        }
     }
     Ok((found, diagnostics))
-}
-
-fn keep(
-    row: Result<Seen, String>,
-    at: String,
-    source: &str,
-    found: &mut Vec<Seen>,
-    diagnostics: &mut Vec<Diagnostic>,
-) {
-    match row {
-        Ok(seen) => found.push(Seen { at, ..seen }),
-        Err(why) => diagnostics.push(Diagnostic::warning(format!("{source}: {at}"), why)),
-    }
 }
 
 fn row(cell: impl Fn(&str) -> Option<String>) -> Result<Seen, String> {
@@ -179,7 +215,9 @@ fn row(cell: impl Fn(&str) -> Option<String>) -> Result<Seen, String> {
         seen.question.icmp = Some((message.kind, message.code.unwrap_or(0)));
     }
     seen.question.length = small("length")?;
-    seen.question.uid = number("uid")?.and_then(|uid| u32::try_from(uid).ok());
+    let uid =
+        |uid: u64| u32::try_from(uid).map_err(|_| format!("`uid` is {uid}, which is too large"));
+    seen.question.uid = number("uid")?.map(uid).transpose()?;
     let ether = |key: &str| {
         let parse = |text: String| {
             parse_mac(&text)

@@ -257,3 +257,33 @@ fn a_capture_that_is_cut_short_gives_what_it_has() {
     );
     assert!(read("f", &file[..10]).is_err());
 }
+
+/// An Ethernet frame with a fragment of a UDP datagram.
+fn fragment(offset: u16, more: bool) -> Vec<u8> {
+    let mut frame = vec![0u8; 12];
+    frame.extend([8, 0]);
+    let field = offset | if more { 0x2000 } else { 0 };
+    frame.extend([0x45, 0, 0, 36, 0, 7]);
+    frame.extend(field.to_be_bytes());
+    frame.extend([64, 17, 0, 0, 10, 0, 0, 2, 10, 0, 0, 1]);
+    frame.extend([0x9c, 0x40, 0, 53, 0, 99, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    frame
+}
+
+#[test]
+fn later_fragments_are_no_flows_without_ports() {
+    let file = capture(&[fragment(0, true), fragment(2, true), fragment(4, false)]);
+    let (found, remarks) = read("f", &file).expect("flows");
+    assert_eq!(found.len(), 1);
+    assert_eq!(
+        found[0].question.flow.to_string(),
+        "udp:10.0.0.2:40000->10.0.0.1:53"
+    );
+    assert!(found[0].remarks[0].contains("first fragment"));
+    assert_eq!(remarks.len(), 1);
+    assert!(
+        remarks[0]
+            .message
+            .contains("2 of 3 packets are later fragments")
+    );
+}

@@ -202,7 +202,14 @@ impl Walk<'_, '_> {
                                     None => goes_on.push(own),
                                 }
                             }
-                            None => goes_on.push(own),
+                            None => match set.unread {
+                                Some(unread) => {
+                                    let what = &ruleset.unknown(unread).what;
+                                    let why = format!("{what} is not known");
+                                    self.end(End::Unknown(why), By::Rule(id), own);
+                                }
+                                None => goes_on.push(own),
+                            },
                         }
                     }
                     let hit = self.space.sets.union(&hit_at_all);
@@ -215,7 +222,14 @@ impl Walk<'_, '_> {
                     let hit: Vec<Set> = hits.hits.iter().map(|(_, own)| *own).collect();
                     self.space.sets.union(&hit)
                 }
-                Stmt::Mangle { target, value } => self.mangle(place, target, value, here),
+                Stmt::Mangle {
+                    target,
+                    value,
+                    or_nothing,
+                } => {
+                    let written = self.mangle(place, target, value, here);
+                    if *or_nothing { here } else { written }
+                }
                 Stmt::Gate(gate) => {
                     let (what, how) = match gate.kind {
                         GateKind::Limit => ("the rate limit", "exceeded"),

@@ -415,10 +415,7 @@ pub fn place_words(ruleset: &Ruleset, rule: RuleId) -> String {
     let rule = ruleset.rule(rule);
     let chain = ruleset.chain(rule.chain);
     let table = ruleset.table(chain.table);
-    let which = match rule.handle.0 {
-        0 => (rule.index + 1).to_string(),
-        _ => rule.handle.to_string(),
-    };
+    let which = rule.number();
     format!(
         "{} {} {} rule {which}",
         table.family, table.name, chain.name

@@ -197,7 +197,7 @@ impl<R: Record> Walker<'_, R> {
                             "{} in chain {} rule {} is not known",
                             unknown.what,
                             ruleset.chain(chain).name,
-                            ruleset.rule(rule).handle
+                            ruleset.rule(rule).number()
                         ),
                         settle: unknown.settle.clone(),
                     }));
@@ -206,7 +206,7 @@ impl<R: Record> Walker<'_, R> {
                     return Some(Err(Disposition::Unknown {
                         because: format!(
                             "rule {} of chain {} leads to a chain that the listing does not have",
-                            ruleset.rule(rule).handle,
+                            ruleset.rule(rule).number(),
                             ruleset.chain(chain).name
                         ),
                         settle: "a complete listing: `nft -j list ruleset`".into(),

@@ -601,8 +601,16 @@ impl<R: Record> Walker<'_, R> {
         if skb.packet.v6 && !self.forwarding(skb) {
             return self.host_drop(skb, pf, Hook::Prerouting, HostDrop::ForwardingOff);
         }
-        let before = skb.packet.ttl();
-        if before <= 1 {
+        let before = skb.packet.known_ttl();
+        let is_used_up = match before {
+            Known::Value(before) => before <= 1,
+            Known::Fact(fact) => {
+                let claim = || Claim::new("the hop limit", ("is above", "is not above"), "1");
+                let usual = (true, Source::Default);
+                !self.know.test_with(fact, &[(2, 255)], usual, claim)
+            }
+        };
+        if is_used_up {
             self.complain(skb, HostDrop::TtlExceeded);
             return self.host_drop(skb, pf, Hook::Forward, HostDrop::TtlExceeded);
         }
@@ -616,20 +624,23 @@ impl<R: Record> Walker<'_, R> {
             self.complain(skb, HostDrop::LinkLocalSource);
             return self.host_drop(skb, pf, Hook::Forward, HostDrop::LinkLocalSource);
         }
-        skb.packet.decrease_ttl();
+        match before {
+            Known::Value(_) => skb.packet.decrease_ttl(),
+            Known::Fact(_) => {
+                let settle = "it is computed from what the input does not say";
+                let name = "the hop limit behind this router";
+                let fact = self.know.add(name, settle, vec![(1, 254)]);
+                skb.packet.set_unknown_ttl(fact);
+            }
+        }
         if !skb.packet.v6 && self.host().forward_updates_priority() {
             // by the type of service, which is usually 0
             skb.priority = None;
         }
-        self.step(
-            skb,
-            pf,
-            Hook::Forward,
-            StepKind::Ttl {
-                before,
-                after: before - 1,
-            },
-        );
+        if let Known::Value(before) = before {
+            let after = before - 1;
+            self.step(skb, pf, Hook::Forward, StepKind::Ttl { before, after });
+        }
         skb.oif = Some(oif);
         self.next_hop = next_hop;
         if let Err(ended) = self.run_all(skb, pf, Hook::Forward) {

@@ -306,8 +306,8 @@ impl<R: Record> Walker<'_, R> {
                     Ok((addr, port))
                 }
                 _ => {
-                    let handle = self.ruleset().rule(rule).handle;
-                    let fact = format!("address that rule {handle} translates to");
+                    let rule = self.rule_words(rule);
+                    let fact = format!("address that rule {rule} translates to");
                     let settle = "it is chosen by chance or by what a dump does not have";
                     Ok((
                         Known::Fact(self.know.named(&fact, settle, || vec![(0, u128::MAX)])),
@@ -356,18 +356,31 @@ impl<R: Record> Walker<'_, R> {
             let picked = pick::of_range((src, dst), (lo, hi), nat.persistent, zone);
             return Known::Value(address(picked, v6));
         }
-        let handle = self.ruleset().rule(rule).handle;
-        let fact = format!("address that rule {handle} translates to");
+        let rule = self.rule_words(rule);
+        let fact = format!("address that rule {rule} translates to");
         let settle = "the kernel picks one of the range by a hash of the addresses";
         Known::Fact(self.know.named(&fact, settle, || vec![(lo, hi)]))
+    }
+
+    /// `#5`, or `2 of PREROUTING` where rules have no handles.
+    fn rule_words(&self, rule: RuleId) -> String {
+        let rule = self.ruleset().rule(rule);
+        match rule.handle.0 {
+            0 => format!(
+                "{} of {}",
+                rule.number(),
+                self.ruleset().chain(rule.chain).name
+            ),
+            _ => rule.number(),
+        }
     }
 
     fn port_among(&mut self, rule: RuleId, lo: u128, hi: u128) -> Known<u16> {
         if lo == hi {
             return Known::Value(lo as u16);
         }
-        let handle = self.ruleset().rule(rule).handle;
-        let fact = format!("port that rule {handle} translates to");
+        let rule = self.rule_words(rule);
+        let fact = format!("port that rule {rule} translates to");
         Known::Fact(
             self.know
                 .named(&fact, "the kernel picks a free one of the range", || {

@@ -59,6 +59,18 @@ pub fn or_drop(mut tproxy: Tproxy) -> Stmt {
     Stmt::Tproxy(Box::new(tproxy))
 }
 
+/// A `set` statement that leaves a packet without the field as it is, and goes on.
+pub fn or_nothing(stmt: Stmt) -> Stmt {
+    match stmt {
+        Stmt::Mangle(mut set) => {
+            let (field, word) = Mangle::OR_NOTHING;
+            set.extra.push(Str::from(field), Value::from(word));
+            Stmt::Mangle(set)
+        }
+        other => other,
+    }
+}
+
 /// A test that no packet passes.
 pub fn never() -> Stmt {
     equal(true, meta("l4proto"), numbers(0, 255))

@@ -1047,12 +1047,18 @@ fn set_field(context: &Context<'_>, part: Part, source: bool) -> Vec<Expr> {
     }
 }
 
+/// What tells the elements of a set.
+const IPSET_SAVE: &str = "`ipset save` of the same host (`--ipset FILE`, or `nfpath snapshot`)";
+
 /// The key that a rule looks up in a set; `None` where it never fits (`ip_set_test`: too few directions, another family).
 pub fn set_key(context: &Context<'_>, opt: &Opt) -> Why<Option<(String, Expr, Lookup)>> {
     let [name, directions] = opt.values.as_slice() else {
         return Err(Untranslatable::unread(opt));
     };
-    let lookup = context.sets.lookup(name).map_err(Untranslatable)?;
+    let lookup = context.sets.lookup(name).map_err(|why| Untranslatable {
+        settle: (!context.sets.has(name)).then_some(IPSET_SAVE),
+        ..Untranslatable::because(why)
+    })?;
     let mut sources = Vec::new();
     for direction in directions.split(',') {
         sources.push(match direction {
@@ -1521,6 +1527,9 @@ fn connlimit(options: &[Opt]) -> Why<Vec<Stmt>> {
         }
     }
     match (above, upto) {
+        // the packet's own connection is counted: there is one at least
+        (Some(0), None) => Ok(Vec::new()),
+        (None, Some(0)) => Ok(vec![never()]),
         (Some(n), None) => Ok(vec![Stmt::CtCount(Fields(
             json!({ "val": n, "inv": true }),
         ))]),
@@ -1623,7 +1632,11 @@ fn devgroup(options: &[Opt]) -> Why<Vec<Stmt>> {
             "--dst-group" => "oifgroup",
             _ => return Err(Untranslatable::unread(opt)),
         };
-        let (value, mask) = marked(opt)?;
+        // the other names of groups stand in a file of the host (/etc/iproute2/group)
+        let (value, mask) = match one(opt)? {
+            "default" => (0, None),
+            _ => marked(opt)?,
+        };
         stmts.push(masked(opt.invert, meta(key), value, mask));
     }
     Ok(stmts)

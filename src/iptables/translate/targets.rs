@@ -92,8 +92,8 @@ pub fn translate(context: &Context<'_>, target: &Target) -> Why<Vec<Stmt>> {
         "TCPMSS" => tcpmss(options),
         "TOS" => tos(context.family, options),
         "DSCP" => dscp(context.family, options),
-        "TTL" => hops(payload("ip", "ttl"), "--ttl-set", options),
-        "HL" => hops(payload("ip6", "hoplimit"), "--hl-set", options),
+        "TTL" => hops(payload("ip", "ttl"), "--ttl-", options),
+        "HL" => hops(payload("ip6", "hoplimit"), "--hl-", options),
         "CLASSIFY" => classify(options),
         "NFQUEUE" => nfqueue(options),
         // The verdict of old kernels for queue 0; without a listener the packet is lost.
@@ -511,8 +511,13 @@ fn copied(to: Expr, to_mask: u32, from: Expr, from_mask: u32) -> Stmt {
     set_to(to, value)
 }
 
-/// `xt_connmark.c`. Without a conntrack entry it does nothing, and nft's `ct mark` ends a rule that ends here anyway.
+/// `xt_connmark.c`: a packet without a conntrack entry goes on as it is.
 fn connmark(options: &[Opt]) -> Why<Vec<Stmt>> {
+    let stmts = written_connmark(options)?;
+    Ok(stmts.into_iter().map(or_nothing).collect())
+}
+
+fn written_connmark(options: &[Opt]) -> Why<Vec<Stmt>> {
     let (mut save, mut restore, mut nfmask, mut ctmask) = (false, false, u32::MAX, u32::MAX);
     for opt in options {
         match opt.name.as_str() {
@@ -621,11 +626,26 @@ fn dscp(family: IpFamily, options: &[Opt]) -> Why<Vec<Stmt>> {
     }
 }
 
-fn hops(field: Expr, option: &str, options: &[Opt]) -> Why<Vec<Stmt>> {
-    match options {
-        [opt] if opt.name == option => Ok(vec![set_to(field, number(small(opt, one(opt)?, 255)?))]),
-        _ => Err(Untranslatable::because("nft cannot add to a field")),
-    }
+/// `xt_HL.c`: what is added or taken away stops at 255 and 0. nft cannot add to a field, but look each value up.
+fn hops(field: Expr, options_begin: &str, options: &[Opt]) -> Why<Vec<Stmt>> {
+    const MOST: u64 = 255;
+    let [opt] = options else {
+        return Err(Untranslatable::because("not understood"));
+    };
+    let by = small(opt, one(opt)?, MOST)?;
+    let becomes: Box<dyn Fn(u64) -> u64> = match opt.name.strip_prefix(options_begin) {
+        Some("set") => return Ok(vec![set_to(field, number(by))]),
+        Some("inc") => Box::new(move |hops| (hops + by).min(MOST)),
+        Some("dec") => Box::new(move |hops| hops.saturating_sub(by)),
+        _ => return Err(Untranslatable::unread(opt)),
+    };
+    let pairs = (0..=MOST).map(|hops| Expr::Pair(Box::new((number(hops), number(becomes(hops))))));
+    let value = Expr::Map(Box::new(MapExpr {
+        key: field.clone(),
+        data: set(pairs.collect()),
+        extra: Extra::default(),
+    }));
+    Ok(vec![set_to(field, value)])
 }
 
 /// `MAJOR:MINOR` in hexadecimal, as nft writes it: without leading zeros.

@@ -38,7 +38,12 @@ fn text(stmt: &Stmt) -> String {
             Verdict::Jump(chain) => format!("jump {chain}"),
             Verdict::Goto(chain) => format!("goto {chain}"),
         },
-        Stmt::Mangle(m) => format!("{} set {}", expr(&m.key), expr(&m.value)),
+        Stmt::Mangle(m) => format!(
+            "{} set {}{}",
+            expr(&m.key),
+            expr(&m.value),
+            if m.is_or_nothing() { " or nothing" } else { "" }
+        ),
         Stmt::Limit(ObjectRef::Inline(f)) => format!(
             "limit rate {}{}/{} burst {} packets",
             if f.get("inv") == Some(&json!(true)) {

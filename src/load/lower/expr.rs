@@ -43,6 +43,33 @@ impl Typed {
 /// Why something has no meaning here: what it is, in words.
 pub(super) type Meaningless = String;
 
+/// A statement without a meaning here.
+#[derive(Debug)]
+pub(super) struct NoMeaning {
+    pub(super) what: Meaningless,
+    /// True for something that may hold or not; false for something that acts.
+    pub(super) is_match: bool,
+    /// What would settle it, where that is not plain from the words.
+    pub(super) settle: Option<String>,
+}
+
+impl NoMeaning {
+    pub(super) fn of_match(what: Meaningless) -> NoMeaning {
+        NoMeaning {
+            what,
+            is_match: true,
+            settle: None,
+        }
+    }
+
+    pub(super) fn of_action(what: Meaningless) -> NoMeaning {
+        NoMeaning {
+            is_match: false,
+            ..NoMeaning::of_match(what)
+        }
+    }
+}
+
 impl Lowering {
     /// Lowers an expression that has a value for a packet, and notes the matches it implies in `body`.
     pub(super) fn expr(&mut self, syntax: &Syntax, body: &mut Body) -> Result<Typed, Meaningless> {

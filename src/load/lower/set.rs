@@ -3,7 +3,7 @@
 use crate::nft::ast::{self, Document, Expr as Syntax, Object, TypeSpec};
 use crate::ruleset::datatype::DataType;
 use crate::ruleset::set::{Component, Data, DataKind, Element, NO_DATUM, Set};
-use crate::ruleset::{Name, RuleId, SetId, TableId, Target, Verdict};
+use crate::ruleset::{Name, RuleId, SetId, TableId, Target, Unknown, UnknownId, Verdict};
 
 use super::expr::{Meaningless, Typed, literal};
 use super::stmt::Body;
@@ -49,6 +49,20 @@ impl Lowering {
             .any(|flag| flag == "dynamic" || flag == "timeout" || flag == "eval")
             || set.timeout.is_some();
         lowered.incomplete |= !set.extra.is_empty();
+        if lowered.incomplete {
+            let of = self.ruleset.table(table);
+            let what = format!(
+                "an element of set {} of {} {} that could not be read",
+                set.name, of.family, of.name
+            );
+            lowered.unread = Some(UnknownId(self.ruleset.unknowns.len() as u32));
+            self.ruleset.unknowns.push(Unknown {
+                is_match: true,
+                rule: None,
+                what,
+                settle: "a version of nfpath that gives it a meaning".into(),
+            });
+        }
         let id = self.add_set(lowered);
         self.named_sets.insert((table, set.name.clone()), id);
     }

@@ -1,6 +1,6 @@
 //! Statements of a rule.
 
-use crate::iptables::translate;
+use crate::iptables::{save, translate};
 use crate::nft::ast::{self, Expr as Syntax, MatchOp, ObjectRef, Stmt as SyntaxStmt};
 use crate::ruleset::datatype::DataType;
 use crate::ruleset::expr::MetaKey;
@@ -11,7 +11,7 @@ use crate::ruleset::{
     Reject, Set, Statement, Stmt,
 };
 
-use super::expr::{Meaningless, implied_match, literal};
+use super::expr::{Meaningless, NoMeaning, implied_match, literal};
 use super::{Lowering, Place};
 
 /// The statements of one rule while they are made.
@@ -123,21 +123,16 @@ impl Lowering {
         }
         match lowered {
             Ok(kind) => body.push(kind),
-            Err((what, is_match)) => {
-                let unknown = self.unknown(body.place, what, is_match);
+            Err(no_meaning) => {
+                let unknown = self.unknown(body.place, no_meaning);
                 body.push(Stmt::Unknown(unknown));
             }
         }
     }
 
-    /// `Err`: what has no meaning here, and whether it is a match.
-    fn lower_statement(
-        &mut self,
-        syntax: &SyntaxStmt,
-        body: &mut Body,
-    ) -> Result<Stmt, (Meaningless, bool)> {
-        let matching = |what: Meaningless| (what, true);
-        let acting = |what: Meaningless| (what, false);
+    fn lower_statement(&mut self, syntax: &SyntaxStmt, body: &mut Body) -> Result<Stmt, NoMeaning> {
+        let matching = NoMeaning::of_match;
+        let acting = NoMeaning::of_action;
         Ok(match syntax {
             SyntaxStmt::Match(test) => Stmt::Match(self.relational(test, body).map_err(matching)?),
             SyntaxStmt::Verdict(verdict) => Stmt::Verdict(self.verdict(verdict, body.place.table)),
@@ -228,15 +223,20 @@ impl Lowering {
             SyntaxStmt::ResetOption(_) => Stmt::NoEffect(Effect::ResetOption),
             SyntaxStmt::Xt(xt) => return xt_statement(xt),
             SyntaxStmt::Text(text) => return self.text(text, body),
-            SyntaxStmt::Unknown { key, value } if key == "xt" => return translated_unknown(value),
+            SyntaxStmt::Unknown { key, value } if key == "xt" => {
+                return Err(translated_unknown(value));
+            }
             SyntaxStmt::Unknown { key, .. } => return Err(acting(format!("statement `{key}`"))),
         })
     }
 
-    fn text(&mut self, text: &str, body: &mut Body) -> Result<Stmt, (Meaningless, bool)> {
+    fn text(&mut self, text: &str, body: &mut Body) -> Result<Stmt, NoMeaning> {
         let first = text.split_whitespace().next().unwrap_or("");
         match first {
-            "jump" | "goto" => Err((format!("anonymous chain of `{first}`"), false)),
+            "jump" | "goto" => Err(NoMeaning {
+                settle: Some("a name for the chain: nft does not list anonymous ones".into()),
+                ..NoMeaning::of_action(format!("anonymous chain of `{first}`"))
+            }),
             // `map` statements up to nft 1.0.8: they only fill a map
             "add" | "update" | "delete" if text.contains('@') => {
                 let name = text
@@ -278,7 +278,9 @@ impl Lowering {
                     },
                 })
             }
-            other => Err((format!("statement `{other}` listed as text"), false)),
+            other => Err(NoMeaning::of_action(format!(
+                "statement `{other}` listed as text"
+            ))),
         }
     }
 
@@ -370,7 +372,8 @@ impl Lowering {
     }
 
     fn mangle(&mut self, mangle: &ast::Mangle, body: &mut Body) -> Result<Stmt, Meaningless> {
-        if !mangle.extra.is_empty() {
+        let or_nothing = mangle.is_or_nothing();
+        if !mangle.extra.is_empty() && !or_nothing {
             return Err("a field of a `set` statement".into());
         }
         let target = self.expr(&mangle.key, body)?;
@@ -386,6 +389,7 @@ impl Lowering {
         Ok(Stmt::Mangle {
             target: field,
             value,
+            or_nothing,
         })
     }
 
@@ -702,11 +706,11 @@ fn lower_reject(reject: &ast::Reject, body: &mut Body) -> Result<Reject, Meaning
 }
 
 /// An opaque iptables extension: only its name is known.
-fn xt_statement(xt: &ast::Xt) -> Result<Stmt, (Meaningless, bool)> {
+fn xt_statement(xt: &ast::Xt) -> Result<Stmt, NoMeaning> {
     let name = xt.name.as_deref().unwrap_or("without a name");
     match (xt.kind.as_deref(), name) {
         (Some("match"), "comment") => Ok(Stmt::NoEffect(Effect::Comment)),
-        (Some("match"), _) => Err((format!("iptables match {name}"), true)),
+        (Some("match"), _) => Err(NoMeaning::of_match(format!("iptables match {name}"))),
         (Some("target" | "watcher"), "LOG" | "NFLOG" | "ULOG" | "log" | "nflog") => {
             Ok(Stmt::NoEffect(Effect::Log))
         }
@@ -714,28 +718,42 @@ fn xt_statement(xt: &ast::Xt) -> Result<Stmt, (Meaningless, bool)> {
         (Some("target"), "TCPMSS" | "CHECKSUM" | "TCPOPTSTRIP") => {
             Ok(Stmt::NoEffect(Effect::ResetOption))
         }
-        (Some("target" | "watcher"), _) => Err((format!("iptables target {name}"), false)),
-        _ => Err((format!("iptables extension {name}"), false)),
+        (Some("target" | "watcher"), _) => {
+            Err(NoMeaning::of_action(format!("iptables target {name}")))
+        }
+        _ => Err(NoMeaning::of_action(format!("iptables extension {name}"))),
     }
 }
 
 /// An iptables match or target that has no equivalent in nft's language.
-fn translated_unknown(value: &serde_json::Value) -> Result<Stmt, (Meaningless, bool)> {
+fn translated_unknown(value: &serde_json::Value) -> NoMeaning {
     let name = |key: &str| value.get(key).and_then(|name| name.as_str());
-    match (name("match"), name("target")) {
+    let found = match (name("match"), name("target")) {
+        (Some(save::UNREAD_LINE), _) => NoMeaning::of_match(format!(
+            "the unread rule ({})",
+            name("args").unwrap_or("a line")
+        )),
+        (None, Some(save::UNREAD_LINE)) => NoMeaning::of_action(format!(
+            "what the unread rule ({}) does",
+            name("args").unwrap_or("a line")
+        )),
         (Some(found), _) if found.starts_with(['-', '(']) => {
-            Err((format!("match `{}`", name("args").unwrap_or(found)), true))
+            NoMeaning::of_match(format!("match `{}`", name("args").unwrap_or(found)))
         }
         // ebtables has no -m: the options name their match
         (Some(found), _) if name("program").is_some() => {
-            Err((format!("match `{}`", name("args").unwrap_or(found)), true))
+            NoMeaning::of_match(format!("match `{}`", name("args").unwrap_or(found)))
         }
         (Some(found), _) => {
             let args = name("args").filter(|args| !args.is_empty());
             let args = args.map_or_else(String::new, |args| format!(" {args}"));
-            Err((format!("match `-m {found}{args}`"), true))
+            NoMeaning::of_match(format!("match `-m {found}{args}`"))
         }
-        (None, Some(found)) => Err((format!("target `-j {found}`"), false)),
-        (None, None) => Err(("an iptables extension".into(), false)),
+        (None, Some(found)) => NoMeaning::of_action(format!("target `-j {found}`")),
+        (None, None) => NoMeaning::of_action("an iptables extension".into()),
+    };
+    NoMeaning {
+        settle: name("settle").map(ToString::to_string),
+        ..found
     }
 }

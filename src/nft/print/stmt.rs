@@ -39,7 +39,9 @@ impl Printer {
                     Expr::String(word) if is_protocol(word) => self.quoted(word),
                     value => self.expr(value, &Kind::of(&it.key)),
                 }
-                self.extra(&it.extra);
+                if !it.is_or_nothing() {
+                    self.extra(&it.extra);
+                }
             }
             Stmt::Counter(it) => {
                 self.reference("counter", "counter name ", it, |printer, fields| {

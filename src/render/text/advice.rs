@@ -73,6 +73,9 @@ fn one(page: &mut Page, at: usize, remedy: &Remedy, options: &Options) {
             Text::new("for `nft -j -f`:", Style::Dim),
         );
         page.verbatim(7, &Text::plain(nft.to_string()));
+        if let Some(remark) = &remedy.nft_remark {
+            page.labelled(5, 7, "-", Style::Plain, Text::new(remark, Style::Dim));
+        }
     }
 }
 

@@ -212,6 +212,18 @@ pub(super) const CT_STATUS: Symbols = &[
     ("dying", 0x200),
 ];
 
+/// Flags that nft has no names for; only for showing values.
+pub(super) const CT_STATUS_UNNAMED: Symbols = &[
+    ("seq-adjust", 0x40),
+    ("snat-done", 0x80),
+    ("dnat-done", 0x100),
+    ("fixed-timeout", 0x400),
+    ("template", 0x800),
+    ("nat-clash", 0x1000),
+    ("helper", 0x2000),
+    ("offload", 0x4000),
+];
+
 pub(super) const CT_EVENT: Symbols = &[
     ("new", 0x1),
     ("related", 0x2),
