@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::owner::Place;
 use crate::ruleset::{ChainId, Dormancy, Family, Hook, RuleId, Stmt, Target, Verdict};
 use crate::sets::{Mark, Set, TooLarge};
+use crate::symbolic::free::Remains;
 use crate::symbolic::{From, Watch};
 
-use super::{Finding, Input, Severity, Shows, about};
+use super::{Finding, Input, Run, Severity, Shows, about};
 
 /// A finding, and pairs of rules of which the first may take the packet of its witness although the other would match it.
 pub(super) struct Found {
@@ -23,48 +24,41 @@ pub(super) fn rules(input: &mut Input<'_>, left_out: &mut Vec<String>) -> (Vec<F
     let mut found = Vec::new();
     let mut watch = Watch::new();
     let elsewhere = elsewhere(input);
-    let called = called(input);
     let mut runs_of: BTreeMap<RuleId, Vec<usize>> = BTreeMap::new();
     for (at, run) in input.runs.iter().enumerate() {
-        for rule in run.free.alone.keys() {
+        for rule in run.free.arrivals.keys() {
             runs_of.entry(*rule).or_default().push(at);
         }
     }
     for (rule, runs) in runs_of {
         let chain = input.ruleset().rule(rule).chain;
-        let runs: Vec<usize> = runs
-            .into_iter()
-            .filter(|at| called.contains_key(&(*at, chain)))
-            .collect();
-        if runs.is_empty() || elsewhere.contains(&chain) {
+        if elsewhere.contains(&chain) {
             continue;
         }
-        let matches = |at: &usize| {
-            let visit = input.runs[*at].free.visits.get(&rule);
-            visit.is_some_and(|visit| visit.matched.is_some_and(|set| !set.is_empty()))
-        };
         let is_open = runs.iter().any(|at| input.runs[*at].free.is_open);
         // what a program writes for itself is its own business; where it leaves a chain to the administrator it is not
         let table = input.ruleset().table_of(chain);
         let name = &input.ruleset().chain(chain).name;
         let generated =
             input.owners.chain(chain).is_some() && Place::by_name(&table.name, name).is_none();
-        if is_open || generated || runs.iter().any(matches) {
+        if is_open || generated {
             continue;
         }
         let marks: Vec<Mark> = runs
             .iter()
             .map(|at| input.runs[*at].space.sets.mark())
             .collect();
-        match never(input, rule, &runs, &called) {
-            Ok(one) => {
+        match blockers(input, rule, &runs) {
+            Ok(Some(blocked)) => {
+                let one = never(input, rule, blocked);
                 for &(blocker, rule) in &one.watch {
                     watch.entry(blocker).or_default().push(rule);
                 }
                 found.push(one);
             }
+            Ok(None) => {}
             Err(error) => left_out.push(format!(
-                "why {} never matches: {error}",
+                "whether {} ever matches: {error}",
                 input.cite(rule, "").rule
             )),
         }
@@ -115,22 +109,6 @@ pub(super) fn led_to(input: &Input<'_>, from: ChainId) -> BTreeSet<ChainId> {
     found
 }
 
-/// How much had been taken at the end of the last time, and the runs that all times were part of.
-type Called = BTreeMap<(usize, ChainId), (usize, BTreeSet<u32>)>;
-
-/// Which runs come to which chains.
-fn called(input: &Input<'_>) -> Called {
-    let mut called = Called::new();
-    for (at, run) in input.runs.iter().enumerate() {
-        for call in &run.free.calls {
-            let (until, within) = called.entry((at, call.chain)).or_default();
-            *until = call.until.max(*until);
-            within.extend(&call.within);
-        }
-    }
-    called
-}
-
 /// What a rule does with packets that it matches; equal for rules that do the same.
 fn action(input: &Input<'_>, rule: RuleId) -> Option<String> {
     let statements = &input.ruleset().rule(rule).statements;
@@ -171,86 +149,94 @@ fn takes_all(input: &Input<'_>, rule: RuleId) -> bool {
     })
 }
 
-/// Why a rule that comes up in these runs never matches.
-fn never(
+/// Why a rule never matches.
+struct Blocked {
+    /// No packet fits all its matches.
+    contradictory: bool,
+    /// What it is for comes to its chain, and earlier rules take all of it.
+    covered: bool,
+    /// Who takes what it is for.
+    takers: Vec<RuleId>,
+    /// As few of them as are enough.
+    least: Vec<RuleId>,
+}
+
+/// What keeps packets from a rule that these runs come to; `None` when one gets there.
+fn blockers(
     input: &mut Input<'_>,
     rule: RuleId,
     runs: &[usize],
-    called: &Called,
-) -> Result<Found, TooLarge> {
-    let chain = input.ruleset().rule(rule).chain;
-    let index = input.ruleset().rule(rule).index;
-    let mut contradictory = true;
-    let mut covered = true;
-    let mut takers: Vec<RuleId> = Vec::new();
-    let mut least: Vec<RuleId> = Vec::new();
+) -> Result<Option<Blocked>, TooLarge> {
+    let mut blocked = Blocked {
+        contradictory: true,
+        covered: true,
+        takers: Vec::new(),
+        least: Vec::new(),
+    };
     for &at in runs {
-        let ruleset = &input.loaded.ruleset;
-        let run = &mut input.runs[at];
-        let alone = run.free.alone.get(&rule).copied().unwrap_or_default();
-        let alone = run.space.sets.and(alone, run.space.valid());
+        let Run { space, free } = &mut input.runs[at];
+        let alone = free.alone.get(&rule).copied().unwrap_or_default();
+        let alone = space.sets.and(alone, space.valid());
         if alone.is_empty() {
             continue;
         }
-        contradictory = false;
-        // of what comes to the chain, where anything does
-        let calls = run.free.calls.iter().filter(|call| call.chain == chain);
-        let entered: Vec<Set> = calls.map(|call| call.packets).collect();
-        let entered = run.space.sets.union(&entered);
-        let entered = run.space.sets.and(alone, entered);
-        let alone = if entered.is_empty() { alone } else { entered };
-        let Some((until, within)) = called.get(&(at, chain)) else {
-            continue;
-        };
-        let mut rest = alone;
-        let mut first: Vec<(RuleId, Set)> = Vec::new();
-        for took in run.free.took.iter().take(*until) {
-            let other = ruleset.rule(took.rule);
-            // packets that only left another chain come on
-            let comes_on = took.left.is_some_and(|left| !within.contains(&left));
-            if comes_on || other.chain == chain && other.index >= index {
-                continue;
-            }
-            let sets = &mut run.space.sets;
-            let own = sets.and(rest, took.packets);
-            if own.is_empty() {
-                continue;
-            }
-            rest = sets.minus(rest, own);
-            let whole = sets.and(alone, took.packets);
-            match first.iter_mut().find(|(known, _)| *known == took.rule) {
-                Some((_, set)) => *set = sets.or(*set, whole),
-                None => first.push((took.rule, whole)),
-            }
-            if rest.is_empty() {
-                break;
-            }
-        }
-        if !rest.is_empty() {
-            covered = false;
-        }
-        takers.extend(first.iter().map(|(rule, _)| *rule));
-        let mut kept = first.clone();
-        if kept.len() <= BLOCKERS {
-            for (rule, _) in first.iter().rev() {
-                let others: Vec<Set> = kept
-                    .iter()
-                    .filter(|(other, _)| other != rule)
-                    .map(|(_, set)| *set)
-                    .collect();
-                let others = run.space.sets.union(&others);
-                if run.space.sets.is_within(alone, others) {
-                    kept.retain(|(other, _)| other != rule);
+        blocked.contradictory = false;
+        for arrival in free.arrivals.get(&rule).into_iter().flatten() {
+            let entered = space.sets.and(alone, arrival.entered);
+            // what does not even come to the chain may have been taken on its way there
+            let is_sent = !entered.is_empty();
+            let wanted = if is_sent { entered } else { alone };
+            let took = match (free.remains(space, arrival, wanted)?, is_sent) {
+                (Remains::Some(_), true) => return Ok(None),
+                (Remains::Some(_), false) => {
+                    blocked.covered = false;
+                    continue;
+                }
+                (Remains::Nothing(took), _) => took,
+            };
+            let mut first: Vec<(RuleId, Set)> = Vec::new();
+            for took in took.into_iter().map(|at| &free.took[at]) {
+                let whole = space.sets.and(wanted, took.packets);
+                match first.iter_mut().find(|(known, _)| *known == took.rule) {
+                    Some((_, set)) => *set = space.sets.or(*set, whole),
+                    None => first.push((took.rule, whole)),
                 }
             }
+            blocked.takers.extend(first.iter().map(|(rule, _)| *rule));
+            let mut kept = first.clone();
+            if kept.len() <= BLOCKERS {
+                for (rule, _) in first.iter().rev() {
+                    let others: Vec<Set> = kept
+                        .iter()
+                        .filter(|(other, _)| other != rule)
+                        .map(|(_, set)| *set)
+                        .collect();
+                    let others = space.sets.union(&others);
+                    if space.sets.is_within(wanted, others) {
+                        kept.retain(|(other, _)| other != rule);
+                    }
+                }
+            }
+            blocked.least.extend(kept.iter().map(|(rule, _)| *rule));
+            space.check()?;
         }
-        least.extend(kept.iter().map(|(rule, _)| *rule));
-        run.space.check()?;
     }
-    takers.sort_unstable();
-    takers.dedup();
-    least.sort_unstable();
-    least.dedup();
+    for rules in [&mut blocked.takers, &mut blocked.least] {
+        rules.sort_unstable();
+        rules.dedup();
+    }
+    Ok(Some(blocked))
+}
+
+/// Tells why a rule never matches.
+fn never(input: &Input<'_>, rule: RuleId, blocked: Blocked) -> Found {
+    let chain = input.ruleset().rule(rule).chain;
+    let Blocked {
+        contradictory,
+        covered,
+        takers,
+        mut least,
+    } = blocked;
     let own = action(input, rule);
     let differs = |other: &RuleId| own.is_none() || action(input, *other) != own;
     let other = takers.iter().copied().find(|taker| differs(taker));
@@ -330,7 +316,7 @@ fn never(
         cited.push(input.cite(*blocker, "takes its packets"));
     }
     let watch = blockers.iter().map(|blocker| (*blocker, rule)).collect();
-    Ok(Found {
+    Found {
         finding: Finding {
             severity,
             rules: cited,
@@ -338,7 +324,7 @@ fn never(
             ..Finding::new(about, what, why, remedy)
         },
         watch,
-    })
+    }
 }
 
 /// Adds to each finding a packet that the rule would match and who takes it.

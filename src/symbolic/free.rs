@@ -1,5 +1,8 @@
 //! One base chain for packets of which nothing is known: what no packet whatever can do there.
 //!
+//! What a rule takes is not taken away from those behind it: sets of what is left can be too large to write down. Each rule
+//! has what it would take of what comes to it, and whether that leaves anything for a later rule is asked for one at a time.
+//!
 //! Every field that a rule can look at is a variable of its own, the state of the conversation and what depends on the host
 //! among them, so what is found here holds on every host and for later packets of conversations, too. The same field read
 //! twice is the same variable, as long as no rule has written anything in between. What a rule takes is taken for certain,
@@ -14,14 +17,14 @@ use crate::ruleset::protocol::Base;
 use crate::ruleset::{
     ChainId, CtKey, Expr, Family, Field, Hook, MetaKey, Nat, NatRange, RuleId, Stmt,
 };
-use crate::sets::{Set, TooLarge};
+use crate::sets::{Point, Set, Sets, TooLarge};
 
 use super::fields::{Address, Ct, Entry, Fields, NowTuple, Tuple, Zone};
 use super::rule::{Loaded, Place};
 use super::space::{Input, LINK, Space, TRANSPORT};
 use super::stack::{At, Walk};
 use super::value::{self, Bits, Written};
-use super::{End, From, Visit};
+use super::{End, From};
 
 /// What a rule kept from those behind it.
 #[derive(Debug, Clone, Copy)]
@@ -32,29 +35,105 @@ pub struct Took {
     pub left: Option<u32>,
 }
 
-/// One run of a chain.
+/// A time that the run came to a rule.
 #[derive(Debug, Clone)]
-pub struct Call {
-    pub chain: ChainId,
-    /// What came to it.
-    pub packets: Set,
-    /// It and the runs that it is part of.
+pub struct Arrival {
+    /// What came to the rule's chain, had nothing before been taken.
+    pub entered: Set,
+    /// The run of the chain and the runs that it is part of.
     pub within: Vec<u32>,
-    /// How many entries [`Free::took`] had at its end.
-    pub until: usize,
+    /// How many entries [`Free::took`] had.
+    pub behind: usize,
 }
 
 /// What the rules of a base chain can do at all.
 #[derive(Debug, Default)]
 pub struct Free {
-    pub visits: BTreeMap<RuleId, Visit>,
+    pub arrivals: BTreeMap<RuleId, Vec<Arrival>>,
     /// Packets for which all matches of a rule hold, wherever they come from.
     pub alone: BTreeMap<RuleId, Set>,
     /// In the order of the run.
     pub took: Vec<Took>,
-    pub calls: Vec<Call>,
     /// Where something has no meaning here, so nothing can be said of what stands behind it.
     pub is_open: bool,
+    /// What each [`BLOCK`] of `took` took together; `None` where that is too large to write down.
+    blocks: Vec<Option<Set>>,
+}
+
+/// How many entries of [`Free::took`] are passed over at once where none of them took a packet.
+const BLOCK: usize = 64;
+/// How large the set of a block may be.
+const BLOCK_NODES: usize = 20_000;
+
+/// What earlier rules leave of the packets that a rule is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remains {
+    /// One of them comes to the rule.
+    Some(Point),
+    /// None; these entries of [`Free::took`] are enough to take all.
+    Nothing(Vec<usize>),
+}
+
+impl Free {
+    /// What is left of packets that come to a rule's chain. Looks for one that nobody took: of those that are left one is
+    /// picked, and whoever took it takes all that it would, until nothing is left or nobody took it.
+    pub fn remains(
+        &self,
+        space: &mut Space,
+        arrival: &Arrival,
+        packets: Set,
+    ) -> Result<Remains, TooLarge> {
+        let wish = space.usual();
+        let mut rest = packets;
+        let mut takers = Vec::new();
+        while let Some(point) = space.sets.pick(rest, &wish) {
+            space.check()?;
+            let Some(taker) = self.taker(&space.sets, arrival, &point) else {
+                return Ok(Remains::Some(point));
+            };
+            rest = space.sets.minus(rest, self.took[taker].packets);
+            takers.push(taker);
+        }
+        space.check()?;
+        Ok(Remains::Nothing(takers))
+    }
+
+    /// The first rule that took a packet.
+    fn taker(&self, sets: &Sets, arrival: &Arrival, point: &Point) -> Option<usize> {
+        let before = &self.took[..arrival.behind];
+        for (at, block) in before.chunks(BLOCK).enumerate() {
+            let together = self.blocks.get(at).copied().flatten();
+            if together.is_some_and(|together| !sets.contains(together, point)) {
+                continue;
+            }
+            // who only left another chain comes on
+            let takes = |took: &Took| {
+                took.left.is_none_or(|left| arrival.within.contains(&left))
+                    && sets.contains(took.packets, point)
+            };
+            if let Some(found) = block.iter().position(takes) {
+                return Some(at * BLOCK + found);
+            }
+        }
+        None
+    }
+}
+
+/// What entries took together, block by block.
+fn blocks(sets: &mut Sets, took: &[Took]) -> Vec<Option<Set>> {
+    let mut blocks = Vec::new();
+    for block in took.chunks(BLOCK) {
+        let before = sets.nodes();
+        let mut all = Some(Set::NONE);
+        for took in block {
+            all = all.map(|all| sets.or(all, took.packets));
+            if sets.nodes() > before + BLOCK_NODES {
+                all = None;
+            }
+        }
+        blocks.push(all);
+    }
+    blocks
 }
 
 /// The state of such a walk.
@@ -63,7 +142,7 @@ pub(super) struct Freedom {
     /// How often a rule has written a field.
     pub written: u32,
     pub took: Vec<Took>,
-    pub calls: Vec<Call>,
+    pub arrivals: BTreeMap<RuleId, Vec<Arrival>>,
     running: Vec<(u32, Set)>,
     runs: u32,
 }
@@ -94,20 +173,18 @@ pub fn chain(
     let freedom = walk.free.take().unwrap_or_default();
     let ways = walk.done();
     space.check()?;
+    let blocks = blocks(&mut space.sets, &freedom.took);
+    space.check()?;
     let unknown = ways
         .exits
         .iter()
         .any(|exit| matches!(exit.end, End::Unknown(_)));
     Ok(Free {
-        visits: ways
-            .visits
-            .into_iter()
-            .map(|((_, rule), visit)| (rule, visit))
-            .collect(),
+        arrivals: freedom.arrivals,
         alone,
         took: freedom.took,
-        calls: freedom.calls,
         is_open: unknown,
+        blocks,
     })
 }
 
@@ -239,17 +316,22 @@ impl Walk<'_, '_> {
         }
     }
 
-    pub(super) fn ends(&mut self, chain: ChainId) {
+    pub(super) fn ends(&mut self) {
         if let Some(free) = &mut self.free {
-            let within = free.running.iter().map(|(run, _)| *run).collect();
-            let packets = free.running.pop().map_or(Set::NONE, |(_, packets)| packets);
-            let until = free.took.len();
-            free.calls.push(Call {
-                chain,
-                packets,
-                within,
-                until,
-            });
+            free.running.pop();
+        }
+    }
+
+    pub(super) fn comes_to(&mut self, rule: RuleId) {
+        if let Some(free) = &mut self.free
+            && let Some((_, entered)) = free.running.last()
+        {
+            let arrival = Arrival {
+                entered: *entered,
+                within: free.running.iter().map(|(run, _)| *run).collect(),
+                behind: free.took.len(),
+            };
+            free.arrivals.entry(rule).or_default().push(arrival);
         }
     }
 

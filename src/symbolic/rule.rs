@@ -99,6 +99,10 @@ impl Walk<'_, '_> {
                 Policy::Drop => self.end(End::Dropped, By::Policy(id), ended),
             }
         }
+        if self.free.is_some() {
+            // nobody asks, and together they may be too many
+            return Set::NONE;
+        }
         passed.accepted.push(skipped);
         self.space.sets.union(&passed.accepted)
     }
@@ -131,7 +135,8 @@ impl Walk<'_, '_> {
         let mut back = Vec::new();
         let rules: Rc<[RuleId]> = Rc::clone(&self.chains[id.index()]);
         for &rule in rules.iter() {
-            if live.is_empty() || self.space.check().is_err() {
+            let is_over = live.is_empty() && self.free.is_none();
+            if is_over || self.space.check().is_err() {
                 break;
             }
             if self.budget == 0 {
@@ -143,7 +148,7 @@ impl Walk<'_, '_> {
             live = self.rule(at, rule, live, depth, passed, &mut back);
         }
         back.push(live);
-        self.ends(id);
+        self.ends();
         self.space.sets.union(&back)
     }
 
@@ -159,6 +164,8 @@ impl Walk<'_, '_> {
     ) -> Set {
         let ruleset = self.ruleset();
         let rule = ruleset.rule(id);
+        self.comes_to(id);
+        let left_before = back.len();
         let mut here = packets;
         // what does not match, and what has come back from a chain
         let mut next: Vec<Set> = Vec::new();
@@ -388,6 +395,11 @@ impl Walk<'_, '_> {
             let own = self.would(Place { rule: other, at }, matched);
             let known = self.ways.watched.entry((id, other)).or_default();
             *known = self.space.sets.or(*known, own);
+        }
+        if self.free.is_some() {
+            // what a rule takes stays, and is told apart by `Took`
+            let left = self.space.sets.union(&back[left_before..]);
+            return self.space.sets.minus(packets, left);
         }
         next.push(here);
         next.push(missed);
