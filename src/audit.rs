@@ -407,7 +407,11 @@ pub fn audit(loaded: &Loaded, hooks: &Hooks, host: &Host, options: &Options) -> 
     let (mut found, watch) = rules::rules(&mut input, &mut answer.left_out);
     for v6 in [false, true] {
         match view(world, hooks, v6, &watch, &mut answer.left_out) {
-            Ok(view) => input.views.push(view),
+            Ok(mut view) => {
+                let nodes = view.space.sets.nodes();
+                view.space.sets.raise(NODES.max(nodes + NODES / 2));
+                input.views.push(view);
+            }
             Err(error) => answer.left_out.push(format!(
                 "conversations of IPv{}: {error}",
                 if v6 { 6 } else { 4 }
@@ -584,7 +588,6 @@ fn whole(
     let back = replies(&mut space, world, hooks, &outside, From::Outside)?;
     let here = requests(&mut space, world, hooks, From::Here, Some(0))?;
     let here_back = replies(&mut space, world, hooks, &here, From::Here)?;
-    space.sets.raise(NODES);
     Ok(View {
         space,
         outside,

@@ -364,3 +364,109 @@ fn own_test_data_give_findings_that_explain_confirms() {
     }
     assert!(witnesses > 0);
 }
+
+/// One made-up rule: ranges of source, destination and destination port, and its verdict.
+struct Made {
+    ranges: [(u32, u32); 3],
+    accepts: bool,
+}
+
+/// Rules of TCP with prefixes and port ranges made up at random: those that never match are those that match none of the
+/// packets at the corners, where a range begins or another one has ended.
+#[test]
+fn made_up_rules_without_effect_are_those_that_no_packet_reaches() {
+    let mut state = 0x2545_f491_4f6c_dd1du64;
+    let mut random = move |end: u32| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % u64::from(end)) as u32
+    };
+    let mut dead = 0;
+    for _ in 0..8 {
+        let mut prefix = || {
+            let len = [0, 1, 2, 3, 8][random(5) as usize];
+            let host = u32::MAX.checked_shr(len).unwrap_or(0);
+            let first = (random(4) << 30 | random(4) << 20) & !host;
+            (first, first | host)
+        };
+        let nets: Vec<[(u32, u32); 2]> = (0..30).map(|_| [prefix(), prefix()]).collect();
+        let rules: Vec<Made> = nets
+            .into_iter()
+            .map(|[src, dst]| {
+                let first = 1 + random(40);
+                Made {
+                    ranges: [src, dst, (first, first + random(30))],
+                    accepts: random(2) == 0,
+                }
+            })
+            .collect();
+        let corners = |dimension: usize| -> BTreeSet<u32> {
+            let ranges = rules.iter().map(|rule| rule.ranges[dimension]);
+            ranges
+                .flat_map(|(lo, hi)| [lo, hi.saturating_add(1)])
+                .collect()
+        };
+        let mut alive: BTreeSet<usize> = BTreeSet::new();
+        for src in corners(0) {
+            for dst in corners(1) {
+                for port in corners(2) {
+                    let point = [src, dst, port];
+                    alive.extend(rules.iter().position(|rule| {
+                        let mut parts = rule.ranges.iter().zip(point);
+                        parts.all(|((lo, hi), at)| *lo <= at && at <= *hi)
+                    }));
+                }
+            }
+        }
+        let expected: BTreeSet<u64> = (0..rules.len())
+            .filter(|at| !alive.contains(at))
+            .map(|at| at as u64 + 1)
+            .collect();
+        dead += expected.len();
+        let text = listing(&rules).to_string();
+        let loaded = load("made up", &text, &[]).expect("a ruleset");
+        let hooks = Hooks::new(&loaded.ruleset);
+        let answer = audit(&loaded, &hooks, &loaded.host, &Options::default());
+        let told: BTreeSet<u64> = answer
+            .findings
+            .iter()
+            .filter(|one| ["shadowed-rule", "redundant-rule"].contains(&one.about.id))
+            .filter_map(|one| Some(one.rules.first()?.rule.handle.0))
+            .collect();
+        assert_eq!(told, expected, "{text}");
+    }
+    assert!(dead > 15, "{dead}");
+}
+
+fn listing(rules: &[Made]) -> Value {
+    use serde_json::json;
+    let mut objects = vec![
+        json!({"metainfo": {"json_schema_version": 1}}),
+        json!({"table": {"family": "ip", "name": "t", "handle": 1}}),
+        json!({"chain": {"family": "ip", "table": "t", "name": "c", "handle": 1000,
+            "type": "filter", "hook": "input", "prio": 0, "policy": "drop"}}),
+    ];
+    for (at, rule) in rules.iter().enumerate() {
+        let field = |protocol: &str, field: &str, (lo, hi): (u32, u32)| {
+            let shown = |value: u32| match protocol {
+                "ip" => json!(std::net::Ipv4Addr::from_bits(value).to_string()),
+                _ => json!(value),
+            };
+            json!({"match": {"op": "==",
+                "left": {"payload": {"protocol": protocol, "field": field}},
+                "right": {"range": [shown(lo), shown(hi)]}}})
+        };
+        let verdict = if rule.accepts { "accept" } else { "drop" };
+        objects.push(
+            json!({"rule": {"family": "ip", "table": "t", "chain": "c", "handle": at + 1,
+            "expr": [
+                field("ip", "saddr", rule.ranges[0]),
+                field("ip", "daddr", rule.ranges[1]),
+                field("tcp", "dport", rule.ranges[2]),
+                {verdict: null},
+            ]}}),
+        );
+    }
+    json!({"nftables": objects})
+}
