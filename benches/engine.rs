@@ -11,6 +11,7 @@ use nfpath::explain::{Question, explain};
 use nfpath::flow;
 use nfpath::load::load;
 use nfpath::reach::{Query, reach};
+use nfpath::sets::Room;
 
 use large::{branches, c1, overlapping, rules, service, services, set, through};
 
@@ -107,7 +108,16 @@ fn follow(c: &mut Criterion) {
     for (name, case) in cases.iter().filter(|(name, _)| !name.contains("rules")) {
         group.bench_function(BenchmarkId::new("reach", name), |b| {
             let query = Query::default();
-            b.iter(|| reach(&case.loaded, &case.hooks, &case.host, &query).expect("an answer"));
+            b.iter(|| {
+                reach(
+                    &case.loaded,
+                    &case.hooks,
+                    &case.host,
+                    &query,
+                    Room::default(),
+                )
+                .expect("an answer")
+            });
         });
     }
     group.finish();

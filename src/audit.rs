@@ -27,7 +27,7 @@ use crate::reach::imagined;
 use crate::report::RuleRef;
 use crate::report::build::{Sources, rule_ref, rule_text};
 use crate::ruleset::{ChainId, Dormancy, Family, Hook, RuleId, Ruleset};
-use crate::sets::{Mark, Set};
+use crate::sets::{Mark, Room, Set};
 use crate::symbolic::free::{self, Free};
 use crate::symbolic::{
     End, From, Input as Part, Space, Watch, Ways, replies, requests, requests_watched,
@@ -325,6 +325,7 @@ pub struct Options {
     /// Kinds that are errors.
     pub deny: Vec<String>,
     pub allow: Vec<Allowed>,
+    pub room: Room,
 }
 
 /// All that was found.
@@ -394,7 +395,7 @@ pub fn audit(loaded: &Loaded, hooks: &Hooks, host: &Host, options: &Options) -> 
             if v6 && family == Family::Ip || !v6 && family == Family::Ip6 {
                 continue;
             }
-            let mut space = Space::new(v6, known.links.len(), NODES);
+            let mut space = Space::new(v6, known.links.len(), room(options, NODES));
             match free::chain(&mut space, world, hooks, id) {
                 Ok(free) => input.runs.push(Run { space, free }),
                 Err(error) => {
@@ -406,7 +407,7 @@ pub fn audit(loaded: &Loaded, hooks: &Hooks, host: &Host, options: &Options) -> 
     }
     let (mut found, watch) = rules::rules(&mut input, &mut answer.left_out);
     for v6 in [false, true] {
-        match view(world, hooks, v6, &watch, &mut answer.left_out) {
+        match view(world, hooks, v6, &watch, options, &mut answer.left_out) {
             Ok(mut view) => {
                 let nodes = view.space.sets.nodes();
                 view.space.sets.raise(NODES.max(nodes + NODES / 2));
@@ -528,6 +529,14 @@ fn suppression(finding: &Finding, options: &Options) -> Option<(String, bool)> {
         .map(|allowed| (allowed.reason.clone(), false))
 }
 
+/// So many nodes, or as many as are allowed.
+fn room(options: &Options, nodes: usize) -> Room {
+    Room {
+        nodes: nodes.min(options.room.nodes),
+        ..options.room
+    }
+}
+
 /// Follows all first packets and their answers. On a host of which little is known answers can grow beyond all bounds; then
 /// only what comes from outside is followed, and that is said.
 fn view(
@@ -535,8 +544,9 @@ fn view(
     hooks: &Hooks,
     v6: bool,
     watch: &Watch,
+    options: &Options,
     left_out: &mut Vec<String>,
-) -> Result<View, crate::sets::TooLarge> {
+) -> Result<View, crate::sets::GaveUp> {
     use crate::host::IpFamily as Of;
     let family = if v6 { Of::V6 } else { Of::V4 };
     let complete = &world.host.complete;
@@ -544,14 +554,14 @@ fn view(
         true => NODES,
         false => NODES_OPEN,
     };
-    match whole(world, hooks, v6, watch, limit) {
+    match whole(world, hooks, v6, watch, room(options, limit)) {
         Ok(view) => return Ok(view),
         Err(error) => left_out.push(format!(
             "answers, and what this host sends, of IPv{}: {error}; give the host's facts with a snapshot",
             if v6 { 6 } else { 4 }
         )),
     }
-    let mut space = Space::new(v6, world.host.links.len(), NODES);
+    let mut space = Space::new(v6, world.host.links.len(), room(options, NODES));
     let outside = requests_watched(
         &mut space,
         world,
@@ -574,9 +584,9 @@ fn whole(
     hooks: &Hooks,
     v6: bool,
     watch: &Watch,
-    limit: usize,
-) -> Result<View, crate::sets::TooLarge> {
-    let mut space = Space::new(v6, world.host.links.len(), limit);
+    room: Room,
+) -> Result<View, crate::sets::GaveUp> {
+    let mut space = Space::new(v6, world.host.links.len(), room);
     let outside = requests_watched(
         &mut space,
         world,

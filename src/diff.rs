@@ -23,7 +23,8 @@ use crate::reach::class::{
 };
 use crate::reach::{imagined, said};
 use crate::report::build::{Sources, host_drop_name, rule_text};
-use crate::sets::{NODES, Point, Set, TooLarge};
+use crate::ruleset::RuleId;
+use crate::sets::{GaveUp, Point, Room, Set};
 use crate::symbolic::{By, End, From, Input, Space, Ways, replies, requests};
 use crate::walk::link_values;
 use crate::walk::step::{Disposition, Path, Walked};
@@ -141,13 +142,15 @@ pub struct Diff {
     pub assumed: Vec<String>,
     /// There are more rows than are told.
     pub truncated: bool,
+    /// Why the rows are not all that there are, in words.
+    pub given_up: Option<String>,
 }
 
 /// How many rows are made at most.
 const MOST: usize = 2000;
 
 /// Compares what two rulesets do to all packets.
-pub fn diff(old: Side<'_>, new: Side<'_>) -> Result<Diff, TooLarge> {
+pub fn diff(old: Side<'_>, new: Side<'_>, room: Room) -> Diff {
     let (old_host, new_host) = together(old, new);
     let absent = |host: &Host, own: &Host| -> Vec<u128> {
         let known = |name: &str| !own.complete.links || own.link(name).is_some();
@@ -162,45 +165,22 @@ pub fn diff(old: Side<'_>, new: Side<'_>) -> Result<Diff, TooLarge> {
         Hooks::new(&new.loaded.ruleset),
     ];
     let mut answer = Diff::default();
+    let pair = Pair {
+        sides: [
+            (old.loaded, &old_host, &hooks[0], old_absent.as_slice()),
+            (new.loaded, &new_host, &hooks[1], new_absent.as_slice()),
+        ],
+        names: &names,
+    };
     for v6 in [false, true] {
-        let mut space = Space::new(v6, old_host.links.len(), NODES);
-        for from in [From::Outside, From::Here] {
-            space.name_rules(BTreeMap::new());
-            let before = Followed::of(
-                &mut space,
-                old.loaded,
-                &old_host,
-                &hooks[0],
-                from,
-                &old_absent,
-            )?;
-            space.name_rules(names.clone());
-            let after = Followed::of(
-                &mut space,
-                new.loaded,
-                &new_host,
-                &hooks[1],
-                from,
-                &new_absent,
-            )?;
-            let mut compared = Compared {
-                before: &before,
-                after: &after,
-                from,
-                answer: &mut answer,
-            };
-            compared.rows(&mut space);
-            space.check()?;
-        }
-        for question in space.questions() {
-            if question.source == Source::Default && question.vars.len() == 1 {
-                let words = match question.usual {
-                    Some(1) => question.words.clone(),
-                    _ => format!("not: {}", question.words),
-                };
-                if !answer.assumed.contains(&words) {
-                    answer.assumed.push(words);
-                }
+        match pair.of_version(v6, room, &mut answer) {
+            Ok(()) => {}
+            Err(GaveUp::Interrupted) => {
+                answer.given_up = Some("interrupted".into());
+                break;
+            }
+            Err(error) => {
+                answer.given_up = Some(format!("IPv{}: {error}", if v6 { 6 } else { 4 }));
             }
         }
     }
@@ -218,7 +198,46 @@ pub fn diff(old: Side<'_>, new: Side<'_>) -> Result<Diff, TooLarge> {
             class.source_ports.clone(),
         )
     });
-    Ok(answer)
+    answer
+}
+
+/// Both rulesets: each with its host, its hooks, and links that its host does not have.
+struct Pair<'a> {
+    sides: [(&'a Loaded, &'a Host, &'a Hooks, &'a [u128]); 2],
+    names: &'a BTreeMap<RuleId, String>,
+}
+
+impl Pair<'_> {
+    /// Adds the rows of one IP version; those that were made before it gives up are right.
+    fn of_version(&self, v6: bool, room: Room, answer: &mut Diff) -> Result<(), GaveUp> {
+        let [old, new] = self.sides;
+        let mut space = Space::new(v6, old.1.links.len(), room);
+        for from in [From::Outside, From::Here] {
+            space.name_rules(BTreeMap::new());
+            let before = Followed::of(&mut space, old, from)?;
+            space.name_rules(self.names.clone());
+            let after = Followed::of(&mut space, new, from)?;
+            let mut compared = Compared {
+                before: &before,
+                after: &after,
+                from,
+                answer,
+            };
+            compared.rows(&mut space)?;
+        }
+        for question in space.questions() {
+            if question.source == Source::Default && question.vars.len() == 1 {
+                let words = match question.usual {
+                    Some(1) => question.words.clone(),
+                    _ => format!("not: {}", question.words),
+                };
+                if !answer.assumed.contains(&words) {
+                    answer.assumed.push(words);
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Both hosts with what is worked out from the rulesets, and the same links at the same places.
@@ -268,12 +287,9 @@ struct Label {
 impl<'a> Followed<'a> {
     fn of(
         space: &mut Space,
-        loaded: &'a Loaded,
-        host: &'a Host,
-        hooks: &'a Hooks,
+        (loaded, host, hooks, absent): (&'a Loaded, &'a Host, &'a Hooks, &[u128]),
         from: From,
-        absent: &[u128],
-    ) -> Result<Followed<'a>, TooLarge> {
+    ) -> Result<Followed<'a>, GaveUp> {
         let values = link_values(host);
         let world = World {
             ruleset: &loaded.ruleset,
@@ -573,21 +589,28 @@ struct Compared<'a> {
 }
 
 impl Compared<'_> {
-    fn rows(&mut self, space: &mut Space) {
+    fn rows(&mut self, space: &mut Space) -> Result<(), GaveUp> {
         let (changed, moved, heard) = self.changed(space);
-        if changed.is_empty() {
-            return;
-        }
+        space.check()?;
         let old = self.before.labels(space, changed, moved, heard);
         let new = self.after.labels(space, changed, moved, heard);
+        space.check()?;
         for (old, own) in &old {
             for (new, other) in &new {
+                let mark = space.sets.mark();
+                let right = self.answer.rows.len();
                 let packets = space.sets.and(*own, *other);
                 if !packets.is_empty() {
                     self.cut(space, old, new, packets);
                 }
+                if let Err(error) = space.check() {
+                    self.answer.rows.truncate(right);
+                    return Err(error);
+                }
+                space.sets.release(mark);
             }
         }
+        Ok(())
     }
 
     /// What does not end, look or get answered as before: all, where addresses differ, and where answers do.

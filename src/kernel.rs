@@ -41,6 +41,7 @@ use lab::{Lab, LabError, fail};
 use talk::{Conversation, From, Opening, converse};
 
 pub use lab::{in_a_lab, prepare};
+pub use sys::{interrupted, note_interrupts};
 
 /// The source port of a flow that names none.
 const SOURCE_PORT: u16 = 40000;

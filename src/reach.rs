@@ -21,7 +21,7 @@ use crate::load::Loaded;
 use crate::logic::{Known, Ranges, Source};
 use crate::packet::proto;
 use crate::ruleset::{Policy, Ruleset};
-use crate::sets::{Point, Set, TooLarge};
+use crate::sets::{GaveUp, Point, Room, Set};
 use crate::symbolic::{By, End, From, Input, Space, Ways, requests};
 use crate::walk::link_values;
 use crate::walk::step::{Disposition, Walked};
@@ -61,8 +61,6 @@ pub enum ReachError {
         name: String,
         known: String,
     },
-    #[error("{0}; ask for less: `--to`, `--from`, `--from-iface`")]
-    TooLarge(#[from] TooLarge),
 }
 
 /// Packets that have one way.
@@ -101,6 +99,8 @@ pub struct Reach {
     pub assumed: Vec<String>,
     /// There were more rows than are told.
     pub truncated: bool,
+    /// Why the rows are not all that there are, in words.
+    pub given_up: Option<String>,
 }
 
 /// How many rows are made at most.
@@ -145,6 +145,7 @@ pub fn reach(
     hooks: &Hooks,
     host: &Host,
     query: &Query,
+    room: Room,
 ) -> Result<Reach, ReachError> {
     let known = imagined(&loaded.ruleset, host);
     let names = [
@@ -175,16 +176,58 @@ pub fn reach(
         if query.to.as_ref().is_some_and(other) || query.from.as_ref().is_some_and(other) {
             continue;
         }
-        let mut space = Space::new(v6, known.links.len(), crate::sets::NODES);
-        let ways = requests(&mut space, world, hooks, From::Outside, Some(0))?;
-        let mut cutter = Cutter {
+        let asked = Asked {
             loaded,
             hooks,
             host,
             world,
-            ways: &ways,
             query,
-            answer: &mut answer,
+        };
+        match asked.of_version(v6, room, &mut answer) {
+            Ok(()) => {}
+            Err(GaveUp::Interrupted) => {
+                answer.given_up = Some("interrupted".into());
+                break;
+            }
+            Err(error) => {
+                let words = format!(
+                    "IPv{}: {error}; ask for less: `--to`, `--from`, `--from-iface`",
+                    if v6 { 6 } else { 4 }
+                );
+                answer.given_up = Some(words);
+            }
+        }
+    }
+    if query.is_open() {
+        let words = "packets to multicast and broadcast addresses, and what is only passed on; ask for them with `--to` or `--to-iface`";
+        answer.not_asked.push(words.into());
+    }
+    answer.rows.sort_by_key(order);
+    Ok(answer)
+}
+
+/// The question and what it is asked about.
+struct Asked<'a> {
+    loaded: &'a Loaded,
+    hooks: &'a Hooks,
+    host: &'a Host,
+    world: World<'a>,
+    query: &'a Query,
+}
+
+impl Asked<'_> {
+    /// Adds the rows of one IP version; those that were made before it gives up are right.
+    fn of_version(&self, v6: bool, room: Room, answer: &mut Reach) -> Result<(), GaveUp> {
+        let mut space = Space::new(v6, self.world.host.links.len(), room);
+        let ways = requests(&mut space, self.world, self.hooks, From::Outside, Some(0))?;
+        let mut cutter = Cutter {
+            loaded: self.loaded,
+            hooks: self.hooks,
+            host: self.host,
+            world: self.world,
+            ways: &ways,
+            query: self.query,
+            answer,
         };
         cutter.cut(&mut space)?;
         for exit in &ways.exits {
@@ -222,13 +265,8 @@ pub fn reach(
                 }
             }
         }
+        Ok(())
     }
-    if query.is_open() {
-        let words = "packets to multicast and broadcast addresses, and what is only passed on; ask for them with `--to` or `--to-iface`";
-        answer.not_asked.push(words.into());
-    }
-    answer.rows.sort_by_key(order);
-    Ok(answer)
 }
 
 type Order = (bool, String, Ranges, Vec<IpNet>, Ranges, Vec<IpNet>);
@@ -256,7 +294,7 @@ struct Cutter<'a, 'w> {
 }
 
 impl Cutter<'_, '_> {
-    fn cut(&mut self, space: &mut Space) -> Result<(), TooLarge> {
+    fn cut(&mut self, space: &mut Space) -> Result<(), GaveUp> {
         let all = usual_only(space, Set::ALL);
         let wanted = self.wanted(space);
         for exit in &self.ways.exits {
@@ -292,8 +330,12 @@ impl Cutter<'_, '_> {
             }
             for part in parts(space, self.ways, packets, usual_only) {
                 let mark = space.sets.mark();
+                let right = self.answer.rows.len();
                 self.rows(space, &part, all, leaves_by.as_deref(), &exit.end);
-                space.check()?;
+                if let Err(error) = space.check() {
+                    self.answer.rows.truncate(right);
+                    return Err(error);
+                }
                 space.sets.release(mark);
             }
         }

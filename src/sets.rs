@@ -70,11 +70,38 @@ impl Var {
     }
 }
 
-/// An arena is full. One line, lower case, no final period.
+/// Why there is no answer. One line, lower case, no final period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the sets of packets grow beyond {nodes} nodes")]
-pub struct TooLarge {
+pub enum GaveUp {
+    #[error("the sets of packets grow beyond {nodes} nodes")]
+    TooLarge { nodes: usize },
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// How much an arena may hold, and who may stop it.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    /// Nodes; each takes about 25 bytes with its share of the tables.
     pub nodes: usize,
+    /// Asked now and then; once it says yes the arena is of no use any more.
+    pub interrupted: fn() -> bool,
+}
+
+impl Room {
+    /// So many nodes, and nobody stops it.
+    pub fn of(nodes: usize) -> Room {
+        Room {
+            nodes,
+            interrupted: || false,
+        }
+    }
+}
+
+impl Default for Room {
+    fn default() -> Room {
+        Room::of(NODES)
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -133,9 +160,13 @@ pub struct Sets {
     unique: Vec<u32>,
     cache: Vec<Cached>,
     variables: u32,
-    limit: usize,
+    room: Room,
     full: bool,
+    interrupted: bool,
 }
+
+/// After how many new nodes it is asked whether to go on.
+const PAUSE: usize = 1 << 16;
 
 /// What an arena held at some time.
 #[derive(Debug, Clone, Copy)]
@@ -148,13 +179,13 @@ pub const NODES: usize = 64_000_000;
 
 impl Default for Sets {
     fn default() -> Sets {
-        Sets::with_limit(NODES)
+        Sets::new(Room::default())
     }
 }
 
 impl Sets {
-    /// An empty arena of at most so many nodes.
-    pub fn with_limit(limit: usize) -> Sets {
+    /// An empty arena.
+    pub fn new(room: Room) -> Sets {
         Sets {
             nodes: vec![Node {
                 var: CONSTANT,
@@ -170,15 +201,23 @@ impl Sets {
                 1 << 12
             ],
             variables: 0,
-            limit: limit.min(1 << 30),
+            room: Room {
+                nodes: room.nodes.min(1 << 30),
+                ..room
+            },
             full: false,
+            interrupted: false,
         }
     }
 
     /// Whether everything that was computed so far is what was asked for.
-    pub fn check(&self) -> Result<(), TooLarge> {
-        if self.full {
-            Err(TooLarge { nodes: self.limit })
+    pub fn check(&self) -> Result<(), GaveUp> {
+        if self.interrupted {
+            Err(GaveUp::Interrupted)
+        } else if self.full {
+            Err(GaveUp::TooLarge {
+                nodes: self.room.nodes,
+            })
         } else {
             Ok(())
         }
@@ -186,7 +225,7 @@ impl Sets {
 
     /// Gives room for so many nodes, at least for those that there are.
     pub fn raise(&mut self, limit: usize) {
-        self.limit = self.limit.max(limit.min(1 << 30));
+        self.room.nodes = self.room.nodes.max(limit.min(1 << 30));
     }
 
     /// What there is now, to come back to.
@@ -200,7 +239,7 @@ impl Sets {
     /// eighth of what there is. An arena that was full since is not any longer.
     pub fn release(&mut self, mark: Mark) {
         let new = self.nodes.len().saturating_sub(mark.nodes);
-        if new <= self.limit / 8 && !self.full {
+        if self.interrupted || new <= self.room.nodes / 8 && !self.full {
             return;
         }
         self.nodes.truncate(mark.nodes.max(1));
@@ -274,7 +313,12 @@ impl Sets {
             }
             at = (at + 1) & mask;
         }
-        if self.nodes.len() >= self.limit {
+        if self.nodes.len() >= self.room.nodes {
+            self.full = true;
+            return Set::NONE;
+        }
+        if self.nodes.len() % PAUSE == 0 && (self.room.interrupted)() {
+            self.interrupted = true;
             self.full = true;
             return Set::NONE;
         }

@@ -28,7 +28,7 @@ use crate::conntrack::Manip;
 use crate::eval::{Pf, World};
 use crate::hooks::Hooks;
 use crate::ruleset::{ChainId, Hook, RuleId};
-use crate::sets::{Point, Set, TooLarge};
+use crate::sets::{GaveUp, Point, Set};
 use crate::walk::step::{HostDrop, Taken};
 
 pub use fields::Fields;
@@ -192,7 +192,7 @@ pub fn requests(
     hooks: &Hooks,
     from: From,
     mark: Option<u32>,
-) -> Result<Ways, TooLarge> {
+) -> Result<Ways, GaveUp> {
     requests_watched(space, world, hooks, from, mark, Watch::new())
 }
 
@@ -207,7 +207,7 @@ pub fn requests_watched(
     from: From,
     mark: Option<u32>,
     watch: Watch,
-) -> Result<Ways, TooLarge> {
+) -> Result<Ways, GaveUp> {
     let mut walk = stack::Walk::request(space, world, hooks, from, mark);
     walk.watch = watch;
     walk.send(from);
@@ -223,7 +223,7 @@ pub fn replies(
     hooks: &Hooks,
     requests: &Ways,
     from: From,
-) -> Result<Ways, TooLarge> {
+) -> Result<Ways, GaveUp> {
     let ways = stack::Walk::reply(space, world, hooks, requests, from);
     space.check()?;
     Ok(ways)

@@ -24,7 +24,7 @@ use nfpath::load::{Loaded, load};
 use nfpath::logic::{Knowledge, Known};
 use nfpath::packet::{Spec, proto};
 use nfpath::ruleset::{Data, Expr, Hook, Operand, RuleId, Ruleset, Stmt};
-use nfpath::sets::{NODES, Point, Set};
+use nfpath::sets::{Point, Room, Set};
 use nfpath::symbolic::{Dropped, End, From, Input, Space, Ways, replies, requests};
 use nfpath::walk::step::{Disposition, Path as Way, RuleOutcome, StepKind};
 use nfpath::walk::{Entrance, GivenState, Probe, link_values, walk};
@@ -244,7 +244,7 @@ struct Tally {
 
 impl<'c> Case<'c> {
     fn new(world: World<'c>, hooks: &'c Hooks, v6: bool) -> Case<'c> {
-        let mut space = Space::new(v6, world.host.links.len(), NODES);
+        let mut space = Space::new(v6, world.host.links.len(), Room::default());
         let mut ways = |from| {
             let asked = requests(&mut space, world, hooks, from, Some(0)).expect("room");
             let answered = replies(&mut space, world, hooks, &asked, from).expect("room");

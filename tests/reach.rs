@@ -9,13 +9,14 @@ use ipnet::IpNet;
 use nfpath::hooks::Hooks;
 use nfpath::load::load;
 use nfpath::reach::{Query, Reach, reach};
+use nfpath::sets::Room;
 use support::{files_below, testdata};
 
 fn asked(path: &str, query: &Query) -> Reach {
     let text = fs::read_to_string(testdata(path)).expect("a snapshot");
     let loaded = load(path, &text, &[]).expect("a ruleset");
     let hooks = Hooks::new(&loaded.ruleset);
-    reach(&loaded, &hooks, &loaded.host, query).expect("an answer")
+    reach(&loaded, &hooks, &loaded.host, query, Room::default()).expect("an answer")
 }
 
 fn net(text: &str) -> IpNet {
@@ -59,7 +60,14 @@ fn explain_says_the_same_of_every_row() {
         if loaded.ruleset.rules.len() > 10 {
             continue;
         }
-        let answer = reach(&loaded, &hooks, &loaded.host, &Query::default()).expect("an answer");
+        let answer = reach(
+            &loaded,
+            &hooks,
+            &loaded.host,
+            &Query::default(),
+            Room::default(),
+        )
+        .expect("an answer");
         for row in &answer.rows {
             assert!(row.witness.confirmed, "{}: {row:#?}", path.display());
         }
@@ -70,7 +78,11 @@ fn explain_says_the_same_of_every_row() {
 
 #[test]
 fn rows_are_disjoint() {
-    let answer = asked("c1-captured/snapshot.json", &Query::default());
+    let answer = asked(
+        "c1-captured/snapshot.json",
+        &Query::default(),
+        Room::default(),
+    );
     let rows = &answer.rows;
     assert!(rows.len() > 10);
     let meet = |a: &[(u128, u128)], b: &[(u128, u128)]| !nfpath::logic::intersect(a, b).is_empty();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::owner::Place;
 use crate::ruleset::{ChainId, Dormancy, Family, Hook, RuleId, Stmt, Target, Verdict};
-use crate::sets::{Mark, Set, TooLarge};
+use crate::sets::{GaveUp, Mark, Set};
 use crate::symbolic::free::Remains;
 use crate::symbolic::{From, Watch};
 
@@ -166,7 +166,7 @@ fn blockers(
     input: &mut Input<'_>,
     rule: RuleId,
     runs: &[usize],
-) -> Result<Option<Blocked>, TooLarge> {
+) -> Result<Option<Blocked>, GaveUp> {
     let mut blocked = Blocked {
         contradictory: true,
         covered: true,

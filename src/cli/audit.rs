@@ -76,7 +76,9 @@ impl Audit {
         let options = self.options()?;
         let input = input::read(self.ruleset.as_deref(), &self.facts)?;
         let hooks = Hooks::new(&input.loaded.ruleset);
-        let answer = audit(&input.loaded, &hooks, &input.host, &options);
+        let answer = output::waiting("looking at all packets", || {
+            audit(&input.loaded, &hooks, &input.host, &options)
+        });
         match self.format {
             Format::Json => output::result(&v1::json(&answer))?,
             Format::Sarif => output::result(&sarif::sarif(&answer, &input.source))?,
@@ -95,7 +97,10 @@ impl Audit {
     }
 
     fn options(&self) -> Result<Options, Failure> {
-        let mut options = Options::default();
+        let mut options = Options {
+            room: output::room(),
+            ..Options::default()
+        };
         if let Some(name) = &self.config {
             let text = input::text(name)?;
             let config: Config = toml::from_str(&text)

@@ -74,7 +74,9 @@ impl Diff {
             loaded: &input.loaded,
             host: &input.host,
         });
-        let answer = diff(sides[0], sides[1]).map_err(Failure::undetermined)?;
+        let answer = output::waiting("comparing all packets", || {
+            diff(sides[0], sides[1], output::room())
+        });
         match self.format {
             Format::Json => output::result(&v1::json(&answer))?,
             Format::Text => {
@@ -98,6 +100,7 @@ impl Diff {
             Exit::No
         } else if self.fail_on != FailOn::None
             && (answer.truncated
+                || answer.given_up.is_some()
                 || answer
                     .rows
                     .iter()

@@ -1,13 +1,17 @@
 //! Results go to standard output, everything else to standard error.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::ColorChoice;
 use colored::Colorize;
 
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::kernel;
 use crate::render::safe;
+use crate::sets::Room;
 
 use super::Failure;
 
@@ -136,6 +140,44 @@ impl Progress {
         if self.shown.is_some() {
             let _ = write!(io::stderr().lock(), "\r\u{1b}[K");
         }
+    }
+}
+
+/// Does something that may take long: from two seconds on a terminal shows for how long, and Ctrl-C is for the work to see
+/// ([`room`]).
+pub(super) fn waiting<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    // without it Ctrl-C ends the program at once, as ever
+    let _ = kernel::note_interrupts();
+    if !io::stderr().is_terminal() {
+        return work();
+    }
+    let (done, ended) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            let begun = Instant::now();
+            let mut pause = Duration::from_secs(2);
+            while let Err(mpsc::RecvTimeoutError::Timeout) = ended.recv_timeout(pause) {
+                pause = Duration::from_secs(1);
+                let seconds = begun.elapsed().as_secs();
+                let text = format!("{what}: {seconds} s; Ctrl-C tells what was found so far");
+                let text: String = text.chars().take(width().saturating_sub(1)).collect();
+                let _ = write!(io::stderr().lock(), "\r\u{1b}[K{text}");
+            }
+            if begun.elapsed() >= Duration::from_secs(2) {
+                let _ = write!(io::stderr().lock(), "\r\u{1b}[K");
+            }
+        });
+        let answer = work();
+        drop(done);
+        answer
+    })
+}
+
+/// Room for sets of packets that Ctrl-C stops.
+pub(super) fn room() -> Room {
+    Room {
+        interrupted: kernel::interrupted,
+        ..Room::default()
     }
 }
 

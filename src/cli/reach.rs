@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use crate::hooks::Hooks;
 use crate::packet::proto;
-use crate::reach::{Query, Reach as Answered, ReachError, reach, v1};
+use crate::reach::{Query, Reach as Answered, reach, v1};
 use crate::render;
 
 use super::{Answer, Exit, Facts, Failure, input, output};
@@ -56,11 +56,10 @@ impl Reach {
         let query = self.query()?;
         let input = input::read(self.ruleset.as_deref(), &self.facts)?;
         let hooks = Hooks::new(&input.loaded.ruleset);
-        let answer =
-            reach(&input.loaded, &hooks, &input.host, &query).map_err(|error| match error {
-                ReachError::NoInterface { .. } => Failure::usage(error),
-                ReachError::TooLarge(_) => Failure::undetermined(error),
-            })?;
+        let answer = output::waiting("following all packets", || {
+            reach(&input.loaded, &hooks, &input.host, &query, output::room())
+        })
+        .map_err(Failure::usage)?;
         match self.format {
             Format::Json => output::result(&v1::json(&answer))?,
             Format::Text => {
@@ -107,6 +106,7 @@ impl Reach {
 
 fn exit_of(answer: &Answered) -> Exit {
     match answer.rows.as_slice() {
+        _ if answer.given_up.is_some() => Exit::Undetermined,
         [] if answer.left_out.is_empty() && !answer.truncated => Exit::No,
         [] => Exit::Undetermined,
         rows if rows.iter().all(|row| !row.rests_on.is_empty()) => Exit::Undetermined,

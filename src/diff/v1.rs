@@ -13,6 +13,7 @@ struct Document {
     left_out: Vec<String>,
     assumed: Vec<String>,
     truncated: bool,
+    given_up: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -65,6 +66,7 @@ pub fn json(diff: &Diff) -> String {
         left_out: diff.left_out.clone(),
         assumed: diff.assumed.clone(),
         truncated: diff.truncated,
+        given_up: diff.given_up.clone(),
     };
     // strings and numbers always serialise
     serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"

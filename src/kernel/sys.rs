@@ -31,7 +31,7 @@ extern "C" fn note_interrupt(_: c_int) {
 }
 
 /// From now on the first Ctrl-C is only noted, so that what was found can be told; the second ends the program.
-pub(super) fn note_interrupts() -> io::Result<()> {
+pub fn note_interrupts() -> io::Result<()> {
     // SAFETY: the structure is plain data, all zero is valid, and the handler only stores into an atomic.
     unsafe {
         let mut action: libc::sigaction = mem::zeroed();
@@ -43,7 +43,7 @@ pub(super) fn note_interrupts() -> io::Result<()> {
 }
 
 /// Whether Ctrl-C was pressed since [`note_interrupts`].
-pub(super) fn interrupted() -> bool {
+pub fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }
 

@@ -15,6 +15,7 @@ struct Document {
     not_asked: Vec<String>,
     assumed: Vec<String>,
     truncated: bool,
+    given_up: Option<String>,
 }
 
 /// The members of a row that say which packets are in it, here and in the contract of `nfpath diff`.
@@ -78,6 +79,7 @@ pub fn json(reach: &Reach) -> String {
         not_asked: reach.not_asked.clone(),
         assumed: reach.assumed.clone(),
         truncated: reach.truncated,
+        given_up: reach.given_up.clone(),
     };
     // strings and numbers always serialise
     serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"

@@ -66,6 +66,7 @@ pub fn text(diff: &Diff, width: usize) -> String {
     }
     let count = |kind| told.iter().filter(|own| **own == kind).count();
     out += &match diff.rows.is_empty() {
+        true if diff.given_up.is_some() => "no change was found\n".to_string(),
         true => {
             "no change: every packet that is compared has the same fate under both\n".to_string()
         }
@@ -76,6 +77,9 @@ pub fn text(diff: &Diff, width: usize) -> String {
             count(Kind::Changed)
         ),
     };
+    if let Some(why) = &diff.given_up {
+        out += &wrapped(&format!("not all was compared: {why}"), "", width);
+    }
     if diff.truncated {
         out += "there are more rows than are told\n";
     }

@@ -18,7 +18,7 @@ const ADDRESSES: usize = 4;
 /// The rows, two lines each and more where they rest on something.
 pub fn text(reach: &Reach, width: usize) -> String {
     let mut out = String::new();
-    if reach.rows.is_empty() {
+    if reach.rows.is_empty() && reach.given_up.is_none() {
         out += "nothing gets there\n";
     }
     for row in &reach.rows {
@@ -47,6 +47,9 @@ pub fn text(reach: &Reach, width: usize) -> String {
             row.witness.flow, row.witness.iif
         );
         out += &wrapped(&witness, "    ", width);
+    }
+    if let Some(why) = &reach.given_up {
+        out += &wrapped(&format!("these are not all: {why}"), "", width);
     }
     if reach.truncated {
         out += "there are more rows; ask for less with `--to`, `--from` or `--from-iface`\n";

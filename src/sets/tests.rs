@@ -181,14 +181,14 @@ fn a_picked_point_is_in_the_set_and_as_wished_where_that_is_possible() {
 
 #[test]
 fn a_full_arena_says_so_and_ends_at_once() {
-    let mut sets = Sets::with_limit(50);
+    let mut sets = Sets::new(Room::of(50));
     let vars = sets.variables(40);
     let mut parity = Set::NONE;
     for var in vars {
         let is = sets.of(var);
         parity = sets.xor(parity, is);
     }
-    assert_eq!(sets.check(), Err(TooLarge { nodes: 50 }));
+    assert_eq!(sets.check(), Err(GaveUp { nodes: 50 }));
     assert!(sets.nodes() <= 50);
 }
 
@@ -208,7 +208,7 @@ fn ranges_are_written_as_the_fewest_prefixes() {
 
 #[test]
 fn a_full_arena_is_of_use_again_when_what_filled_it_is_forgotten() {
-    let mut sets = Sets::with_limit(200);
+    let mut sets = Sets::new(Room::of(200));
     let vars = sets.variables(64);
     let first = sets.of(vars[0]);
     let second = sets.of(vars[1]);
@@ -244,4 +244,26 @@ fn what_is_simplified_is_the_same_among_the_packets_that_count() {
         // a set that only says what counts depends on nothing
         assert!(both.sets.simplify(among, among).is_all());
     }
+}
+
+#[test]
+fn who_interrupts_gets_no_answer_and_that_stays_so() {
+    let mut sets = Sets::new(Room {
+        interrupted: || true,
+        ..Room::default()
+    });
+    let vars = sets.variables(40);
+    let mark = sets.mark();
+    let mut all = Set::NONE;
+    for at in 0..20_000u32 {
+        let made_up = at.wrapping_mul(0x9e37_79b9);
+        let values: Vec<(Var, bool)> = (0..40)
+            .map(|bit| (vars[bit], made_up.rotate_left(bit as u32) & 1 == 1))
+            .collect();
+        let one = sets.literals(&values);
+        all = sets.or(all, one);
+    }
+    assert_eq!(sets.check(), Err(GaveUp::Interrupted));
+    sets.release(mark);
+    assert_eq!(sets.check(), Err(GaveUp::Interrupted));
 }

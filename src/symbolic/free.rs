@@ -17,7 +17,7 @@ use crate::ruleset::protocol::Base;
 use crate::ruleset::{
     ChainId, CtKey, Expr, Family, Field, Hook, MetaKey, Nat, NatRange, RuleId, Stmt,
 };
-use crate::sets::{Point, Set, Sets, TooLarge};
+use crate::sets::{GaveUp, Point, Set, Sets};
 
 use super::fields::{Address, Ct, Entry, Fields, NowTuple, Tuple, Zone};
 use super::rule::{Loaded, Place};
@@ -82,7 +82,7 @@ impl Free {
         space: &mut Space,
         arrival: &Arrival,
         packets: Set,
-    ) -> Result<Remains, TooLarge> {
+    ) -> Result<Remains, GaveUp> {
         let wish = space.usual();
         let mut rest = packets;
         let mut takers = Vec::new();
@@ -153,7 +153,7 @@ pub fn chain(
     world: World<'_>,
     hooks: &Hooks,
     id: ChainId,
-) -> Result<Free, TooLarge> {
+) -> Result<Free, GaveUp> {
     let hook = match &world.ruleset.chain(id).base {
         Some(base) => base.hook,
         None => Hook::Input,

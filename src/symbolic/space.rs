@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use crate::logic::{Choice, Fact, Ranges, Source, max_of};
 use crate::packet::proto;
 use crate::ruleset::{RuleId, Ruleset};
-use crate::sets::{Point, Set, Sets, TooLarge, Var};
+use crate::sets::{GaveUp, Point, Room, Set, Sets, Var};
 
 use super::value::{self, Bits};
 
@@ -111,8 +111,8 @@ pub struct Space {
 
 impl Space {
     /// A space for packets that may enter by so many interfaces.
-    pub fn new(v6: bool, links: usize, limit: usize) -> Space {
-        let mut sets = Sets::with_limit(limit);
+    pub fn new(v6: bool, links: usize, room: Room) -> Space {
+        let mut sets = Sets::new(room);
         let address = if v6 { 128 } else { 32 };
         let count = (usize::BITS - links.max(1).saturating_sub(1).leading_zeros()) as usize;
         let inputs = Input::ALL
@@ -242,7 +242,7 @@ impl Space {
     }
 
     /// Whether anything had to be given up for want of room.
-    pub fn check(&self) -> Result<(), TooLarge> {
+    pub fn check(&self) -> Result<(), GaveUp> {
         self.sets.check()
     }
 

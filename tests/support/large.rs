@@ -16,7 +16,7 @@ use nfpath::host::Host;
 use nfpath::load::{Loaded, load};
 use nfpath::logic::{Knowledge, Known};
 use nfpath::packet::Spec;
-use nfpath::sets::NODES;
+use nfpath::sets::Room;
 use nfpath::symbolic::{From, Space, requests};
 use nfpath::walk::step::Disposition;
 use nfpath::walk::{Entrance, GivenState, Probe, link_values, verdict};
@@ -236,7 +236,7 @@ impl Case {
             host: &self.host,
             link_values: &self.values,
         };
-        let mut space = Space::new(false, self.host.links.len(), NODES);
+        let mut space = Space::new(false, self.host.links.len(), Room::default());
         requests(&mut space, world, &self.hooks, From::Outside, Some(0)).expect("room");
         space.sets.nodes()
     }
