@@ -317,7 +317,7 @@ impl Sets {
             self.full = true;
             return Set::NONE;
         }
-        if self.nodes.len() % PAUSE == 0 && (self.room.interrupted)() {
+        if self.nodes.len().is_multiple_of(PAUSE) && (self.room.interrupted)() {
             self.interrupted = true;
             self.full = true;
             return Set::NONE;

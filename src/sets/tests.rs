@@ -188,7 +188,7 @@ fn a_full_arena_says_so_and_ends_at_once() {
         let is = sets.of(var);
         parity = sets.xor(parity, is);
     }
-    assert_eq!(sets.check(), Err(GaveUp { nodes: 50 }));
+    assert_eq!(sets.check(), Err(GaveUp::TooLarge { nodes: 50 }));
     assert!(sets.nodes() <= 50);
 }
 
