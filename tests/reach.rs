@@ -78,11 +78,7 @@ fn explain_says_the_same_of_every_row() {
 
 #[test]
 fn rows_are_disjoint() {
-    let answer = asked(
-        "c1-captured/snapshot.json",
-        &Query::default(),
-        Room::default(),
-    );
+    let answer = asked("c1-captured/snapshot.json", &Query::default());
     let rows = &answer.rows;
     assert!(rows.len() > 10);
     let meet = |a: &[(u128, u128)], b: &[(u128, u128)]| !nfpath::logic::intersect(a, b).is_empty();
