@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use crate::load::bundle::{SCHEMA, SCHEMA_VERSION};
 
 pub use machine::ThisMachine;
-pub use redact::redact;
+pub use redact::{raw_parts, redact};
 pub use script::script;
 
 /// What a command left behind.

@@ -94,17 +94,41 @@ const STEMS: &[&str] = &[
     "docker_gwbridge",
 ];
 
-/// Options of iptables whose value is a name or a text that somebody made up. `meter` is nft's word for a hashlimit.
-const MADE_UP: &[&str] = &[
-    "--name",
-    "--hashlimit-name",
-    "--rateest-name",
-    "--nfacct-name",
-    "--label",
-    "--string",
-    "--hex-string",
-    "--led-trigger-id",
-    "meter",
+/// Words of iptables and nft whose value is a name or a text that somebody made up, and what it is called instead. `meter` is
+/// nft's word for a hashlimit. Of nft's own words the value is in quotation marks.
+const MADE_UP: &[(&str, &str)] = &[
+    ("--name", "name"),
+    ("--hashlimit-name", "name"),
+    ("--rateest-name", "name"),
+    ("--nfacct-name", "name"),
+    ("--label", "name"),
+    ("--string", "name"),
+    ("--hex-string", "name"),
+    ("--led-trigger-id", "name"),
+    ("meter", "name"),
+    ("--comment", "comment"),
+    ("--log-prefix", "comment"),
+    ("--nflog-prefix", "comment"),
+    ("--ulog-prefix", "comment"),
+    ("comment", "comment"),
+    ("prefix", "comment"),
+    ("alias", "comment"),
+];
+
+/// Conntrack helpers of the kernel; a port may follow (`ftp-2121`).
+const HELPERS: &[&str] = &[
+    "amanda",
+    "ftp",
+    "H.245",
+    "irc",
+    "netbios-ns",
+    "pptp",
+    "Q.931",
+    "RAS",
+    "sane",
+    "sip",
+    "snmp",
+    "tftp",
 ];
 
 /// Replaces addresses and names in a snapshot's text. The same key gives the same replacements.
@@ -235,8 +259,22 @@ impl Names {
                 }
                 for key in ["comment", "ifalias", "prefix"] {
                     if let Some(text) = word(key) {
-                        self.add("comment", text);
+                        self.make_up("comment", text);
                     }
+                }
+                if let Some(Value::Array(names)) = object.get("altnames") {
+                    for name in names.iter().filter_map(Value::as_str) {
+                        self.interface(name);
+                    }
+                }
+                if let Some(label) = word("label").filter(|label| label.contains(':')) {
+                    self.add("label", label);
+                }
+                let of_helper = object.get("left").and_then(|left| left.pointer("/ct/key"));
+                if of_helper.and_then(Value::as_str) == Some("helper")
+                    && let Some(right) = object.get("right")
+                {
+                    self.helpers(right);
                 }
                 for (kind, key) in [
                     ("table", "table"),
@@ -247,6 +285,11 @@ impl Names {
                     ("counter", "counter"),
                     ("quota", "quota"),
                     ("limit", "limit"),
+                    ("helper", "ct helper"),
+                    ("timeout", "ct timeout"),
+                    ("expectation", "ct expectation"),
+                    ("synproxy", "synproxy"),
+                    ("secmark", "secmark"),
                 ] {
                     let Some(inner) = object.get(key).and_then(Value::as_object) else {
                         continue;
@@ -264,18 +307,49 @@ impl Names {
         }
     }
 
+    /// Names of helpers that are not the kernel's.
+    fn helpers(&mut self, value: &Value) {
+        match value {
+            Value::String(name) => self.helper(name),
+            Value::Array(values) => values.iter().for_each(|value| self.helpers(value)),
+            Value::Object(object) => object.values().for_each(|value| self.helpers(value)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    fn helper(&mut self, name: &str) {
+        let port = name
+            .rsplit_once('-')
+            .filter(|(_, port)| port.parse::<u16>().is_ok());
+        let stem = port.map_or(name, |(stem, _)| stem);
+        if !HELPERS.contains(&stem) {
+            self.add("helper", name);
+        }
+    }
+
+    /// A text that somebody made up gets another one.
+    fn make_up(&mut self, kind: &'static str, value: &str) {
+        // what `recent` takes where no name is said
+        if value == "DEFAULT" || value.is_empty() || self.made_up.contains_key(value) {
+            return;
+        }
+        let count = self.counts.entry(kind).or_default();
+        *count += 1;
+        self.made_up
+            .insert(value.to_string(), format!("{kind}-{count}"));
+    }
+
+    fn make_up_of(&mut self, line: &str) {
+        for found in made_up_values(line) {
+            self.make_up(found.kind, &found.value);
+        }
+    }
+
     /// Names in what `nft`, `ip` and `ipset` print for people.
     fn collect_text(&mut self, text: &str) {
         let mut table = "";
         for line in text.lines() {
-            for option in ["comment ", "prefix "] {
-                for (at, _) in line.match_indices(option) {
-                    let quoted = line[at + option.len()..].strip_prefix('"');
-                    if let Some(text) = quoted.and_then(|rest| rest.split('"').next()) {
-                        self.add("comment", text);
-                    }
-                }
-            }
+            self.make_up_of(line);
             let words: Vec<&str> = line.split_whitespace().collect();
             match words.as_slice() {
                 ["table", _, name, "{", ..] => {
@@ -291,6 +365,19 @@ impl Names {
                 ["flowtable", name, "{", ..] if !is_software(table, name) => {
                     self.add("flowtable", name);
                 }
+                ["counter", name, "{", ..] => self.add("counter", name),
+                ["quota", name, "{", ..] => self.add("quota", name),
+                ["limit", name, "{", ..] => self.add("limit", name),
+                ["synproxy", name, "{", ..] => self.add("synproxy", name),
+                ["secmark", name, "{", ..] => self.add("secmark", name),
+                ["ct", "helper", name, "{", ..] => self.add("helper", name),
+                ["ct", "timeout", name, "{", ..] => self.add("timeout", name),
+                ["ct", "expectation", name, "{", ..] => self.add("expectation", name),
+                // `ip addr`
+                ["altname", name] => self.interface(name),
+                ["inet" | "inet6", .., label] if label.contains(':') && !label.contains('/') => {
+                    self.add("label", label);
+                }
                 // `ipset save`
                 ["create", name, ..] if !is_software("", name) => self.add("set", name),
                 // `ip link`
@@ -305,6 +392,13 @@ impl Names {
                     }
                 }
                 _ => {}
+            }
+            for three in words.windows(3) {
+                if let ["ct", "helper", name] = three
+                    && let Some(name) = name.strip_prefix('"')
+                {
+                    self.helper(name.trim_end_matches('"'));
+                }
             }
             for pair in words.windows(2) {
                 if let ["iifname" | "oifname" | "iif" | "oif" | "dev", name] = pair
@@ -330,25 +424,7 @@ impl Names {
             {
                 self.add("chain", chain);
             }
-            for option in ["--comment ", "--log-prefix ", "--nflog-prefix "] {
-                for (at, _) in line.match_indices(option) {
-                    let rest = &line[at + option.len()..];
-                    let text = match rest.strip_prefix('"') {
-                        Some(quoted) => quoted.split('"').next(),
-                        None => rest.split(' ').next(),
-                    };
-                    if let Some(text) = text {
-                        self.add("comment", text);
-                    }
-                }
-            }
-            for (_, value) in made_up_values(line) {
-                // what `recent` takes where no name is said
-                if value != "DEFAULT" && !self.made_up.contains_key(value) {
-                    let new = format!("name-{}", self.made_up.len() + 1);
-                    self.made_up.insert(value.to_string(), new);
-                }
-            }
+            self.make_up_of(line);
             let words: Vec<&str> = line.split(' ').collect();
             for pair in words.windows(2) {
                 if let [
@@ -358,6 +434,9 @@ impl Names {
                 ] = pair
                 {
                     self.interface(name.trim_end_matches('+'));
+                }
+                if let ["--helper", name] = pair {
+                    self.helper(name.trim_matches('"'));
                 }
             }
         }
@@ -384,11 +463,12 @@ impl Names {
         let mut out = String::with_capacity(text.len());
         for line in text.split_inclusive('\n') {
             let mut from = 0;
-            for (at, value) in made_up_values(line) {
-                if let Some(new) = self.made_up.get(value) {
-                    out += &line[from..at];
+            for found in made_up_values(line) {
+                let new = self.made_up.get(&found.value);
+                if let Some(new) = new.filter(|_| found.from >= from) {
+                    out += &line[from..found.from];
                     out += new;
-                    from = at + value.len();
+                    from = found.to;
                 }
             }
             out += &line[from..];
@@ -402,6 +482,13 @@ impl Names {
             Value::Array(values) => values.iter_mut().for_each(|value| self.value(value)),
             Value::Object(object) => {
                 self.prefix(object);
+                for key in ["comment", "ifalias", "prefix"] {
+                    if let Some(Value::String(text)) = object.get_mut(key)
+                        && let Some(new) = self.made_up.get(text.as_str())
+                    {
+                        *text = format!("{DONE}{new}");
+                    }
+                }
                 object.values_mut().for_each(|value| self.value(value));
             }
             Value::String(text) => {
@@ -447,12 +534,6 @@ impl Names {
             let (new, used) = self.word(word, after);
             out += &new;
             rest = &after[used..];
-        }
-        // comments hold spaces
-        for (name, new) in &self.known {
-            if name.contains(' ') && out.contains(name.as_str()) {
-                out = out.replace(name.as_str(), new);
-            }
         }
         out
     }
@@ -679,10 +760,20 @@ fn is_software(table: &str, name: &str) -> bool {
         || Owner::by_name(name, "x").is_some()
 }
 
-/// The values behind the options of [`MADE_UP`] in a line, each with its place, without its quotes.
-fn made_up_values(line: &str) -> Vec<(usize, &str)> {
-    let mut found: Vec<(usize, &str)> = Vec::new();
-    for option in MADE_UP {
+/// A value behind a word of [`MADE_UP`].
+struct MadeUp {
+    kind: &'static str,
+    /// Without quotation marks and escapes.
+    value: String,
+    /// Where it stands in the line, with what is escaped and without its quotation marks.
+    from: usize,
+    to: usize,
+}
+
+/// The values behind the words of [`MADE_UP`] in a line, in order.
+fn made_up_values(line: &str) -> Vec<MadeUp> {
+    let mut found: Vec<MadeUp> = Vec::new();
+    for (option, kind) in MADE_UP {
         for (at, _) in line.match_indices(option) {
             let alone = line[..at]
                 .chars()
@@ -693,16 +784,68 @@ fn made_up_values(line: &str) -> Vec<(usize, &str)> {
                 continue;
             };
             let start = at + option.len() + 1;
-            let (start, value) = match rest.strip_prefix('"') {
-                Some(quoted) => (start + 1, quoted.split('"').next()),
-                None => (start, rest.split_whitespace().next()),
+            let (from, to) = match (rest.strip_prefix('"'), *option) {
+                (Some(quoted), _) => (start + 1, start + 1 + quoted_len(quoted)),
+                // `ip link` prints it on a line of its own
+                (None, "alias") if line[..at].trim().is_empty() => (start, line.trim_end().len()),
+                (None, "comment" | "prefix" | "alias") => continue,
+                (None, _) => {
+                    let len = rest.find(char::is_whitespace).unwrap_or(rest.len());
+                    (start, start + len)
+                }
             };
-            if let Some(value) = value.filter(|value| !value.is_empty()) {
-                found.push((start, value));
+            if from < to {
+                found.push(MadeUp {
+                    kind,
+                    value: unescaped(&line[from..to]),
+                    from,
+                    to,
+                });
             }
         }
     }
-    found.sort_unstable();
+    found.sort_by_key(|found| (found.from, std::cmp::Reverse(found.to)));
+    found
+}
+
+/// How long a text is up to the quotation mark that ends it; iptables-save escapes those within.
+fn quoted_len(text: &str) -> usize {
+    let mut escaped = false;
+    for (at, c) in text.char_indices() {
+        match c {
+            '"' if !escaped => return at,
+            '\\' => escaped = !escaped,
+            _ => escaped = false,
+        }
+    }
+    text.trim_end().len()
+}
+
+fn unescaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        out.push(match c {
+            '\\' => chars.next().unwrap_or(c),
+            c => c,
+        });
+    }
+    out
+}
+
+/// Comparisons that are left as they are although they may hold an address, in words.
+pub fn raw_parts(redacted: &str) -> Vec<&'static str> {
+    let mut found = Vec::new();
+    if redacted.contains("--u32 ") {
+        found.push("`u32`");
+    }
+    let raw = ["@nh,", "@th,", "@ll,", "@ih,"];
+    if raw.iter().any(|base| redacted.contains(base)) || redacted.contains(r#""base": ""#) {
+        found.push("raw payload (`@nh,96,32`)");
+    }
+    if redacted.contains("--bytecode ") {
+        found.push("`bpf`");
+    }
     found
 }
 
@@ -856,6 +999,42 @@ mod tests {
             names.made_up("\t\tmeter acme-limit { ip saddr limit rate 1/second } accept"),
             "\t\tmeter name-3 { ip saddr limit rate 1/second } accept"
         );
+    }
+
+    #[test]
+    fn remarks_with_addresses_and_quotation_marks_are_replaced_whole() {
+        let bundle = serde_json::json!({"hostname": "web7", "parts": {
+            "ruleset": {"json": {"nftables": [
+                {"ct helper": {"family": "ip", "name": "acmehelper", "table": "filter", "type": "ftp"}},
+                {"rule": {"comment": "Jane Doe laptop 10.77.88.5", "expr": [
+                    {"match": {"op": "==", "left": {"ct": {"key": "helper"}}, "right": "acmeftp"}},
+                    {"match": {"op": "==", "left": {"ct": {"key": "helper"}}, "right": "ftp-2121"}},
+                    {"log": {"prefix": "Jane 10.77.88.5 "}}]}},
+            ]}},
+            "ruleset-text": {"text": "table ip filter {\n\tct helper acmehelper {\n\t}\n\tcounter acmecounter {\n\t}\n\tchain INPUT {\n\t\tct helper \"acmeftp\" counter name \"acmecounter\" log prefix \"Jane 10.77.88.5 \" comment \"Jane Doe laptop 10.77.88.5\"\n\t}\n}\n"},
+            "iptables-save": {"text": "*filter\n-A INPUT -m comment --comment \"Jane Doe laptop 10.77.88.5\" -m helper --helper acmeftp -j LOG --log-prefix \"Jane 10.77.88.5 \"\n-A INPUT -m comment --comment \"it's a \\\"Jane\\\" thing\" -j DROP\nCOMMIT\n"},
+            "addr": {"json": [{"ifname": "acmevpn", "altnames": ["acmealt0"], "addr_info": [{"label": "acmevpn:corp", "local": "10.77.88.5"}]}]},
+            "link": {"text": "2: acmevpn: <UP> mtu 1500\n    alias Acme Corp HQ uplink\n    altname acmealt0\n    inet 10.77.88.5/24 scope global acmevpn:corp\n"},
+        }});
+        let out = redact(&bundle.to_string(), "a key").expect("JSON");
+        let lower = out.to_lowercase();
+        for leak in ["jane", "doe", "acme", "10.77.88.5", "thing", "web7", "corp"] {
+            assert!(!lower.contains(leak), "{leak}: {out}");
+        }
+        assert!(out.contains("ftp-2121"), "{out}");
+        // the same remark has the same name in each part
+        let json: Value = serde_json::from_str(&out).expect("JSON");
+        let parts = &json["parts"];
+        let comment = parts["ruleset"]["json"]["nftables"][1]["rule"]["comment"]
+            .as_str()
+            .expect("a comment");
+        for part in ["ruleset-text", "iptables-save"] {
+            let text = parts[part]["text"].as_str().expect("a text");
+            assert!(
+                text.contains(&format!("\"{comment}\"")),
+                "{comment}: {text}"
+            );
+        }
     }
 
     #[test]

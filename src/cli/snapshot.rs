@@ -78,6 +78,13 @@ impl Snapshot {
             };
             text = capture::redact(&text, &key)
                 .map_err(|error| Failure::unreadable(anyhow!("the snapshot: {error}")))?;
+            let raw = capture::raw_parts(&text);
+            if !raw.is_empty() {
+                output::note(&format!(
+                    "comparisons of {} stay as they are; they may hold an address, and then decide otherwise",
+                    raw.join(", ")
+                ));
+            }
         }
         if !text.ends_with('\n') {
             text.push('\n');
