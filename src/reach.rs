@@ -5,6 +5,7 @@
 
 pub mod class;
 pub mod v1;
+pub mod whole;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -26,7 +27,7 @@ use crate::symbolic::{By, End, From, Input, Space, Ways, requests};
 use crate::walk::link_values;
 use crate::walk::step::{Disposition, Walked};
 
-use class::{Class, MARTIAN, Part, cells, number, parts, pick, question, rests_on, usual_only};
+use class::{Class, MARTIAN, Part, cells, parts, pick, question, range_of, rests_on, usual_only};
 
 /// Which packets are asked for; what is `None` is not asked.
 #[derive(Debug, Clone, Default)]
@@ -61,6 +62,8 @@ pub enum ReachError {
         name: String,
         known: String,
     },
+    #[error(transparent)]
+    GaveUp(#[from] GaveUp),
 }
 
 /// Packets that have one way.
@@ -139,6 +142,19 @@ pub fn imagined(ruleset: &Ruleset, host: &Host) -> Host {
     host
 }
 
+/// The place of an interface among the links of a host.
+fn link_at(host: &Host, flag: &'static str, name: &str) -> Result<usize, ReachError> {
+    let at = host.links.iter().position(|link| link.name == name);
+    at.ok_or_else(|| {
+        let all: Vec<&str> = host.links.iter().map(|link| link.name.as_str()).collect();
+        ReachError::NoInterface {
+            flag,
+            name: name.to_string(),
+            known: all.join(", "),
+        }
+    })
+}
+
 /// Answers who can reach what.
 pub fn reach(
     loaded: &Loaded,
@@ -148,20 +164,12 @@ pub fn reach(
     room: Room,
 ) -> Result<Reach, ReachError> {
     let known = imagined(&loaded.ruleset, host);
-    let names = [
+    for (flag, name) in [
         ("--from-iface", &query.from_iface),
         ("--to-iface", &query.to_iface),
-    ];
-    for (flag, name) in names {
-        if let Some(name) = name
-            && known.link(name).is_none()
-        {
-            let all: Vec<&str> = known.links.iter().map(|link| link.name.as_str()).collect();
-            return Err(ReachError::NoInterface {
-                flag,
-                name: name.clone(),
-                known: all.join(", "),
-            });
+    ] {
+        if let Some(name) = name {
+            link_at(&known, flag, name)?;
         }
     }
     let values = link_values(&known);
@@ -482,8 +490,4 @@ pub(crate) fn said(ruleset: &Ruleset, by: By) -> String {
         }
         By::Stack => "the host".into(),
     }
-}
-
-fn range_of(net: IpNet) -> (u128, u128) {
-    (number(net.network()), number(net.broadcast()))
 }

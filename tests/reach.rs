@@ -158,3 +158,57 @@ fn a_question_that_makes_no_sense_is_refused() {
         assert!(error.contains(word), "{error}");
     }
 }
+
+/// `nfpath test` of one class of packets on the host of testdata/c4; its exit status and what it prints.
+fn tested(class: &str, verdict: &str) -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("expected.toml");
+    let ruleset = testdata("c4/with-drop/snapshot.json");
+    let text = format!(
+        "ruleset = {:?}\n[[test]]\nclass = {class}\nexpect.verdict = \"{verdict}\"\n",
+        ruleset.to_string_lossy()
+    );
+    fs::write(&file, text).expect("written");
+    let output = Command::new(env!("CARGO_BIN_EXE_nfpath"))
+        .args(["test", &file.to_string_lossy()])
+        .env_clear()
+        .output()
+        .expect("nfpath runs");
+    let said = [output.stdout, output.stderr].concat();
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&said).into_owned(),
+    )
+}
+
+#[test]
+fn all_packets_of_a_class_do_what_is_expected_or_one_is_shown_that_does_not() {
+    // the two clients of the case, and nobody else
+    let published = r#"{ iif = "eth0", dst = "203.0.113.10", proto = "tcp", dport = "443" }"#;
+    for client in ["51.15.223.6", "109.190.117.17"] {
+        let class = published.replace("{ iif", &format!("{{ src = \"{client}\", iif"));
+        let (status, text) = tested(&class, "accept");
+        assert_eq!(status, Some(0), "{text}");
+    }
+    let (status, text) = tested(published, "drop");
+    assert_eq!(status, Some(1), "{text}");
+    assert!(text.contains("is accepted for --flow 'tcp:"), "{text}");
+    let (status, text) = tested(published, "accept");
+    assert_eq!(status, Some(1), "{text}");
+    assert!(text.contains("is not accepted for --flow"), "{text}");
+    let others = r#"{ iif = "eth0", src = "198.51.100.0/24", dst = "172.17.0.2/31" }"#;
+    let (status, text) = tested(others, "drop");
+    assert_eq!(status, Some(0), "{text}");
+    for (class, said) in [
+        (r#"{ iif = "eth9" }"#, "no such interface"),
+        (r#"{ proto = "tpc" }"#, "no protocol of that name"),
+        (r#"{ dport = "5-1" }"#, "ports are meant"),
+        (r#"{ ifi = "eth0" }"#, "line 3, column 11"),
+    ] {
+        let (status, text) = tested(class, "drop");
+        assert!(matches!(status, Some(2 | 3)), "{text}");
+        assert!(text.contains(said), "{text}");
+    }
+    let (status, text) = tested(published, "reject");
+    assert_eq!(status, Some(3), "{text}");
+}

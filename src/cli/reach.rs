@@ -87,9 +87,7 @@ impl Reach {
             })
         });
         let proto = self.proto.as_deref().map(|text| {
-            let named = proto::NAMES.iter().find(|(name, _)| *name == text);
-            let number = named.map(|(_, number)| *number);
-            number.or_else(|| text.parse().ok()).ok_or_else(|| {
+            protocol(text).ok_or_else(|| {
                 Failure::usage(anyhow!("`--proto {text}`: no protocol of that name"))
             })
         });
@@ -114,7 +112,16 @@ fn exit_of(answer: &Answered) -> Exit {
     }
 }
 
-fn net(text: &str) -> Option<IpNet> {
+/// `tcp`, or a number.
+pub(super) fn protocol(text: &str) -> Option<u8> {
+    let named = proto::NAMES.iter().find(|(name, _)| *name == text);
+    named
+        .map(|(_, number)| *number)
+        .or_else(|| text.parse().ok())
+}
+
+/// An address, or a prefix.
+pub(super) fn net(text: &str) -> Option<IpNet> {
     let address: Option<IpAddr> = text.parse().ok();
     address.map(IpNet::from).or_else(|| text.parse().ok())
 }

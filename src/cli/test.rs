@@ -9,11 +9,14 @@ use serde::{Deserialize, Serialize};
 use crate::expect::{Expected, Mismatch};
 use crate::explain::{Question, explain};
 use crate::hooks::Hooks;
+use crate::logic::Ranges;
+use crate::reach::ReachError;
+use crate::reach::whole::{Wanted, Whole, whole};
 use crate::render::checks::{self, Check, Suite};
 use crate::report::{FlowReport, Verdict};
 
 use super::input::{self, Input};
-use super::{Answer, Exit, Facts, Failure, Packet, output};
+use super::{Answer, Exit, Facts, Failure, Packet, output, reach};
 
 /// Check flows against what is expected of them.
 ///
@@ -59,10 +62,87 @@ type Spanned = toml::Spanned<Expectation>;
 struct Expectation {
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
-    flow: Flows,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    flow: Option<Flows>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    class: Option<Class>,
     #[serde(default, skip_serializing_if = "is_default")]
     packet: Packet,
     expect: Expected,
+}
+
+/// All first packets from outside that look so.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Class {
+    iif: Option<String>,
+    src: Option<String>,
+    dst: Option<String>,
+    proto: Option<String>,
+    /// `443`, `1-1023`, `80,443`.
+    dport: Option<String>,
+}
+
+impl Class {
+    /// One line when a word of it cannot be read.
+    fn read(&self) -> Result<Wanted, String> {
+        let net = |what: &str, text: &Option<String>| match text {
+            None => Ok(None),
+            Some(text) => match reach::net(text) {
+                Some(net) => Ok(Some(net)),
+                None => Err(format!(
+                    "`{what} = \"{text}\"`: an address or a prefix is meant"
+                )),
+            },
+        };
+        let proto = match &self.proto {
+            None => None,
+            Some(text) => match reach::protocol(text) {
+                Some(number) => Some(number),
+                None => return Err(format!("`proto = \"{text}\"`: no protocol of that name")),
+            },
+        };
+        let dports = match &self.dport {
+            None => None,
+            Some(text) => Some(ports(text).ok_or_else(|| {
+                format!("`dport = \"{text}\"`: ports are meant, such as 443, 1-1023 or 80,443")
+            })?),
+        };
+        Ok(Wanted {
+            iif: self.iif.clone(),
+            src: net("src", &self.src)?,
+            dst: net("dst", &self.dst)?,
+            proto,
+            dports,
+        })
+    }
+
+    /// `tcp eth0: any -> 203.0.113.10 443`
+    fn title(&self) -> String {
+        let word = |word: &Option<String>| word.clone().unwrap_or_else(|| "any".into());
+        let iif = self.iif.as_ref().map(|iif| format!(" by {iif}"));
+        let ports = self.dport.as_ref().map(|ports| format!(" port {ports}"));
+        format!(
+            "all {} from {} to {}{}{}",
+            self.proto.as_deref().unwrap_or("packets"),
+            word(&self.src),
+            word(&self.dst),
+            ports.unwrap_or_default(),
+            iif.unwrap_or_default()
+        )
+    }
+}
+
+/// Sorted ranges of ports that do not meet.
+fn ports(text: &str) -> Option<Ranges> {
+    let one = |part: &str| -> Option<(u128, u128)> {
+        let (lo, hi) = part.split_once('-').unwrap_or((part, part));
+        let (lo, hi): (u16, u16) = (lo.trim().parse().ok()?, hi.trim().parse().ok()?);
+        (lo <= hi).then_some((lo.into(), hi.into()))
+    };
+    let mut ranges: Ranges = text.split(',').map(one).collect::<Option<_>>()?;
+    ranges.sort_unstable();
+    Some(ranges)
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -152,7 +232,8 @@ impl Test {
         let tests = asked.iter().zip(&answers).map(|(asked, answer)| {
             let test = Expectation {
                 name: (!asked.at.is_empty()).then(|| asked.at.clone()),
-                flow: Flows::One(asked.question.flow.to_string()),
+                flow: Some(Flows::One(asked.question.flow.to_string())),
+                class: None,
                 packet: self.packet.with(&asked.question),
                 expect: Expected::of(answer),
             };
@@ -206,10 +287,9 @@ fn read(name: &str) -> Result<Read, Failure> {
         return Err(Failure::unreadable(anyhow!("{name}: {error}")));
     }
     for (test, line) in file.test.iter().zip(&lines) {
-        if matches!(&test.get_ref().flow, Flows::Many(flows) if flows.is_empty()) {
-            let error = "`flow` names no flow; nothing was run";
-            return Err(Failure::unreadable(anyhow!("{name}: line {line}: {error}")));
-        }
+        what_is_tested(test.get_ref()).map_err(|error| {
+            Failure::unreadable(anyhow!("{name}: line {line}: {error}; nothing was run"))
+        })?;
         test.get_ref().expect.check_words().map_err(|error| {
             Failure::unreadable(anyhow!("{name}: line {line}: {error}; nothing was run"))
         })?;
@@ -224,6 +304,33 @@ fn read(name: &str) -> Result<Read, Failure> {
         file,
         lines,
     })
+}
+
+/// One line when a test names no flow and no class, or asks of a class what classes do not have.
+fn what_is_tested(test: &Expectation) -> Result<(), String> {
+    match (&test.flow, &test.class) {
+        (Some(Flows::Many(flows)), None) if flows.is_empty() => Err("`flow` names no flow".into()),
+        (Some(_), None) => Ok(()),
+        (None, None) => Err("neither `flow` nor `class` says what is tested".into()),
+        (Some(_), Some(_)) => Err("`flow` and `class` are two tests".into()),
+        (None, Some(class)) => {
+            class.read()?;
+            if test.packet != Packet::default() {
+                return Err("`packet` refines a flow; of a class say it in `class`".into());
+            }
+            let verdict = test.expect.verdict.as_deref();
+            let alone = Expected {
+                verdict: test.expect.verdict.clone(),
+                ..Expected::default()
+            };
+            match verdict {
+                Some("accept" | "drop") if test.expect == alone => Ok(()),
+                _ => Err(
+                    "of a class only `verdict = \"accept\"` or `\"drop\"` can be expected".into(),
+                ),
+            }
+        }
+    }
 }
 
 /// A path of a file of expectations, which is relative to that file.
@@ -288,8 +395,9 @@ fn questions(read: &Read) -> Result<Vec<Vec<input::Asked>>, Failure> {
             let test = test.get_ref();
             let packet = Packet {
                 flow: match &test.flow {
-                    Flows::One(flow) => vec![flow.clone()],
-                    Flows::Many(flows) => flows.clone(),
+                    Some(Flows::One(flow)) => vec![flow.clone()],
+                    Some(Flows::Many(flows)) => flows.clone(),
+                    None => Vec::new(),
                 },
                 ..test.packet.clone()
             };
@@ -324,6 +432,18 @@ fn check(read: &Read, asked: &[Vec<input::Asked>]) -> Result<Suite, Failure> {
     let tests = read.file.test.iter().zip(&read.lines).zip(asked);
     for ((test, line), asked) in tests {
         let test = test.get_ref();
+        if let Some(class) = &test.class {
+            let (undecided, wrong) = check_class(&input, class, &test.expect)
+                .map_err(|error| Failure::usage(anyhow!("{}: line {line}: {error}", read.name)))?;
+            checks.push(Check {
+                name: test.name.clone(),
+                flow: class.title(),
+                line: *line,
+                undecided,
+                wrong,
+            });
+            continue;
+        }
         let answers = answers(&input, asked.iter().map(|asked| &asked.question));
         let answers = answers.map_err(|failure| {
             Failure::usage(anyhow!("{}: line {line}: {:#}", read.name, failure.error))
@@ -344,4 +464,46 @@ fn check(read: &Read, asked: &[Vec<input::Asked>]) -> Result<Suite, Failure> {
         ruleset: read.file.ruleset.clone(),
         checks,
     })
+}
+
+/// Whether all packets of a class do what is expected; true when that cannot be told.
+fn check_class(
+    input: &Input,
+    class: &Class,
+    expected: &Expected,
+) -> Result<(bool, Vec<Mismatch>), String> {
+    let hooks = Hooks::new(&input.loaded.ruleset);
+    let wanted = class.read()?;
+    let passes = expected.verdict.as_deref() == Some("accept");
+    let room = output::room();
+    let answer = whole(&input.loaded, &hooks, &input.host, &wanted, passes, room);
+    let (undecided, is) = match answer {
+        Ok(Whole::Yes) => return Ok((false, Vec::new())),
+        Ok(Whole::No(question)) => {
+            let iif = question.iif.as_ref();
+            let iif = iif.map_or(String::new(), |iif| format!(" --iif {iif}"));
+            let verdict = if passes { "not accepted" } else { "accepted" };
+            (
+                false,
+                format!("{verdict} for --flow '{}'{iif}", question.flow),
+            )
+        }
+        Ok(Whole::Open(questions)) => (true, format!("open: {}", questions.join("; "))),
+        Ok(Whole::Nothing) => (true, "nothing: no packet of the class is followed".into()),
+        Err(ReachError::GaveUp(error)) => (true, format!("not told: {error}")),
+        Err(error) => return Err(error.to_string()),
+    };
+    let what = if passes {
+        "accept, for all"
+    } else {
+        "drop, for all"
+    };
+    Ok((
+        undecided,
+        vec![Mismatch {
+            what: "verdict",
+            expected: what.into(),
+            is,
+        }],
+    ))
 }

@@ -515,3 +515,8 @@ pub fn numbers(ranges: &Ranges, width: u32) -> Option<String> {
     };
     Some(ranges.iter().map(one).collect::<Vec<_>>().join(", "))
 }
+
+/// The addresses of a prefix.
+pub(crate) fn range_of(net: IpNet) -> (u128, u128) {
+    (number(net.network()), number(net.broadcast()))
+}
