@@ -16,10 +16,10 @@ use crate::explain::{Question, explain};
 use crate::hooks::Hooks;
 use crate::host::Host;
 use crate::load::Loaded;
-use crate::logic::{Known, Source};
+use crate::logic::Known;
 use crate::reach::class::{
-    Class, MARTIAN, begins, cells, hidden, parts, pick, question, rests_on, usual_answers,
-    usual_only,
+    Class, MARTIAN, add_assumed, begins, cells, hidden, parts, pick, question, rests_on,
+    usual_answers, usual_only,
 };
 use crate::reach::{imagined, said};
 use crate::report::build::{Sources, host_drop_name, rule_text};
@@ -69,13 +69,8 @@ impl Ended {
     /// `None`: nobody knows.
     fn passes(&self) -> Option<bool> {
         match self {
-            Ended::At(End::Local | End::Forwarded(_) | End::Transmitted(_) | End::Relayed) => {
-                Some(true)
-            }
-            Ended::At(End::Dropped | End::Rejected | End::Host(_)) | Ended::NoInterface => {
-                Some(false)
-            }
-            Ended::At(End::Queued | End::Stolen | End::Unknown(_) | End::NotCovered(_)) => None,
+            Ended::At(end) => end.passes(),
+            Ended::NoInterface => Some(false),
         }
     }
 }
@@ -225,17 +220,7 @@ impl Pair<'_> {
             };
             compared.rows(&mut space)?;
         }
-        for question in space.questions() {
-            if question.source == Source::Default && question.vars.len() == 1 {
-                let words = match question.usual {
-                    Some(1) => question.words.clone(),
-                    _ => format!("not: {}", question.words),
-                };
-                if !answer.assumed.contains(&words) {
-                    answer.assumed.push(words);
-                }
-            }
-        }
+        add_assumed(&space, &mut answer.assumed);
         Ok(())
     }
 }
@@ -346,16 +331,6 @@ impl<'a> Followed<'a> {
         ways.exits.iter().filter_map(|exit| match exit.end {
             End::NotCovered(what) => Some((what, exit.packets)),
             _ => None,
-        })
-    }
-
-    /// Requests whose answers come back.
-    fn answered(&self, space: &mut Space) -> Set {
-        self.back.ended(space, |end| {
-            matches!(
-                end,
-                End::Local | End::Forwarded(_) | End::Transmitted(_) | End::Relayed
-            )
         })
     }
 
@@ -636,8 +611,8 @@ impl Compared<'_> {
         let moved = space.sets.and(moved, both);
         all.push(moved);
         let mut unseen = self.unseen(space, &self.before.back, &self.after.back);
-        let one = self.before.answered(space);
-        let other = self.after.answered(space);
+        let one = self.before.back.passed(space);
+        let other = self.after.back.passed(space);
         let heard = space.sets.xor(one, other);
         let heard = space.sets.and(heard, both);
         let heard = space.sets.minus(heard, unseen);

@@ -19,7 +19,7 @@ use crate::hooks::Hooks;
 use crate::host::{Host, Link, LinkKind, Origin};
 use crate::infer::{infer, interface_names};
 use crate::load::Loaded;
-use crate::logic::{Known, Ranges, Source};
+use crate::logic::{Known, Ranges};
 use crate::packet::proto;
 use crate::ruleset::{Policy, Ruleset};
 use crate::sets::{GaveUp, Point, Room, Set};
@@ -27,7 +27,9 @@ use crate::symbolic::{By, End, From, Input, Space, Ways, requests};
 use crate::walk::link_values;
 use crate::walk::step::{Disposition, Walked};
 
-use class::{Class, MARTIAN, Part, cells, parts, pick, question, range_of, rests_on, usual_only};
+use class::{
+    Class, MARTIAN, Part, add_assumed, cells, parts, pick, question, range_of, rests_on, usual_only,
+};
 
 /// Which packets are asked for; what is `None` is not asked.
 #[derive(Debug, Clone, Default)]
@@ -260,19 +262,7 @@ impl Asked<'_> {
                 answer.left_out.push(words);
             }
         }
-        for question in space.questions() {
-            let yes = question.usual == Some(1);
-            if question.source == Source::Default && question.vars.len() == 1 {
-                let words = if yes {
-                    question.words.clone()
-                } else {
-                    format!("not: {}", question.words)
-                };
-                if !answer.assumed.contains(&words) {
-                    answer.assumed.push(words);
-                }
-            }
-        }
+        add_assumed(&space, &mut answer.assumed);
         Ok(())
     }
 }

@@ -59,6 +59,17 @@ pub enum End {
     NotCovered(&'static str),
 }
 
+impl End {
+    /// Whether the packet gets where it is going; `None`: nobody here knows.
+    pub fn passes(&self) -> Option<bool> {
+        match self {
+            End::Local | End::Forwarded(_) | End::Transmitted(_) | End::Relayed => Some(true),
+            End::Dropped | End::Rejected | End::Host(_) => Some(false),
+            End::Queued | End::Stolen | End::Unknown(_) | End::NotCovered(_) => None,
+        }
+    }
+}
+
 /// [`HostDrop`] with an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Dropped(pub HostDrop);
@@ -160,6 +171,11 @@ impl Ways {
         let found = self.exits.iter().filter(|exit| is(&exit.end));
         let found: Vec<Set> = found.map(|exit| exit.packets).collect();
         space.sets.union(&found)
+    }
+
+    /// The packets that get where they are going.
+    pub fn passed(&self, space: &mut Space) -> Set {
+        self.ended(space, |end| end.passes() == Some(true))
     }
 
     /// What a rule saw, at whatever hook.

@@ -70,6 +70,22 @@ pub fn usual_only(space: &mut Space, set: Set) -> Set {
     space.sets.and(set, valid)
 }
 
+/// Adds the claims that [`usual_answers`] takes for granted, in words.
+pub(crate) fn add_assumed(space: &Space, assumed: &mut Vec<String>) {
+    for question in space.questions() {
+        if question.source != Source::Default || question.vars.len() != 1 {
+            continue;
+        }
+        let words = match question.usual {
+            Some(1) => question.words.clone(),
+            _ => format!("not: {}", question.words),
+        };
+        if !assumed.contains(&words) {
+            assumed.push(words);
+        }
+    }
+}
+
 /// Headers of packets that begin a conversation: TCP with SYN alone, hops left.
 pub(crate) fn begins(space: &mut Space) -> Set {
     let syn = u128::from(tcp::SYN);

@@ -9,7 +9,7 @@ use crate::host::Host;
 use crate::load::Loaded;
 use crate::logic::Ranges;
 use crate::sets::{GaveUp, Room, Set};
-use crate::symbolic::{End, From, Input, Space, Ways, replies, requests};
+use crate::symbolic::{End, From, Input, Space, replies, requests};
 use crate::walk::link_values;
 
 use super::class::{MARTIAN, cells, pick, question, range_of, rests_on, usual_only};
@@ -87,10 +87,10 @@ fn of_version(
     passes: bool,
 ) -> Result<Whole, GaveUp> {
     let ways = requests(space, world, hooks, From::Outside, Some(0))?;
-    let mut through = passed(space, &ways);
+    let mut through = ways.passed(space);
     if passes {
         let back = replies(space, world, hooks, &ways, From::Outside)?;
-        let heard = passed(space, &back);
+        let heard = back.passed(space);
         through = space.sets.and(through, heard);
     }
     let all = usual_only(space, Set::ALL);
@@ -123,15 +123,6 @@ fn of_version(
             let links = &world.host.links;
             Whole::No(Box::new(question(space, links, &point, From::Outside)))
         }
-    })
-}
-
-fn passed(space: &mut Space, ways: &Ways) -> Set {
-    ways.ended(space, |end| {
-        matches!(
-            end,
-            End::Local | End::Forwarded(_) | End::Transmitted(_) | End::Relayed
-        )
     })
 }
 
