@@ -770,6 +770,39 @@ impl Reader {
                         && !super::translate::is_target(family, &target.name));
             }
         }
+        self.refuse_options_of_verdicts();
+    }
+
+    /// A verdict and a chain have no options: what stands behind them is not understood.
+    fn refuse_options_of_verdicts(&mut self) {
+        let chains = self
+            .save
+            .tables
+            .iter_mut()
+            .flat_map(|table| &mut table.chains);
+        let mut problems = Vec::new();
+        for rule in chains.flat_map(|chain| &mut chain.rules) {
+            let Some(target) = &mut rule.target else {
+                continue;
+            };
+            if !target.is_chain && !super::translate::is_verdict(&target.name) {
+                continue;
+            }
+            if target.options.is_empty() {
+                continue;
+            }
+            let of = if rule.goto { "-g" } else { "-j" };
+            target.text = format!("{of} {}", quote(&target.name));
+            for opt in std::mem::take(&mut target.options) {
+                let text = option_text(&opt);
+                problems.push((rule.line, not_understood(&text)));
+                rule.matches.push(unreadable_match(&text));
+            }
+        }
+        problems.sort_by_key(|(line, _)| *line);
+        for (line, problem) in problems {
+            self.warn(line, problem);
+        }
     }
 
     /// The policy of a user chain stands as a rule behind its others, as ebtables-nft keeps it in the kernel
@@ -799,6 +832,22 @@ impl Reader {
                 chain.rules.push(rule);
             }
         }
+    }
+}
+
+/// Why an option is left unread.
+const NOT_UNDERSTOOD: &str = "option not understood";
+
+fn not_understood(option: &str) -> String {
+    format!("{NOT_UNDERSTOOD}: `{option}`")
+}
+
+/// What stands for a part of a rule that could not be read.
+fn unreadable_match(text: &str) -> Match {
+    Match {
+        name: UNREADABLE.to_owned(),
+        options: Vec::new(),
+        text: text.to_owned(),
     }
 }
 
@@ -1007,11 +1056,7 @@ impl RuleReader {
 
     fn unreadable(&mut self, text: &str, why: &str) {
         self.problems.push(format!("{why}: `{text}`"));
-        self.rule.matches.push(Match {
-            name: UNREADABLE.to_owned(),
-            options: Vec::new(),
-            text: text.to_owned(),
-        });
+        self.rule.matches.push(unreadable_match(text));
     }
 
     fn read(&mut self, tokens: &[Token]) {
@@ -1162,7 +1207,7 @@ impl RuleReader {
 
     fn extension_option(&mut self, opt: Opt) {
         if self.family == Family::Bridge && !self.named_extension(&opt.name) {
-            self.unreadable(&option_text(&opt), "option not understood");
+            self.unreadable(&option_text(&opt), NOT_UNDERSTOOD);
             return;
         }
         if PROTOCOL_OPTIONS.contains(&opt.name.as_str()) {

@@ -32,6 +32,11 @@ pub fn is_target(family: Family, name: &str) -> bool {
     }
 }
 
+/// True for a standard verdict of iptables(8) or ebtables(8), which has no options.
+pub fn is_verdict(name: &str) -> bool {
+    matches!(name, "ACCEPT" | "CONTINUE" | "DROP" | "QUEUE" | "RETURN")
+}
+
 /// A rule in nft's statements.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Translated {

@@ -77,9 +77,12 @@ pub fn translate(context: &Context<'_>, target: &Target) -> Why<Vec<Stmt>> {
         "REJECT" => reject(context.family, options),
         "LOG" => log(options),
         "NFLOG" => nflog(options),
-        "ULOG" => Ok(vec![Stmt::Log(Fields(json!({ "group": 0 })))]),
-        "TRACE" => Ok(vec![set_to(meta("nftrace"), number(1))]),
-        "AUDIT" => Ok(vec![Stmt::Log(Fields(json!({ "level": "audit" })))]),
+        "ULOG" => {
+            nothing(options, &["--ulog-"]).map(|_| vec![Stmt::Log(Fields(json!({ "group": 0 })))])
+        }
+        "TRACE" => nothing(options, &[]).map(|_| vec![set_to(meta("nftrace"), number(1))]),
+        "AUDIT" => nothing(options, &["--type"])
+            .map(|_| vec![Stmt::Log(Fields(json!({ "level": "audit" })))]),
         "DNAT" => nat(context, NatKind::Dnat, "--to-destination", options),
         "SNAT" => nat(context, NatKind::Snat, "--to-source", options),
         "MASQUERADE" => nat(context, NatKind::Masquerade, "--to-ports", options),
@@ -87,7 +90,7 @@ pub fn translate(context: &Context<'_>, target: &Target) -> Why<Vec<Stmt>> {
         "NETMAP" => netmap(context, options),
         "MARK" => mark(options),
         "CONNMARK" => connmark(options),
-        "NOTRACK" => Ok(vec![Stmt::Notrack]),
+        "NOTRACK" => nothing(options, &[]).map(|_| vec![Stmt::Notrack]),
         "CT" => ct_target(options),
         "TCPMSS" => tcpmss(options),
         "TOS" => tos(context.family, options),
@@ -102,8 +105,17 @@ pub fn translate(context: &Context<'_>, target: &Target) -> Why<Vec<Stmt>> {
         "SYNPROXY" => synproxy(options),
         "SET" => set_target(context, options),
         // They change a checksum, options of TCP or ECN bits, or note something outside of the packet.
-        "CHECKSUM" | "CONNSECMARK" | "ECN" | "IDLETIMER" | "LED" | "RATEEST" | "SECMARK"
-        | "TCPOPTSTRIP" => Ok(Vec::new()),
+        "CHECKSUM" => nothing(options, &["--checksum-fill"]),
+        "CONNSECMARK" => nothing(options, &["--save", "--restore"]),
+        "ECN" => nothing(options, &["--ecn-tcp-", "--ecn-ip-"]),
+        "IDLETIMER" => nothing(
+            options,
+            &["--timeout", "--label", "--alarm", "--send_nl_msg"],
+        ),
+        "LED" => nothing(options, &["--led-"]),
+        "RATEEST" => nothing(options, &["--rateest-"]),
+        "SECMARK" => nothing(options, &["--selctx"]),
+        "TCPOPTSTRIP" => nothing(options, &["--strip-options"]),
         "TPROXY" => tproxy(context.family, options),
         "SNPT" | "DNPT" => Err(Untranslatable::because(
             "translates prefixes without conntrack, which nft cannot do",
@@ -114,6 +126,15 @@ pub fn translate(context: &Context<'_>, target: &Target) -> Why<Vec<Stmt>> {
         _ => Err(Untranslatable::because(
             "neither a chain nor a known target",
         )),
+    }
+}
+
+/// A target without effect on the packet's path. Its options begin with one of these.
+fn nothing(options: &[Opt], starts: &[&str]) -> Why<Vec<Stmt>> {
+    let is_own = |opt: &&Opt| starts.iter().any(|start| opt.name.starts_with(start));
+    match options.iter().find(|opt| !is_own(opt)) {
+        Some(other) => Err(Untranslatable::unread(other)),
+        None => Ok(Vec::new()),
     }
 }
 
