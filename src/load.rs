@@ -509,6 +509,8 @@ fn with_texts(
             source,
             save::Save {
                 tables: not_listed,
+                // the listing tells which tables there are
+                cut: None,
                 ..parsed
             },
         ));

@@ -26,6 +26,8 @@ pub struct Save {
     pub sets: Arc<Sets>,
     /// What could not be read and has no place in a chain, in words.
     pub unread: Vec<String>,
+    /// Where the text ends before its program ended it, in words: there may be more tables.
+    pub cut: Option<String>,
 }
 
 /// Which kernel interface holds the rules.
@@ -349,10 +351,13 @@ pub fn read(text: &str, family: Family) -> (Save, Vec<Diagnostic>) {
             generator: None,
             sets: Arc::default(),
             unread: Vec::new(),
+            cut: None,
         },
         diagnostics: Vec::new(),
         open: None,
         last: None,
+        heading: None,
+        ending: false,
         gaps: Vec::new(),
         declares: false,
         places: HashMap::new(),
@@ -372,6 +377,10 @@ struct Reader {
     open: Option<usize>,
     /// Table and chain of the last rule that was read, up to the end of its table.
     last: Option<(usize, String)>,
+    /// The line of a heading whose table has not come yet.
+    heading: Option<usize>,
+    /// The table that ended last began with a heading, and its end mark has not come yet.
+    ending: bool,
     /// Rules of which nothing is known, put in when all others are read.
     gaps: Vec<Gap>,
     /// Chains were declared by `:CHAIN` or `-N` lines.
@@ -434,9 +443,13 @@ impl Reader {
         } else if line.starts_with('#') {
             if let Some(by) = generator(line) {
                 self.save.generator.get_or_insert_with(|| by.to_owned());
-            } else if line.starts_with("# Completed") && self.save.family == Family::Bridge {
-                // ebtables-nft-save writes no COMMIT
-                self.open = None;
+                self.heading = Some(number);
+            } else if line.starts_with("# Completed") {
+                (self.heading, self.ending) = (None, false);
+                if self.save.family == Family::Bridge {
+                    // ebtables-nft-save writes no COMMIT
+                    self.open = None;
+                }
             } else if line.contains("incompatible") {
                 // `# Table `filter' contains incompatible base-chains, use 'nft' tool to list them.`
                 let said = line.trim_start_matches(['#', ' ']).to_owned();
@@ -449,6 +462,7 @@ impl Reader {
             }
             self.open = Some(self.table(name.trim()));
             self.last = None;
+            self.ending = self.heading.take().is_some();
         } else if line == "COMMIT" {
             self.last = None;
             if self.open.take().is_none() {
@@ -461,28 +475,55 @@ impl Reader {
         }
     }
 
-    /// A table without the line that ends it. ebtables 2.0 writes no such line.
-    fn cut_off(&mut self, line: usize, table: usize) {
-        let end = match self.save.family {
-            Family::Ip | Family::Ip6 => "COMMIT",
+    /// The line that ends a table; `None` for ebtables 2.0, which writes none.
+    fn end_mark(&self) -> Option<&'static str> {
+        match self.save.family {
+            Family::Ip | Family::Ip6 => Some("COMMIT"),
             Family::Bridge => {
                 let by_nft = |by: &String| by.starts_with("ebtables-nft-save");
-                if !self.save.generator.as_ref().is_some_and(by_nft) {
-                    return;
-                }
-                "`# Completed`"
+                let is_by_nft = self.save.generator.as_ref().is_some_and(by_nft);
+                is_by_nft.then_some("`# Completed`")
             }
+        }
+    }
+
+    /// A table without the line that ends it, where the program writes one.
+    fn cut_off(&mut self, line: usize, table: usize) {
+        let Some(end) = self.end_mark() else {
+            return;
         };
-        let name = self
-            .save
-            .tables
-            .get(table)
-            .map(|table| table.name.clone())
-            .unwrap_or_default();
+        let table = self.save.tables.get(table);
+        let name = table.map(|table| table.name.clone()).unwrap_or_default();
         self.warn(
             line,
             format!("table `{name}` ends without {end}: the text may be cut off"),
         );
+    }
+
+    /// Whether the text goes on behind its last line, as far as its program's own marks tell.
+    fn find_cut(&mut self, lines: usize) {
+        let mark = self.end_mark();
+        let why = match (self.heading, self.open, mark) {
+            (Some(line), _, Some(_)) => format!("the text ends behind the heading of line {line}"),
+            (None, Some(_), Some(end)) => format!("the text ends without {end}"),
+            (None, None, Some(_)) if self.ending => {
+                "the text ends without the line `# Completed`".to_owned()
+            }
+            (_, _, None) | (None, None, Some(_)) => return,
+        };
+        if self.open.is_none() {
+            self.warn(lines, format!("{why}: it may be cut off"));
+        }
+        let is_missing = |name: &&&str| self.save.table(name).is_none();
+        if self
+            .save
+            .family
+            .tables()
+            .iter()
+            .any(|name| is_missing(&name))
+        {
+            self.save.cut = Some(why);
+        }
     }
 
     /// `CHAIN POLICY [packets:bytes]`
@@ -730,11 +771,13 @@ impl Reader {
     }
 
     fn finish(&mut self, lines: usize) {
-        if let Some(open) = self.open.take() {
+        self.find_cut(lines);
+        let open = self.open.take();
+        if let (Some(open), Some(end)) = (open, self.end_mark()) {
             self.cut_off(lines, open);
             // what was cut off are rules of the last chain and of those that have none yet
             let last = self.last.take().map(|(_, chain)| chain);
-            let rule = unread_rule(lines + 1, "the text ends without COMMIT");
+            let rule = unread_rule(lines + 1, &format!("the text ends without {end}"));
             let table = self.save.tables.get(open);
             let chains = table.into_iter().flat_map(|table| &table.chains);
             let cut: Vec<String> = chains
