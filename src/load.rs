@@ -114,6 +114,14 @@ pub enum LoadError {
         last: usize,
     },
     #[error(
+        "{source_name}:{line}: table filter has no chain {chain}: what `iptables -t TABLE -S` prints does not say its table; give `iptables-save`, or put a line `*TABLE` (`*nat`) in front of it and `COMMIT` behind it"
+    )]
+    NoTable {
+        source_name: String,
+        line: usize,
+        chain: String,
+    },
+    #[error(
         "{source_name}: this is no ruleset: its first line is `{line}`; expected is the output of `nft -j list ruleset`, `iptables-save`, `nft list ruleset` or `nfpath snapshot`"
     )]
     NotARuleset { source_name: String, line: String },
@@ -229,8 +237,24 @@ pub fn load_with(
     }
 }
 
+/// Refuses a text of iptables that does not say of which table its chains are.
+///
+/// # Errors
+/// Where they cannot be of table filter, which is meant where no table is said.
+pub fn check_tables(source: &str, text: &str) -> Result<(), LoadError> {
+    match save::misplaced(text) {
+        Some(found) => Err(LoadError::NoTable {
+            source_name: source.into(),
+            line: found.line,
+            chain: found.chain,
+        }),
+        None => Ok(()),
+    }
+}
+
 /// The texts of an input that is iptables-save text: several where it is the output of several commands.
 fn own_sections(source: &str, text: &str) -> Result<Vec<(save::Section, SaveText)>, LoadError> {
+    check_tables(source, text)?;
     let sections = save::sections(text);
     let is_one = sections.len() == 1;
     let with_family = |section: save::Section| {

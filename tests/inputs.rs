@@ -1028,3 +1028,41 @@ fn options_behind_the_target_that_nobody_knows_are_not_dropped_in_silence() {
     assert_eq!(refused.status.code(), Some(2));
     has(err(&refused), &["option not understood: `--nope`"]);
 }
+
+/// What `iptables -S` prints, and behind it what `iptables -t nat -S` prints.
+const LISTED: &str = "-P INPUT DROP
+-P FORWARD DROP
+-P OUTPUT ACCEPT
+-A INPUT -s 10.0.0.0/8 -p tcp -m tcp --dport 22 -j ACCEPT
+";
+const LISTED_NAT: &str = "-P PREROUTING ACCEPT
+-P INPUT ACCEPT
+-P OUTPUT ACCEPT
+-P POSTROUTING ACCEPT
+-A PREROUTING -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.0.0.9
+";
+
+#[test]
+fn a_listing_of_table_nat_is_not_read_as_one_of_table_filter() {
+    let desk = Desk::with("nat", LISTED_NAT);
+    desk.put("both", format!("{LISTED}{LISTED_NAT}"));
+    for (args, place) in [
+        (vec!["show", "nat"], "nat:1"),
+        (vec!["show", "both"], "both:5"),
+        (vec!["show", "rules", "--iptables-save", "nat"], "nat:1"),
+    ] {
+        desk.put("rules", LISTED);
+        let refused = desk.run(&args);
+        assert_eq!(refused.status.code(), Some(3), "{args:?}");
+        let words = format!("{place}: table filter has no chain PREROUTING");
+        has(err(&refused), &[&words, "`iptables-save`", "`*nat`"]);
+    }
+    // what the message says to do
+    desk.put("both", format!("{LISTED}*nat\n{LISTED_NAT}COMMIT\n"));
+    let shown = desk.run(&["show", "both"]);
+    assert_eq!(err(&shown), "");
+    has(
+        out(&shown),
+        &["table ip nat", "dnat to 10.0.0.9", "table ip filter"],
+    );
+}

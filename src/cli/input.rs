@@ -148,9 +148,13 @@ pub(super) fn read(ruleset: Option<&str>, facts: &Facts) -> Result<Input, Failur
     ];
     for (name, of) in files {
         if let Some(name) = name {
+            let text = text(name)?;
+            if let TextOf::Iptables(_) | TextOf::Legacy(_) = of {
+                load::check_tables(name, &text).map_err(Failure::unreadable)?;
+            }
             saves.push(SaveText {
                 source: name.clone(),
-                text: text(name)?,
+                text,
                 of,
             });
         }

@@ -235,14 +235,19 @@ pub fn sections(text: &str) -> Vec<Section> {
     let mut policies: HashSet<(&str, &str)> = HashSet::new();
     let mut comments = 0;
     let mut program = None;
+    let mut open = "filter";
     for (index, line) in text.lines().map(str::trim).enumerate() {
         comments = if line.starts_with('#') {
             comments + 1
         } else {
             0
         };
-        let (_, rest) = line.split_once("-t ").unwrap_or(("", "filter"));
-        let table = rest.split_whitespace().next().unwrap_or("filter");
+        open = match line {
+            "COMMIT" => "filter",
+            _ => line.strip_prefix('*').unwrap_or(open),
+        };
+        let (_, rest) = line.split_once("-t ").unwrap_or(("", open));
+        let table = rest.split_whitespace().next().unwrap_or(open);
         let policy = line.split_once("-P ").map(|(_, rest)| (table, rest));
         let policy =
             policy.and_then(|(table, rest)| Some((table, rest.split_whitespace().next()?)));
@@ -273,6 +278,45 @@ pub fn sections(text: &str) -> Vec<Section> {
             text: "\n".repeat(start) + &lines.get(start..end).unwrap_or_default().join("\n"),
         })
         .collect()
+}
+
+/// A built-in chain of another table in a text that does not say the table, as `iptables -t nat -S` prints it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misplaced {
+    /// From 1.
+    pub line: usize,
+    pub chain: String,
+}
+
+/// The first chain of a text that cannot be one of table filter, where no table is said.
+pub fn misplaced(text: &str) -> Option<Misplaced> {
+    let mut open = false;
+    for (index, line) in text.lines().map(str::trim).enumerate() {
+        if line.starts_with('*') {
+            open = true;
+        } else if line == "COMMIT" {
+            open = false;
+        } else if !open && line.contains('-') && !line.starts_with('#') {
+            let (tokens, _) = tokenise(line);
+            let says_table = tokens
+                .iter()
+                .any(|token| token.is("-t") || token.is("--table"));
+            let is_command = |token: &Token| token.is("-A") || token.is("-P") || token.is("-I");
+            let at = tokens.iter().position(is_command);
+            let chain = at
+                .and_then(|at| tokens.get(at + 1))
+                .map(|token| &token.text);
+            let is_other =
+                |chain: &&String| ["PREROUTING", "POSTROUTING"].contains(&chain.as_str());
+            if let (false, Some(chain)) = (says_table, chain.filter(is_other)) {
+                return Some(Misplaced {
+                    line: index + 1,
+                    chain: chain.clone(),
+                });
+            }
+        }
+    }
+    None
 }
 
 /// The family that the text is of: by the command in its first comment, else by addresses and ICMP names.
