@@ -1066,3 +1066,22 @@ fn a_listing_of_table_nat_is_not_read_as_one_of_table_filter() {
         &["table ip nat", "dnat to 10.0.0.9", "table ip filter"],
     );
 }
+
+#[test]
+fn a_flow_of_a_batch_that_cannot_be_read_is_counted_and_leaves_no_exit_status_of_success() {
+    let desk = Desk::with("rules", LISTED);
+    desk.put(
+        "flows",
+        "tcp:10.0.0.1->10.0.0.2:22\ntcp:10.0.0.1->10.0.0.300:22\n",
+    );
+    let output = desk.run(&["batch", "rules", "flows", "--local", "10.0.0.2"]);
+    has(
+        err(&output),
+        &[
+            "flows: line 2",
+            "1 flows: 1 accepted",
+            "; 1 could not be read",
+        ],
+    );
+    assert_eq!(output.status.code(), Some(4));
+}
