@@ -487,7 +487,8 @@ impl Reader {
         } else if line.starts_with('#') {
             if let Some(by) = generator(line) {
                 self.save.generator.get_or_insert_with(|| by.to_owned());
-                self.heading = Some(number);
+                // the program writes its date; a heading without one was put there by hand, to name the family
+                self.heading = line.contains(" on ").then_some(number);
             } else if line.starts_with("# Completed") {
                 (self.heading, self.ending) = (None, false);
                 if self.save.family == Family::Bridge {

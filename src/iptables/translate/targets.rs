@@ -123,9 +123,7 @@ pub fn translate(context: &Context<'_>, target: &Target) -> Why<Vec<Stmt>> {
         "HMARK" | "CLUSTERIP" | "MIRROR" | "SAME" | "TARPIT" | "FLOWOFFLOAD" => {
             Err(Untranslatable::because("no equivalent in nft"))
         }
-        _ => Err(Untranslatable::because(
-            "neither a chain nor a known target",
-        )),
+        _ => Err(Untranslatable::no_target()),
     }
 }
 
@@ -403,7 +401,7 @@ fn shifted(context: &Context<'_>, low: u64, high: u64, base: u64) -> Why<Expr> {
 /// `xt_NETMAP.c`: the prefix of the destination (prerouting, output) or source (input, postrouting) is replaced, whatever it was.
 fn netmap(context: &Context<'_>, options: &[Opt]) -> Why<Vec<Stmt>> {
     let [opt] = options else {
-        return Err(Untranslatable::because("not understood"));
+        return Err(Untranslatable::mistaken());
     };
     if opt.name != "--to" {
         return Err(Untranslatable::unread(opt));
@@ -483,7 +481,7 @@ fn mark(options: &[Opt]) -> Why<Vec<Stmt>> {
             )]),
             None => Err(Untranslatable::unread(opt)),
         },
-        _ => Err(Untranslatable::because("not understood")),
+        _ => Err(Untranslatable::mistaken()),
     }
 }
 
@@ -564,7 +562,7 @@ fn written_connmark(options: &[Opt]) -> Why<Vec<Stmt>> {
     match (save, restore) {
         (true, false) => Ok(vec![copied(ct("mark", None), ctmask, meta("mark"), nfmask)]),
         (false, true) => Ok(vec![copied(meta("mark"), nfmask, ct("mark", None), ctmask)]),
-        _ => Err(Untranslatable::because("not understood")),
+        _ => Err(Untranslatable::mistaken()),
     }
 }
 
@@ -606,13 +604,13 @@ fn tcpmss(options: &[Opt]) -> Why<Vec<Stmt>> {
         [opt] if opt.name == "--set-mss" => {
             Ok(vec![set_to(size, number(small(opt, one(opt)?, 65535)?))])
         }
-        _ => Err(Untranslatable::because("not understood")),
+        _ => Err(Untranslatable::mistaken()),
     }
 }
 
 fn tos(family: IpFamily, options: &[Opt]) -> Why<Vec<Stmt>> {
     let [opt] = options else {
-        return Err(Untranslatable::because("not understood"));
+        return Err(Untranslatable::mistaken());
     };
     let (value, mask) = match opt.name.as_str() {
         "--set-tos" => tos_value(opt, one(opt)?)?,
@@ -643,7 +641,7 @@ fn dscp(family: IpFamily, options: &[Opt]) -> Why<Vec<Stmt>> {
                 number(dscp_value(opt)?),
             )])
         }
-        _ => Err(Untranslatable::because("not understood")),
+        _ => Err(Untranslatable::mistaken()),
     }
 }
 
@@ -651,7 +649,7 @@ fn dscp(family: IpFamily, options: &[Opt]) -> Why<Vec<Stmt>> {
 fn hops(field: Expr, options_begin: &str, options: &[Opt]) -> Why<Vec<Stmt>> {
     const MOST: u64 = 255;
     let [opt] = options else {
-        return Err(Untranslatable::because("not understood"));
+        return Err(Untranslatable::mistaken());
     };
     let by = small(opt, one(opt)?, MOST)?;
     let becomes: Box<dyn Fn(u64) -> u64> = match opt.name.strip_prefix(options_begin) {
@@ -672,7 +670,7 @@ fn hops(field: Expr, options_begin: &str, options: &[Opt]) -> Why<Vec<Stmt>> {
 /// `MAJOR:MINOR` in hexadecimal, as nft writes it: without leading zeros.
 fn classify(options: &[Opt]) -> Why<Vec<Stmt>> {
     let [opt] = options else {
-        return Err(Untranslatable::because("not understood"));
+        return Err(Untranslatable::mistaken());
     };
     let (major, minor) = one(opt)?
         .split_once(':')
