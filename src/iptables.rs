@@ -57,6 +57,14 @@ impl Family {
         }
     }
 
+    /// The tables that the kernel has for it.
+    pub fn tables(self) -> &'static [&'static str] {
+        match self {
+            Family::Ip | Family::Ip6 => &["raw", "mangle", "nat", "filter", "security"],
+            Family::Bridge => &["filter", "nat", "broute"],
+        }
+    }
+
     /// The command that saves the rules of this family.
     pub fn save_command(self) -> &'static str {
         match self {

@@ -14,6 +14,8 @@ use std::fmt;
 use compact_str::CompactString;
 use indexmap::IndexMap;
 
+use crate::logic::Source;
+
 pub use expr::{
     BitOp, CtDir, CtKey, Expr, FibFlags, FibResult, Field, Match, MetaKey, Op, Operand,
 };
@@ -469,8 +471,45 @@ pub struct Ruleset {
     /// Flowtables by table and name, with their devices.
     pub flowtables: IndexMap<(TableId, Name), Vec<Name>>,
     pub unknowns: Vec<Unknown>,
-    /// Tables of families that this version does not know, as `family name`: they may have a say anywhere.
-    pub foreign: Vec<Name>,
+    pub untold: Vec<Untold>,
+}
+
+/// Tables that the input does not tell, and that may have a say anywhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Untold {
+    /// In words: `table qux t`.
+    pub what: String,
+    /// Whose packets come to them; `None` for any.
+    pub family: Option<Family>,
+    /// Why they are not known.
+    pub because: String,
+    pub settle: String,
+    /// Usually there are none.
+    pub is_usually_none: bool,
+}
+
+impl Untold {
+    /// Whether packets of IPv6, or those of IPv4, may come to these tables.
+    pub fn concerns(&self, v6: bool) -> bool {
+        match self.family {
+            Some(Family::Ip) => !v6,
+            Some(Family::Ip6) => v6,
+            Some(Family::Inet | Family::Arp | Family::Bridge | Family::Netdev) | None => true,
+        }
+    }
+
+    /// What is asked of them.
+    pub fn question(&self) -> (&str, (&'static str, &'static str), &'static str) {
+        (&self.what, ("stops", "does not stop"), "the packet")
+    }
+
+    /// Who answers that when nobody else does.
+    pub fn source(&self) -> Source {
+        match self.is_usually_none {
+            true => Source::Default,
+            false => Source::Open,
+        }
+    }
 }
 
 impl Ruleset {

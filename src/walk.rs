@@ -440,21 +440,19 @@ impl<'w, R: Record> Walker<'w, R> {
         self.run(skb, pf, hook, i32::MIN, i32::MAX)
     }
 
-    /// Tables of unknown families, of which nobody can say that they let the packet pass.
-    fn foreign(&mut self) -> Option<Ended> {
-        for table in &self.world.ruleset.foreign {
-            let claim = Claim::new(
-                format!("table {table}"),
-                ("stops", "does not stop"),
-                "the packet",
-            );
-            let settle = "this version does not know its family";
-            if self.know.ask(claim, settle, Source::Open, false) {
+    /// Tables that the input does not tell, of which nobody can say that they let the packet pass.
+    fn untold(&mut self, v6: bool) -> Option<Ended> {
+        for tables in &self.world.ruleset.untold {
+            if !tables.concerns(v6) {
+                continue;
+            }
+            let (subject, stops, object) = tables.question();
+            let claim = Claim::new(subject, stops, object);
+            let settle = tables.settle.as_str();
+            if self.know.ask(claim, settle, tables.source(), false) {
                 return Some(Disposition::Unknown {
-                    because: format!(
-                        "table {table} is of a family that this version does not know"
-                    ),
-                    settle: "a newer nfpath".into(),
+                    because: tables.because.clone(),
+                    settle: tables.settle.clone(),
                 });
             }
         }
@@ -542,7 +540,7 @@ impl<'w, R: Record> Walker<'w, R> {
         if probe.state == GivenState::Established && probe.entrance != Entrance::Local {
             self.opened = Some((None, None));
         }
-        if let Some(ended) = self.foreign() {
+        if let Some(ended) = self.untold(skb.packet.v6) {
             return (skb, ended);
         }
         if let Known::Value(src) = probe.spec.src

@@ -151,7 +151,8 @@ fn used_by(statement: &Stmt, read: &mut BTreeSet<SetId>, written: &mut BTreeSet<
 fn sets(input: &Input<'_>) -> Vec<Finding> {
     let ruleset = input.ruleset();
     // what has no meaning here may ask for any set
-    if !ruleset.unknowns.is_empty() || !ruleset.foreign.is_empty() {
+    let foreign = |tables: &crate::ruleset::Untold| tables.family.is_none();
+    if !ruleset.unknowns.is_empty() || ruleset.untold.iter().any(foreign) {
         return Vec::new();
     }
     let (mut read, mut written) = (BTreeSet::new(), BTreeSet::new());

@@ -52,8 +52,11 @@ impl Batch {
         let input = input::read(Some(&self.ruleset), &self.facts)?;
         output::diagnostics(&input.loaded.diagnostics);
         let mut asked = input::questions(&self.packet)?;
+        let mut unread = 0;
         for file in &self.files {
-            asked.extend(input::asked_in(file, &self.packet)?);
+            let (found, bad) = input::asked_in(file, &self.packet)?;
+            asked.extend(found);
+            unread += bad;
         }
         let hooks = Hooks::new(&input.loaded.ruleset);
         let answer =
@@ -72,8 +75,12 @@ impl Batch {
         };
         output::result(&text)?;
         let count = |verdict: &str| rows.iter().filter(|row| row.verdict == verdict).count();
+        let unreadable = match unread {
+            0 => String::new(),
+            count => format!("; {count} could not be read"),
+        };
         output::note(&format!(
-            "{} flows: {} accepted, {} dropped, {} rejected, {} unknown, {} not asked",
+            "{} flows: {} accepted, {} dropped, {} rejected, {} unknown, {} not asked{unreadable}",
             rows.len(),
             count("accept"),
             count("drop"),
@@ -83,7 +90,7 @@ impl Batch {
         ));
         Ok(match () {
             () if count("drop") + count("reject") > 0 => Exit::No,
-            () if count("unknown") + count("error") > 0 => Exit::Undetermined,
+            () if count("unknown") + count("error") + unread > 0 => Exit::Undetermined,
             () => Exit::Yes,
         })
     }

@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow};
 use indexmap::IndexMap;
 
 use crate::capture::{self, ThisMachine, sosreport};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::explain::{self, Question};
 use crate::flow;
 use crate::host::Host;
@@ -148,9 +148,13 @@ pub(super) fn read(ruleset: Option<&str>, facts: &Facts) -> Result<Input, Failur
     ];
     for (name, of) in files {
         if let Some(name) = name {
+            let text = text(name)?;
+            if let TextOf::Iptables(_) | TextOf::Legacy(_) = of {
+                load::check_tables(name, &text).map_err(Failure::unreadable)?;
+            }
             saves.push(SaveText {
                 source: name.clone(),
-                text: text(name)?,
+                text,
                 of,
             });
         }
@@ -282,15 +286,17 @@ pub(super) fn questions(packet: &Packet) -> Result<Vec<Asked>, Failure> {
         });
     }
     for file in &packet.flows {
-        asked.extend(asked_in(file, packet)?);
+        asked.extend(asked_in(file, packet)?.0);
     }
     Ok(asked)
 }
 
-/// The questions that a file asks.
-pub(super) fn asked_in(file: &str, packet: &Packet) -> Result<Vec<Asked>, Failure> {
+/// The questions that a file asks, and how many of its lines could not be read.
+pub(super) fn asked_in(file: &str, packet: &Packet) -> Result<(Vec<Asked>, usize), Failure> {
     let content = bytes(file).map_err(Failure::unreadable)?;
     let (found, mut remarks) = seen::read(file, &content).map_err(Failure::unreadable)?;
+    let is_unread = |remark: &&Diagnostic| remark.severity == Severity::Warning;
+    let unread = remarks.iter().filter(is_unread).count();
     // one line for each kind of remark
     let mut told: IndexMap<&str, Vec<&str>> = IndexMap::new();
     for seen in &found {
@@ -309,14 +315,13 @@ pub(super) fn asked_in(file: &str, packet: &Packet) -> Result<Vec<Asked>, Failur
         ));
     }
     output::diagnostics(&remarks);
-    found
-        .iter()
-        .map(|seen| {
-            let question = question(seen, packet)?;
-            let at = seen.at.clone();
-            Ok(Asked { at, question })
-        })
-        .collect()
+    let ask = |seen: &Seen| {
+        let question = question(seen, packet)?;
+        let at = seen.at.clone();
+        Ok(Asked { at, question })
+    };
+    let asked: Result<Vec<Asked>, Failure> = found.iter().map(ask).collect();
+    Ok((asked?, unread))
 }
 
 /// A question as it was seen, with what the command line says instead.

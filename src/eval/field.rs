@@ -480,7 +480,15 @@ impl<'w> Env<'_, 'w> {
     /// Bits of the packet that nobody knows: one fact, so that all rules agree on it.
     fn unknown_bits(&mut self, field: &Field, len: u32) -> Loaded {
         let name = describe_field(field, self.skb.packet.kind());
-        self.open_field(field, &name, "the flow does not say it", len)
+        let settle = match field {
+            Field::Payload {
+                base: crate::ruleset::protocol::Base::Ll,
+                offset: 0..96,
+                ..
+            } => "say it with `--ether SRC,DST`",
+            _ => "the flow does not say it",
+        };
+        self.open_field(field, &name, settle, len)
     }
 
     /// A property of the packet that nobody gave, without a customary value.
@@ -497,7 +505,10 @@ impl<'w> Env<'_, 'w> {
     fn meta_fact(&mut self, key: MetaKey, width: u32) -> Loaded {
         let name = format!("meta {}", key.name());
         let read = |text: &str| key.data_type().constant(text);
-        let settle = "a dump cannot say it; `--assume` can";
+        let settle = match key {
+            MetaKey::Ibrhwaddr => "give `ip -d link` of the host with `--link FILE`, or a snapshot",
+            _ => "a dump cannot say it; `--assume` can",
+        };
         let fact = self.know.named_as(&name, settle, (0, max_of(width)), read);
         self.known_fact(fact)
     }

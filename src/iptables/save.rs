@@ -26,6 +26,8 @@ pub struct Save {
     pub sets: Arc<Sets>,
     /// What could not be read and has no place in a chain, in words.
     pub unread: Vec<String>,
+    /// Where the text ends before its program ended it, in words: there may be more tables.
+    pub cut: Option<String>,
 }
 
 /// Which kernel interface holds the rules.
@@ -233,14 +235,19 @@ pub fn sections(text: &str) -> Vec<Section> {
     let mut policies: HashSet<(&str, &str)> = HashSet::new();
     let mut comments = 0;
     let mut program = None;
+    let mut open = "filter";
     for (index, line) in text.lines().map(str::trim).enumerate() {
         comments = if line.starts_with('#') {
             comments + 1
         } else {
             0
         };
-        let (_, rest) = line.split_once("-t ").unwrap_or(("", "filter"));
-        let table = rest.split_whitespace().next().unwrap_or("filter");
+        open = match line {
+            "COMMIT" => "filter",
+            _ => line.strip_prefix('*').unwrap_or(open),
+        };
+        let (_, rest) = line.split_once("-t ").unwrap_or(("", open));
+        let table = rest.split_whitespace().next().unwrap_or(open);
         let policy = line.split_once("-P ").map(|(_, rest)| (table, rest));
         let policy =
             policy.and_then(|(table, rest)| Some((table, rest.split_whitespace().next()?)));
@@ -271,6 +278,45 @@ pub fn sections(text: &str) -> Vec<Section> {
             text: "\n".repeat(start) + &lines.get(start..end).unwrap_or_default().join("\n"),
         })
         .collect()
+}
+
+/// A built-in chain of another table in a text that does not say the table, as `iptables -t nat -S` prints it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misplaced {
+    /// From 1.
+    pub line: usize,
+    pub chain: String,
+}
+
+/// The first chain of a text that cannot be one of table filter, where no table is said.
+pub fn misplaced(text: &str) -> Option<Misplaced> {
+    let mut open = false;
+    for (index, line) in text.lines().map(str::trim).enumerate() {
+        if line.starts_with('*') {
+            open = true;
+        } else if line == "COMMIT" {
+            open = false;
+        } else if !open && line.contains('-') && !line.starts_with('#') {
+            let (tokens, _) = tokenise(line);
+            let says_table = tokens
+                .iter()
+                .any(|token| token.is("-t") || token.is("--table"));
+            let is_command = |token: &Token| token.is("-A") || token.is("-P") || token.is("-I");
+            let at = tokens.iter().position(is_command);
+            let chain = at
+                .and_then(|at| tokens.get(at + 1))
+                .map(|token| &token.text);
+            let is_other =
+                |chain: &&String| ["PREROUTING", "POSTROUTING"].contains(&chain.as_str());
+            if let (false, Some(chain)) = (says_table, chain.filter(is_other)) {
+                return Some(Misplaced {
+                    line: index + 1,
+                    chain: chain.clone(),
+                });
+            }
+        }
+    }
+    None
 }
 
 /// The family that the text is of: by the command in its first comment, else by addresses and ICMP names.
@@ -349,10 +395,13 @@ pub fn read(text: &str, family: Family) -> (Save, Vec<Diagnostic>) {
             generator: None,
             sets: Arc::default(),
             unread: Vec::new(),
+            cut: None,
         },
         diagnostics: Vec::new(),
         open: None,
         last: None,
+        heading: None,
+        ending: false,
         gaps: Vec::new(),
         declares: false,
         places: HashMap::new(),
@@ -372,6 +421,10 @@ struct Reader {
     open: Option<usize>,
     /// Table and chain of the last rule that was read, up to the end of its table.
     last: Option<(usize, String)>,
+    /// The line of a heading whose table has not come yet.
+    heading: Option<usize>,
+    /// The table that ended last began with a heading, and its end mark has not come yet.
+    ending: bool,
     /// Rules of which nothing is known, put in when all others are read.
     gaps: Vec<Gap>,
     /// Chains were declared by `:CHAIN` or `-N` lines.
@@ -434,9 +487,14 @@ impl Reader {
         } else if line.starts_with('#') {
             if let Some(by) = generator(line) {
                 self.save.generator.get_or_insert_with(|| by.to_owned());
-            } else if line.starts_with("# Completed") && self.save.family == Family::Bridge {
-                // ebtables-nft-save writes no COMMIT
-                self.open = None;
+                // the program writes its date; a heading without one was put there by hand, to name the family
+                self.heading = line.contains(" on ").then_some(number);
+            } else if line.starts_with("# Completed") {
+                (self.heading, self.ending) = (None, false);
+                if self.save.family == Family::Bridge {
+                    // ebtables-nft-save writes no COMMIT
+                    self.open = None;
+                }
             } else if line.contains("incompatible") {
                 // `# Table `filter' contains incompatible base-chains, use 'nft' tool to list them.`
                 let said = line.trim_start_matches(['#', ' ']).to_owned();
@@ -449,6 +507,7 @@ impl Reader {
             }
             self.open = Some(self.table(name.trim()));
             self.last = None;
+            self.ending = self.heading.take().is_some();
         } else if line == "COMMIT" {
             self.last = None;
             if self.open.take().is_none() {
@@ -461,28 +520,55 @@ impl Reader {
         }
     }
 
-    /// A table without the line that ends it. ebtables 2.0 writes no such line.
-    fn cut_off(&mut self, line: usize, table: usize) {
-        let end = match self.save.family {
-            Family::Ip | Family::Ip6 => "COMMIT",
+    /// The line that ends a table; `None` for ebtables 2.0, which writes none.
+    fn end_mark(&self) -> Option<&'static str> {
+        match self.save.family {
+            Family::Ip | Family::Ip6 => Some("COMMIT"),
             Family::Bridge => {
                 let by_nft = |by: &String| by.starts_with("ebtables-nft-save");
-                if !self.save.generator.as_ref().is_some_and(by_nft) {
-                    return;
-                }
-                "`# Completed`"
+                let is_by_nft = self.save.generator.as_ref().is_some_and(by_nft);
+                is_by_nft.then_some("`# Completed`")
             }
+        }
+    }
+
+    /// A table without the line that ends it, where the program writes one.
+    fn cut_off(&mut self, line: usize, table: usize) {
+        let Some(end) = self.end_mark() else {
+            return;
         };
-        let name = self
-            .save
-            .tables
-            .get(table)
-            .map(|table| table.name.clone())
-            .unwrap_or_default();
+        let table = self.save.tables.get(table);
+        let name = table.map(|table| table.name.clone()).unwrap_or_default();
         self.warn(
             line,
             format!("table `{name}` ends without {end}: the text may be cut off"),
         );
+    }
+
+    /// Whether the text goes on behind its last line, as far as its program's own marks tell.
+    fn find_cut(&mut self, lines: usize) {
+        let mark = self.end_mark();
+        let why = match (self.heading, self.open, mark) {
+            (Some(line), _, Some(_)) => format!("the text ends behind the heading of line {line}"),
+            (None, Some(_), Some(end)) => format!("the text ends without {end}"),
+            (None, None, Some(_)) if self.ending => {
+                "the text ends without the line `# Completed`".to_owned()
+            }
+            (_, _, None) | (None, None, Some(_)) => return,
+        };
+        if self.open.is_none() {
+            self.warn(lines, format!("{why}: it may be cut off"));
+        }
+        let is_missing = |name: &&&str| self.save.table(name).is_none();
+        if self
+            .save
+            .family
+            .tables()
+            .iter()
+            .any(|name| is_missing(&name))
+        {
+            self.save.cut = Some(why);
+        }
     }
 
     /// `CHAIN POLICY [packets:bytes]`
@@ -730,11 +816,13 @@ impl Reader {
     }
 
     fn finish(&mut self, lines: usize) {
-        if let Some(open) = self.open.take() {
+        self.find_cut(lines);
+        let open = self.open.take();
+        if let (Some(open), Some(end)) = (open, self.end_mark()) {
             self.cut_off(lines, open);
             // what was cut off are rules of the last chain and of those that have none yet
             let last = self.last.take().map(|(_, chain)| chain);
-            let rule = unread_rule(lines + 1, "the text ends without COMMIT");
+            let rule = unread_rule(lines + 1, &format!("the text ends without {end}"));
             let table = self.save.tables.get(open);
             let chains = table.into_iter().flat_map(|table| &table.chains);
             let cut: Vec<String> = chains
@@ -770,6 +858,39 @@ impl Reader {
                         && !super::translate::is_target(family, &target.name));
             }
         }
+        self.refuse_options_of_verdicts();
+    }
+
+    /// A verdict and a chain have no options: what stands behind them is not understood.
+    fn refuse_options_of_verdicts(&mut self) {
+        let chains = self
+            .save
+            .tables
+            .iter_mut()
+            .flat_map(|table| &mut table.chains);
+        let mut problems = Vec::new();
+        for rule in chains.flat_map(|chain| &mut chain.rules) {
+            let Some(target) = &mut rule.target else {
+                continue;
+            };
+            if !target.is_chain && !super::translate::is_verdict(&target.name) {
+                continue;
+            }
+            if target.options.is_empty() {
+                continue;
+            }
+            let of = if rule.goto { "-g" } else { "-j" };
+            target.text = format!("{of} {}", quote(&target.name));
+            for opt in std::mem::take(&mut target.options) {
+                let text = option_text(&opt);
+                problems.push((rule.line, not_understood(&text)));
+                rule.matches.push(unreadable_match(&text));
+            }
+        }
+        problems.sort_by_key(|(line, _)| *line);
+        for (line, problem) in problems {
+            self.warn(line, problem);
+        }
     }
 
     /// The policy of a user chain stands as a rule behind its others, as ebtables-nft keeps it in the kernel
@@ -799,6 +920,22 @@ impl Reader {
                 chain.rules.push(rule);
             }
         }
+    }
+}
+
+/// Why an option is left unread.
+const NOT_UNDERSTOOD: &str = "option not understood";
+
+fn not_understood(option: &str) -> String {
+    format!("{NOT_UNDERSTOOD}: `{option}`")
+}
+
+/// What stands for a part of a rule that could not be read.
+fn unreadable_match(text: &str) -> Match {
+    Match {
+        name: UNREADABLE.to_owned(),
+        options: Vec::new(),
+        text: text.to_owned(),
     }
 }
 
@@ -1007,11 +1144,7 @@ impl RuleReader {
 
     fn unreadable(&mut self, text: &str, why: &str) {
         self.problems.push(format!("{why}: `{text}`"));
-        self.rule.matches.push(Match {
-            name: UNREADABLE.to_owned(),
-            options: Vec::new(),
-            text: text.to_owned(),
-        });
+        self.rule.matches.push(unreadable_match(text));
     }
 
     fn read(&mut self, tokens: &[Token]) {
@@ -1162,7 +1295,7 @@ impl RuleReader {
 
     fn extension_option(&mut self, opt: Opt) {
         if self.family == Family::Bridge && !self.named_extension(&opt.name) {
-            self.unreadable(&option_text(&opt), "option not understood");
+            self.unreadable(&option_text(&opt), NOT_UNDERSTOOD);
             return;
         }
         if PROTOCOL_OPTIONS.contains(&opt.name.as_str()) {

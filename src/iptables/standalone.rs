@@ -14,6 +14,9 @@ use crate::nft::ast::{self, Document, Fields, Object, ObjectRef, Priority, Stmt}
 /// The key of an object that stands for a part of a text that could not be read; its member `what` says it in words.
 pub const UNREAD: &str = "unread";
 
+/// The key of an object that stands for tables of a family that no text tells.
+pub const UNTOLD: &str = "untold";
+
 /// Hook, type and priority of a built-in chain.
 struct Builtin {
     kind: &'static str,
@@ -99,6 +102,11 @@ pub fn document(saves: &[Save]) -> (Document, Meanings, Vec<Diagnostic>) {
     for save in nft.into_iter().chain(legacy) {
         builder.save(save);
     }
+    for family in [Family::Ip, Family::Ip6] {
+        if !saves.iter().any(|save| save.family == family) {
+            builder.document.objects.push(not_given(family));
+        }
+    }
     (builder.document, builder.meanings, builder.diagnostics)
 }
 
@@ -164,6 +172,7 @@ impl Builder {
     fn unread(&mut self, save: &Save) {
         let objects = save.unread.iter().map(|what| unread(save, what));
         self.document.objects.extend(objects);
+        self.document.objects.extend(cut_off(save));
     }
 
     fn save(&mut self, save: &Save) {
@@ -305,6 +314,41 @@ fn unread(save: &Save, what: &str) -> Object {
     }
 }
 
+/// The tables behind the place where a text was cut off.
+fn cut_off(save: &Save) -> Option<Object> {
+    let place = save.cut.as_ref()?;
+    let command = save.family.save_command();
+    // frames of a bridge are packets of both families
+    let family = match save.family {
+        Family::Ip | Family::Ip6 => save.family.as_str(),
+        Family::Bridge => "",
+    };
+    Some(Object::Unknown {
+        key: UNTOLD.into(),
+        value: json!({
+            "family": family,
+            "what": format!("what the text of {command} has behind its end"),
+            "because": format!("{place}: the tables behind it are not known"),
+            "settle": format!("the whole text of `{command}`"),
+        }),
+    })
+}
+
+/// The tables of a family of which no text was given.
+fn not_given(family: Family) -> Object {
+    let (program, command) = (family.program(), family.save_command());
+    Object::Unknown {
+        key: UNTOLD.into(),
+        value: json!({
+            "family": family.as_str(),
+            "what": format!("a table of {program}, of which no text was given,"),
+            "because": format!("no text of {command} was given: the tables of {program} are not known"),
+            "settle": format!("`--{command} FILE`"),
+            "usually": "none",
+        }),
+    }
+}
+
 fn is_match(kind: translate::PartKind) -> bool {
     matches!(
         kind,
@@ -412,7 +456,8 @@ mod tests {
             "*filter\n:INPUT ACCEPT [0:0]\n[3:180] -A INPUT -i lo -m comment --comment \"hello you\" -j ACCEPT\nCOMMIT\n",
             Family::Ip6,
         );
-        let Some(Object::Rule(rule)) = document.objects.last() else {
+        let is_rule = |object: &&Object| matches!(object, Object::Rule(_));
+        let Some(Object::Rule(rule)) = document.objects.iter().find(is_rule) else {
             panic!("no rule")
         };
         assert_eq!(rule.comment.as_deref(), Some("hello you"));

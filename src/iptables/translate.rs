@@ -32,6 +32,11 @@ pub fn is_target(family: Family, name: &str) -> bool {
     }
 }
 
+/// True for a standard verdict of iptables(8) or ebtables(8), which has no options.
+pub fn is_verdict(name: &str) -> bool {
+    matches!(name, "ACCEPT" | "CONTINUE" | "DROP" | "QUEUE" | "RETURN")
+}
+
 /// A rule in nft's statements.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Translated {
@@ -91,12 +96,32 @@ impl Untranslatable {
         }
     }
 
+    /// Something that the program itself would refuse, as far as is known here.
+    fn mistaken() -> Self {
+        Untranslatable {
+            why: "not understood".into(),
+            settle: Some(
+                "check the name and the value: the program refuses what it does not know; if it takes the rule, a version of nfpath that gives it a meaning",
+            ),
+        }
+    }
+
+    /// A target that is none.
+    fn no_target() -> Self {
+        Untranslatable {
+            why: "neither a chain nor a known target".into(),
+            settle: Some(
+                "check the name: the text has no such chain, and the program refuses a target that it does not know",
+            ),
+        }
+    }
+
     /// An option or value that is not known.
     fn unread(opt: &Opt) -> Self {
-        Untranslatable::because(format!(
-            "`{}` is not understood",
-            super::save::option_text(opt)
-        ))
+        Untranslatable {
+            why: format!("`{}` is not understood", super::save::option_text(opt)),
+            ..Untranslatable::mistaken()
+        }
     }
 }
 
@@ -284,8 +309,7 @@ impl Words<'_> {
         let mut value = json!({ kind: name, "args": args, "why": why.why });
         if name == UNREAD_LINE || name == UNREADABLE {
             value["settle"] = "the whole text as the program wrote it".into();
-        }
-        if let Some(settle) = why.settle {
+        } else if let Some(settle) = why.settle {
             value["settle"] = settle.into();
         }
         if let (Words::Ebtables(_), Some(fields)) = (self, value.as_object_mut()) {

@@ -14,11 +14,11 @@ use indexmap::IndexMap;
 
 use self::expr::NoMeaning;
 use crate::diagnostic::Diagnostic;
-use crate::iptables::standalone::UNREAD;
+use crate::iptables::standalone::{UNREAD, UNTOLD};
 use crate::nft::ast::{self, Document, Object, OneOrMany, Str};
 use crate::ruleset::{
     Base, Chain, ChainId, ChainType, Dormancy, Family, Handle, Hook, Policy, Rule, RuleId, Ruleset,
-    Set, SetId, Statement, Stmt, Table, TableId, Unknown, UnknownId,
+    Set, SetId, Statement, Stmt, Table, TableId, Unknown, UnknownId, Untold,
 };
 
 /// What opaque iptables extensions mean: by position of the rule's object in the document, one entry per statement.
@@ -98,6 +98,7 @@ impl Lowering {
                         .insert((table, flowtable.name.clone()), devices);
                 }
                 Object::Rule(_) | Object::Set(_) | Object::Map(_) | Object::Stateful(_) => {}
+                Object::Unknown { key, value } if key == UNTOLD => self.untold(value),
                 Object::Unknown { key, value } => {
                     let newer = "a newer nfpath, if it knows it";
                     let (what, settle) = match value.get("what").and_then(|what| what.as_str()) {
@@ -119,6 +120,27 @@ impl Lowering {
         }
     }
 
+    /// Tables of iptables that no text tells.
+    fn untold(&mut self, value: &serde_json::Value) {
+        let word = |key: &str| value.get(key).and_then(|word| word.as_str()).unwrap_or("");
+        let tables = Untold {
+            what: word("what").into(),
+            family: Family::from_name(word("family")),
+            because: word("because").into(),
+            settle: word("settle").into(),
+            is_usually_none: value.get("usually").is_some(),
+        };
+        if !tables.is_usually_none {
+            self.ruleset.unknowns.push(Unknown {
+                is_match: false,
+                rule: None,
+                what: tables.because.clone(),
+                settle: tables.settle.clone(),
+            });
+        }
+        self.ruleset.untold.push(tables);
+    }
+
     fn family(&mut self, name: &str, kind: &str, of: &str) -> Option<Family> {
         let family = Family::from_name(name);
         if family.is_none() {
@@ -133,7 +155,15 @@ impl Lowering {
                     what: format!("table {table}: unknown family"),
                     settle: "a newer nfpath".into(),
                 });
-                self.ruleset.foreign.push(table.into());
+                self.ruleset.untold.push(Untold {
+                    because: format!(
+                        "table {table} is of a family that this version does not know"
+                    ),
+                    what: format!("table {table}"),
+                    family: None,
+                    settle: "a newer nfpath, if it knows its family".into(),
+                    is_usually_none: false,
+                });
             }
         }
         family

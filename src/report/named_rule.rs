@@ -205,6 +205,12 @@ impl Typed {
         for table in save.tables {
             for chain in table.chains {
                 if let Some(rule) = chain.rules.into_iter().next() {
+                    if let Some(target) = &rule.target
+                        && let Some(option) = target.options.first()
+                        && !translate::is_target(family, &target.name)
+                    {
+                        return Err(format!("option not understood: `{}`", option.name));
+                    }
                     return Ok((table.name, chain.name, rule));
                 }
             }
@@ -439,6 +445,7 @@ impl Finder<'_> {
             generator: None,
             sets: Default::default(),
             unread: Vec::new(),
+            cut: None,
         };
         let translated = translate::rule(&rule, &save, &table.name, &own.name);
         let texts: Vec<String> = translated.stmts().map(|(_, text)| text.into()).collect();

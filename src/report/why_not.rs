@@ -87,7 +87,14 @@ impl Asked<'_> {
                     self.hint(at, rule)
                 ),
             ),
-            None => self.not_reached(id, &wanted, depth),
+            None => {
+                let (code, words) = self.not_reached(id, &wanted, depth);
+                let besides = match depth {
+                    0 => self.translated_before(id, &wanted),
+                    _ => String::new(),
+                };
+                (code, words + &besides)
+            }
         }
     }
 
@@ -109,7 +116,16 @@ impl Asked<'_> {
         if self.path.deciding.contains(&at) {
             let last = self.path.deciding.last() == Some(&at);
             let words = if last || self.path.verdict == Verdict::Accept {
-                format!("it did decide: {} in its base chain", rule.verdict)
+                let ruleset = self.sources.ruleset;
+                let chain = ruleset.find_chain(rule.at.family, &rule.at.table, &rule.at.chain);
+                let is_base = chain.is_some_and(|chain| ruleset.chain(chain).base.is_some());
+                match is_base {
+                    true => format!("it did decide: {} in its base chain", rule.verdict),
+                    false => format!(
+                        "it did decide: {} in chain {}, which ends the base chain that called it",
+                        rule.verdict, rule.at.chain
+                    ),
+                }
             } else {
                 format!(
                     "it matched ({}), which is final for its base chain alone; the packet was stopped later by {}",
@@ -141,6 +157,29 @@ impl Asked<'_> {
         });
         match translation {
             Some(nat) => format!("; {}", translated(nat)),
+            None => String::new(),
+        }
+    }
+
+    /// A rule that was not reached and that names what the packet had before a translation would not match either.
+    fn translated_before(&self, id: RuleId, wanted: &RuleRef) -> String {
+        let ruleset = self.sources.ruleset;
+        let met = self.rules().find(|(_, rule)| same_chain(&rule.at, wanted));
+        let base = ruleset.chain(ruleset.rule(id).chain).base.as_ref();
+        let is_later = base.is_some_and(|base| comes_before(Hook::Prerouting, base.hook));
+        let end = match (met, is_later) {
+            (Some((at, _)), _) => at,
+            (None, true) => self.path.steps.len(),
+            (None, false) => return String::new(),
+        };
+        let text = rule_text(self.sources, id);
+        let before = self.path.steps.get(..end).unwrap_or_default();
+        let translation = before.iter().rev().find_map(|step| match &step.kind {
+            StepKind::Nat(nat) if !nat.source && names(&text, &nat.from) => Some(nat),
+            _ => None,
+        });
+        match translation {
+            Some(nat) => format!("; it would not match either: {}", translated(nat)),
             None => String::new(),
         }
     }

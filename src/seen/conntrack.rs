@@ -7,6 +7,10 @@ use crate::packet::proto;
 
 use super::{Line, Seen, flow_of};
 
+fn cut(missing: &str) -> String {
+    format!("a conntrack line without `{missing}`: is it cut off?")
+}
+
 /// `tcp 6 431999 ESTABLISHED src=… dst=… sport=… dport=… src=… dst=… … mark=0`
 pub(super) fn line(text: &str) -> Line {
     let words: Vec<&str> = text.split_whitespace().collect();
@@ -14,8 +18,10 @@ pub(super) fn line(text: &str) -> Line {
         let mut found = words.iter().filter_map(|word| word.strip_prefix(key));
         found.next()
     };
-    let (Some(src), Some(dst)) = (first("src="), first("dst=")) else {
-        return Line::Other;
+    let (src, dst) = match (first("src="), first("dst=")) {
+        (Some(src), Some(dst)) => (src, dst),
+        (Some(_), None) => return Line::Bad(cut("dst=")),
+        (None, _) => return Line::Other,
     };
     let read = || -> Result<Seen, String> {
         let named = words
@@ -52,6 +58,9 @@ pub(super) fn line(text: &str) -> Line {
             address(dst)?,
             port("dport=")?,
         )?;
+        if proto::has_ports(proto) && first("dport=").is_none() {
+            return Err(cut("dport="));
+        }
         let mut seen = Seen::new(flow);
         let byte = |key: &str| first(key).and_then(|text| text.parse::<u8>().ok());
         if let (proto::ICMP | proto::ICMPV6, Some(kind)) = (proto, byte("type=")) {

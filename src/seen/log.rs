@@ -60,6 +60,16 @@ fn read(text: &str) -> Result<Seen, String> {
         seen.question.leaves_by = goes.map(str::to_string);
         seen.remarks.push("written in forward or postrouting: DST and DPT are those after a dnat, if there was one; ask with the address that was sent to first".into());
     }
+    // of IPv4 FRAG is written for later fragments alone, of IPv6 with an offset of 0 too
+    let offset = text
+        .split_whitespace()
+        .find_map(|word| word.strip_prefix("FRAG:"));
+    if offset.is_some_and(|offset| offset != "0") {
+        seen.remarks.push("a later fragment of a packet, which has no ports: taken for a packet whose ports are not known".into());
+    } else if offset.is_some() || text.split_whitespace().any(|word| word == "MF") {
+        seen.remarks
+            .push("the first fragment of a packet: taken for a whole one".into());
+    }
     if let Some(ether) = value("MAC") {
         let at = |from: usize| ether.get(from..from + 17).and_then(parse_mac);
         (seen.question.ether_dst, seen.question.ether_src) = (at(0), at(18));

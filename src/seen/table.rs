@@ -1,5 +1,9 @@
 //! Many flows in CSV with a heading, or one JSON object a line.
 
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use crate::diagnostic::Diagnostic;
@@ -50,7 +54,12 @@ fn heading(text: &str) -> Option<char> {
         let known = names
             .clone()
             .all(|name| !name.is_empty() && !name.contains(['-', ':', '>', '{']));
-        known && names.any(|name| name == "dst" || name == "flow")
+        known
+            && names.any(|name| {
+                ["dst", "flow"]
+                    .iter()
+                    .any(|one| name.eq_ignore_ascii_case(one))
+            })
     };
     SEPARATORS.into_iter().find(is_heading)
 }
@@ -59,13 +68,29 @@ type Found = (Vec<Seen>, Vec<Diagnostic>);
 
 /// A line that is one JSON object.
 pub(super) fn line(text: &str) -> Line {
+    let inner = text.strip_prefix('[').map(str::trim_start);
+    if inner.is_some_and(|inner| inner.is_empty() || inner.starts_with('{')) {
+        return Line::Refused(
+            "a JSON array: write one object a line, as `jq -c '.[]'` does".into(),
+        );
+    }
     if !text.starts_with('{') {
         return Line::Other;
     }
-    let members = match serde_json::from_str::<Map<String, Value>>(text) {
+    let Members(all) = match serde_json::from_str(text) {
         Ok(members) => members,
+        Err(_) if text == "{" => {
+            return Line::Refused(
+                "a JSON object that does not end in its line: write one object a line, as `jq -c .` does".into(),
+            );
+        }
         Err(error) => return Line::Bad(format!("not a JSON object: {error}")),
     };
+    let names = all.iter().map(|(name, _)| name.as_str());
+    if let Some(twice) = twice(names) {
+        return Line::Refused(format!("member `{twice}` stands there twice"));
+    }
+    let members: Map<String, Value> = all.into_iter().collect();
     if let Some(unknown) = members.keys().find(|name| !is_column(name)) {
         return Line::Refused(match nearest(unknown) {
             Some(near) => format!("unknown member `{unknown}`; did you mean `{near}`?"),
@@ -87,6 +112,37 @@ pub(super) fn line(text: &str) -> Line {
             Err(why) => Line::Bad(why),
         },
     }
+}
+
+/// The members of an object as they are written, which may be the same twice.
+struct Members(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Each;
+        impl<'de> Visitor<'de> for Each {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        from.deserialize_map(Each)
+    }
+}
+
+/// The first name that stands there a second time.
+fn twice<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let mut met = HashSet::new();
+    names.into_iter().find(|name| !met.insert(*name))
 }
 
 fn is_column(name: &str) -> bool {
@@ -115,8 +171,23 @@ pub(super) fn read(source: &str, text: &str) -> Result<Found, String> {
         .comment(Some(b'#'))
         .delimiter(separator as u8)
         .from_reader(text.as_bytes());
-    let heading = reader.headers().map_err(|error| error.to_string())?.clone();
-    let unread: Vec<&str> = heading.iter().filter(|name| !is_column(name)).collect();
+    let heading = reader.headers().map_err(|error| error.to_string())?;
+    // spreadsheets capitalise
+    let heading: Vec<String> = heading
+        .iter()
+        .map(|name| match name.to_ascii_lowercase() {
+            known if is_column(&known) => known,
+            _ => name.to_owned(),
+        })
+        .collect();
+    if let Some(twice) = twice(heading.iter().map(String::as_str)) {
+        return Err(format!("column `{twice}` stands there twice"));
+    }
+    let unread: Vec<&str> = heading
+        .iter()
+        .map(String::as_str)
+        .filter(|name| !is_column(name))
+        .collect();
     for name in &unread {
         if let Some(near) = nearest(name) {
             return Err(format!("unknown column `{name}`; did you mean `{near}`?"));

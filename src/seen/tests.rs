@@ -287,3 +287,58 @@ fn later_fragments_are_no_flows_without_ports() {
             .contains("2 of 3 packets are later fragments")
     );
 }
+
+#[test]
+fn what_stands_twice_or_in_an_array_is_refused_as_a_whole() {
+    let refused = |text: &str| read("f", text.as_bytes()).expect_err(text).message;
+    let flow = "tcp:10.0.0.1->10.0.0.2:22";
+    let object = format!("{{\"flow\": \"{flow}\"}}");
+    for (text, words) in [
+        (format!("[\n{object}\n]"), "`jq -c '.[]'`"),
+        (format!("[{object},{object}]"), "`jq -c '.[]'`"),
+        (format!("{{\n\"flow\": \"{flow}\"\n}}"), "`jq -c .`"),
+        (
+            format!("{{\"flow\": \"{flow}\", \"mark\": 1, \"mark\": 2}}"),
+            "member `mark` stands there twice",
+        ),
+        (
+            format!("flow,mark,Mark\n{flow},1,2"),
+            "column `mark` stands there twice",
+        ),
+    ] {
+        let why = refused(&text);
+        assert!(why.contains(words), "{text}: {why}");
+    }
+    assert_eq!(
+        all("Proto,Src,SPort,Dst,DPORT\ntcp,10.0.0.1,1,10.0.0.2,22\n").0,
+        ["tcp:10.0.0.1:1->10.0.0.2:22"]
+    );
+}
+
+#[test]
+fn a_cut_line_of_conntrack_is_no_connection_without_ports() {
+    let whole = "tcp      6 431999 ESTABLISHED src=10.0.0.1 dst=10.0.0.2 sport=5 dport=22 src=10.0.0.2 dst=10.0.0.1 sport=22 dport=5 [ASSURED] mark=0 use=1";
+    for end in ["src=10.0.0.1 ", "dst=10.0.0.2 ", "sport=5 "] {
+        let at = whole.find(end).expect("a part") + end.len();
+        let why = read_one(&whole[..at]).expect_err(end);
+        assert!(why.contains("is it cut off?"), "{why}");
+    }
+}
+
+#[test]
+fn a_log_line_of_a_fragment_says_so() {
+    // nf_log_syslog.c, dump_ipv4_packet: no ports behind an offset
+    let line = "IN=eth0 OUT= SRC=10.0.0.1 DST=10.0.0.2 LEN=1020 TOS=0x00 PREC=0x00 TTL=64 ID=7 FRAG:185 PROTO=UDP";
+    let later = one(line);
+    assert!(
+        later.remarks[0].contains("a later fragment"),
+        "{:?}",
+        later.remarks
+    );
+    let first = one(&line.replace("FRAG:185 PROTO=UDP", "MF PROTO=UDP SPT=1 DPT=2 LEN=1500"));
+    assert!(
+        first.remarks[0].contains("the first fragment"),
+        "{:?}",
+        first.remarks
+    );
+}

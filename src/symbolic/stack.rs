@@ -188,23 +188,25 @@ impl<'a, 'w> Walk<'a, 'w> {
             let looped = lo.map_or(Set::NONE, |_| self.fields.iif.is(&lo));
             self.ways.sent = self.space.sets.minus(self.ways.sent, looped);
         }
-        let packets = self.foreign(self.ways.sent);
+        let packets = self.untold(self.ways.sent);
         match from {
             From::Outside => self.receive(packets),
             From::Here => self.output(packets),
         }
     }
 
-    /// Tables of unknown families, of which nobody can say that they let packets pass.
-    fn foreign(&mut self, packets: Set) -> Set {
+    /// Tables that the input does not tell, of which nobody can say that they let packets pass.
+    fn untold(&mut self, packets: Set) -> Set {
         let mut live = packets;
-        for table in &self.ruleset().foreign {
-            let words = format!("table {table} stops the packet");
-            let settle = "this version does not know its family";
-            let stops = self.space.ask(&words, settle, Source::Open, false);
+        let v6 = self.space.v6;
+        for tables in self.ruleset().untold.iter().filter(|t| t.concerns(v6)) {
+            let (subject, (stops, _), object) = tables.question();
+            let words = format!("{subject} {stops} {object}");
+            let stops = self
+                .space
+                .ask(&words, &tables.settle, tables.source(), false);
             let stopped = self.space.sets.and(live, stops);
-            let why = format!("table {table} is of a family that this version does not know");
-            self.end(End::Unknown(why), By::Stack, stopped);
+            self.end(End::Unknown(tables.because.clone()), By::Stack, stopped);
             live = self.space.sets.minus(live, stops);
         }
         live
@@ -1039,7 +1041,7 @@ impl<'a, 'w> Walk<'a, 'w> {
             self.peer = Some((src.clone(), self.fields.iif.clone()));
         }
         self.origins.insert(0, (src.clone(), false));
-        let packets = self.foreign(left);
+        let packets = self.untold(left);
         self.receive(packets);
         self.origins = origins;
         self.origins.insert(0, (src, true));
@@ -1048,7 +1050,7 @@ impl<'a, 'w> Walk<'a, 'w> {
             self.peer = None;
         }
         self.opened = true;
-        let packets = self.foreign(local);
+        let packets = self.untold(local);
         self.output(packets);
     }
 

@@ -230,7 +230,7 @@ impl<R: Record> Walker<'_, R> {
                     let key = MetaKey::Ibrhwaddr;
                     let name = format!("meta {}", key.name());
                     let read = |text: &str| key.data_type().constant(text);
-                    let settle = "give `ip -d link` of the host, or a snapshot";
+                    let settle = "give `ip -d link` of the host with `--link FILE`, or a snapshot";
                     let fact = self.know.named_as(&name, settle, (0, max_of(48)), read);
                     let claim =
                         || Claim::new("the bridge", ("has", "does not have"), mac_text(mac));

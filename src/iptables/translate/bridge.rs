@@ -43,7 +43,7 @@ pub fn a_match(place: &Place<'_>, m: &Match) -> Why<Vec<Stmt>> {
     match m.name.as_str() {
         "-p" | "-s" | "-d" | "-i" | "-o" | "--logical-in" | "--logical-out" => match options {
             [opt] => basic(place, opt),
-            _ => Err(Untranslatable::because("not understood")),
+            _ => Err(Untranslatable::mistaken()),
         },
         "ip" => ip(options, &V4),
         "ip6" => ip(options, &V6),
@@ -59,7 +59,7 @@ pub fn a_match(place: &Place<'_>, m: &Match) -> Why<Vec<Stmt>> {
         "nflog" => nflog(options),
         "ulog" => Ok(vec![Stmt::Log(Fields(json!({ "group": 0 })))]),
         "802_3" | "string" => Err(Untranslatable::because("no equivalent in nft")),
-        _ => Err(Untranslatable::because("not understood")),
+        _ => Err(Untranslatable::mistaken()),
     }
 }
 
@@ -497,7 +497,7 @@ fn among(options: &[Opt]) -> Why<Vec<Stmt>> {
 /// `ebt_mark_mt`: `VALUE[/MASK]`, or `/MASK` for any of its bits.
 fn mark_m(options: &[Opt]) -> Why<Vec<Stmt>> {
     let [opt] = options else {
-        return Err(Untranslatable::because("not understood"));
+        return Err(Untranslatable::mistaken());
     };
     let word = |text: &str| small(opt, text, u64::from(u32::MAX));
     let mark = || meta("mark");
@@ -518,7 +518,7 @@ fn mark_m(options: &[Opt]) -> Why<Vec<Stmt>> {
 /// `ebt_pkttype_mt`
 fn pkttype(options: &[Opt]) -> Why<Vec<Stmt>> {
     let [opt] = options else {
-        return Err(Untranslatable::because("not understood"));
+        return Err(Untranslatable::mistaken());
     };
     let kind = match (opt.name.as_str(), one(opt)?) {
         ("--pkttype-type", "host") => 0,
@@ -567,9 +567,7 @@ pub fn target(place: &Place<'_>, target: &Target) -> Why<Vec<Stmt>> {
         "snat" => snat(place, options),
         "redirect" => redirect(place, options),
         "arpreply" => Err(Untranslatable::because("answers requests of ARP")),
-        _ => Err(Untranslatable::because(
-            "neither a chain nor a known target",
-        )),
+        _ => Err(Untranslatable::no_target()),
     }
 }
 

@@ -45,9 +45,9 @@ pub fn or_absent(stmt: Stmt) -> Why<Stmt> {
                 test.op = MatchOp::Other(format!("{op}{}", super::OR_ABSENT).into());
                 Ok(Stmt::Match(test))
             }
-            None => Err(Untranslatable::because("not understood")),
+            None => Err(Untranslatable::mistaken()),
         },
-        _ => Err(Untranslatable::because("not understood")),
+        _ => Err(Untranslatable::mistaken()),
     }
 }
 

@@ -20,7 +20,7 @@ pub fn translate(context: &Context<'_>, m: &Match) -> Why<Vec<Stmt>> {
     match m.name.as_str() {
         "-s" | "-d" | "-i" | "-o" | "-p" | "-f" => match options {
             [opt] => basic(context.family, opt),
-            _ => Err(Untranslatable::because("not understood")),
+            _ => Err(Untranslatable::mistaken()),
         },
         "tcp" => transport("tcp", options),
         "udp" => match context.protocol().as_deref() {
@@ -85,7 +85,7 @@ pub fn translate(context: &Context<'_>, m: &Match) -> Why<Vec<Stmt>> {
         )),
         "ah" | "bpf" | "cluster" | "ipcomp" | "ipvs" | "mh" | "nfacct" | "osf" | "rateest"
         | "srh" | "string" => Err(Untranslatable::because("no equivalent in nft")),
-        _ => Err(Untranslatable::because("not understood")),
+        _ => Err(Untranslatable::mistaken()),
     }
 }
 
@@ -503,7 +503,7 @@ fn multiport(context: &Context<'_>, options: &[Opt]) -> Why<Vec<Stmt>> {
         }
     };
     let [opt] = options else {
-        return Err(Untranslatable::because("not understood"));
+        return Err(Untranslatable::mistaken());
     };
     let list = one(opt)?
         .split(',')
@@ -843,7 +843,7 @@ fn mark(left: Expr, options: &[Opt]) -> Why<Vec<Stmt>> {
             let (value, mask) = marked(opt)?;
             Ok(vec![masked(opt.invert, left, value, mask)])
         }
-        _ => Err(Untranslatable::because("not understood")),
+        _ => Err(Untranslatable::mistaken()),
     }
 }
 
@@ -877,7 +877,7 @@ fn connlabel(options: &[Opt]) -> Why<Vec<Stmt>> {
             set_to(label(), number(bit)),
             matching(MatchOp::In, label(), number(bit)),
         ]),
-        (Some((_, true)), true) | (None, _) => Err(Untranslatable::because("not understood")),
+        (Some((_, true)), true) | (None, _) => Err(Untranslatable::mistaken()),
     }
 }
 
@@ -941,7 +941,7 @@ fn mac(options: &[Opt]) -> Why<Vec<Stmt>> {
                 string(one(opt)?.to_ascii_lowercase()),
             ),
         ]),
-        _ => Err(Untranslatable::because("not understood")),
+        _ => Err(Untranslatable::mistaken()),
     }
 }
 
@@ -989,7 +989,7 @@ fn owner(options: &[Opt]) -> Why<Vec<Stmt>> {
 
 fn pkttype(options: &[Opt]) -> Why<Vec<Stmt>> {
     let [opt] = options else {
-        return Err(Untranslatable::because("not understood"));
+        return Err(Untranslatable::mistaken());
     };
     let name = match (opt.name.as_str(), one(opt)?) {
         ("--pkt-type", "unicast" | "host") => "host",
@@ -1004,7 +1004,7 @@ fn pkttype(options: &[Opt]) -> Why<Vec<Stmt>> {
 /// `xt_length.c` reads the length from the header, not from the buffer as nft's `meta length` does; in IPv6 it adds the 40 bytes of the header.
 fn length(family: IpFamily, options: &[Opt]) -> Why<Vec<Stmt>> {
     let [opt] = options else {
-        return Err(Untranslatable::because("not understood"));
+        return Err(Untranslatable::mistaken());
     };
     if opt.name != "--length" {
         return Err(Untranslatable::unread(opt));
@@ -1103,7 +1103,7 @@ fn ipset(context: &Context<'_>, options: &[Opt]) -> Why<Vec<Stmt>> {
         }
     }
     let Some(opt) = found else {
-        return Err(Untranslatable::because("not understood"));
+        return Err(Untranslatable::mistaken());
     };
     let Some((name, key, lookup)) = set_key(context, opt)? else {
         return Ok(if opt.invert {
@@ -1129,7 +1129,7 @@ fn ipset(context: &Context<'_>, options: &[Opt]) -> Why<Vec<Stmt>> {
 
 fn hops(field: Expr, options: &[Opt]) -> Why<Vec<Stmt>> {
     let [opt] = options else {
-        return Err(Untranslatable::because("not understood"));
+        return Err(Untranslatable::mistaken());
     };
     let right = number(small(opt, one(opt)?, 255)?);
     match opt.name.as_str() {
@@ -1171,7 +1171,7 @@ pub fn tos_value(opt: &Opt, text: &str) -> Why<(u64, u64)> {
 /// `xt_dscp.c`, `tos_mt`: nft has no field for the whole byte, but one for each of its halves.
 fn tos(family: IpFamily, options: &[Opt]) -> Why<Vec<Stmt>> {
     let [opt] = options else {
-        return Err(Untranslatable::because("not understood"));
+        return Err(Untranslatable::mistaken());
     };
     if opt.name != "--tos" {
         return Err(Untranslatable::unread(opt));
@@ -1251,7 +1251,7 @@ fn dscp(family: IpFamily, options: &[Opt]) -> Why<Vec<Stmt>> {
             payload(family_header(family), "dscp"),
             number(dscp_value(opt)?),
         )]),
-        _ => Err(Untranslatable::because("not understood")),
+        _ => Err(Untranslatable::mistaken()),
     }
 }
 
@@ -1487,7 +1487,7 @@ fn hashlimit(options: &[Opt]) -> Why<Vec<Stmt>> {
         found = Some((rate(opt)?, over));
     }
     let Some(((rate, per), over)) = found else {
-        return Err(Untranslatable::because("not understood"));
+        return Err(Untranslatable::mistaken());
     };
     Ok(vec![Stmt::Limit(inline(
         json!({ "rate": rate, "burst": 5, "per": per, "inv": over }),
@@ -1534,7 +1534,7 @@ fn connlimit(options: &[Opt]) -> Why<Vec<Stmt>> {
             json!({ "val": n, "inv": true }),
         ))]),
         (None, Some(n)) => Ok(vec![Stmt::CtCount(Fields(json!({ "val": n })))]),
-        _ => Err(Untranslatable::because("not understood")),
+        _ => Err(Untranslatable::mistaken()),
     }
 }
 
@@ -1580,7 +1580,7 @@ fn statistic(options: &[Opt]) -> Why<Vec<Stmt>> {
         ("nth", None, Some(every)) if every > 0 => {
             Ok(vec![equal(invert, numgen("inc", every), number(packet))])
         }
-        _ => Err(Untranslatable::because("not understood")),
+        _ => Err(Untranslatable::mistaken()),
     }
 }
 
@@ -1648,7 +1648,7 @@ fn realm(options: &[Opt]) -> Why<Vec<Stmt>> {
             let (value, mask) = marked(opt)?;
             Ok(vec![masked(opt.invert, meta("rtclassid"), value, mask)])
         }
-        _ => Err(Untranslatable::because("not understood")),
+        _ => Err(Untranslatable::mistaken()),
     }
 }
 
@@ -1659,7 +1659,7 @@ fn single(options: &[Opt], name: &str, left: Expr) -> Why<Vec<Stmt>> {
             Ok(vec![equal(opt.invert, left, number(num(opt, one(opt)?)?))])
         }
         [opt, ..] => Err(Untranslatable::unread(opt)),
-        [] => Err(Untranslatable::because("not understood")),
+        [] => Err(Untranslatable::mistaken()),
     }
 }
 
@@ -1670,7 +1670,7 @@ fn helper(options: &[Opt]) -> Why<Vec<Stmt>> {
             let test = equal(opt.invert, ct("helper", None), string(one(opt)?));
             Ok(vec![if opt.invert { or_absent(test)? } else { test }])
         }
-        _ => Err(Untranslatable::because("not understood")),
+        _ => Err(Untranslatable::mistaken()),
     }
 }
 
@@ -1728,7 +1728,7 @@ fn quota(options: &[Opt]) -> Why<Vec<Stmt>> {
             }
             Ok(vec![Stmt::Quota(inline(fields))])
         }
-        _ => Err(Untranslatable::because("not understood")),
+        _ => Err(Untranslatable::mistaken()),
     }
 }
 
@@ -1777,7 +1777,7 @@ fn tcpmss(options: &[Opt]) -> Why<Vec<Stmt>> {
             let test = equal(opt.invert, size, numbers(low, high));
             Ok(vec![if opt.invert { or_absent(test)? } else { test }])
         }
-        _ => Err(Untranslatable::because("not understood")),
+        _ => Err(Untranslatable::mistaken()),
     }
 }
 
@@ -1799,7 +1799,7 @@ fn policy(options: &[Opt]) -> Why<Vec<Stmt>> {
     let applied = match pol {
         Some("ipsec") => true,
         Some("none") => false,
-        _ => return Err(Untranslatable::because("not understood")),
+        _ => return Err(Untranslatable::mistaken()),
     };
     let left = match dir {
         Some("in") => meta("ipsec"),
@@ -1807,7 +1807,7 @@ fn policy(options: &[Opt]) -> Why<Vec<Stmt>> {
             key: Str::from("ipsec"),
             ..Rt::default()
         })),
-        _ => return Err(Untranslatable::because("not understood")),
+        _ => return Err(Untranslatable::mistaken()),
     };
     Ok(vec![matching(MatchOp::Eq, left, Expr::Bool(applied))])
 }

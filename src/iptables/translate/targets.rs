@@ -77,9 +77,12 @@ pub fn translate(context: &Context<'_>, target: &Target) -> Why<Vec<Stmt>> {
         "REJECT" => reject(context.family, options),
         "LOG" => log(options),
         "NFLOG" => nflog(options),
-        "ULOG" => Ok(vec![Stmt::Log(Fields(json!({ "group": 0 })))]),
-        "TRACE" => Ok(vec![set_to(meta("nftrace"), number(1))]),
-        "AUDIT" => Ok(vec![Stmt::Log(Fields(json!({ "level": "audit" })))]),
+        "ULOG" => {
+            nothing(options, &["--ulog-"]).map(|_| vec![Stmt::Log(Fields(json!({ "group": 0 })))])
+        }
+        "TRACE" => nothing(options, &[]).map(|_| vec![set_to(meta("nftrace"), number(1))]),
+        "AUDIT" => nothing(options, &["--type"])
+            .map(|_| vec![Stmt::Log(Fields(json!({ "level": "audit" })))]),
         "DNAT" => nat(context, NatKind::Dnat, "--to-destination", options),
         "SNAT" => nat(context, NatKind::Snat, "--to-source", options),
         "MASQUERADE" => nat(context, NatKind::Masquerade, "--to-ports", options),
@@ -87,7 +90,7 @@ pub fn translate(context: &Context<'_>, target: &Target) -> Why<Vec<Stmt>> {
         "NETMAP" => netmap(context, options),
         "MARK" => mark(options),
         "CONNMARK" => connmark(options),
-        "NOTRACK" => Ok(vec![Stmt::Notrack]),
+        "NOTRACK" => nothing(options, &[]).map(|_| vec![Stmt::Notrack]),
         "CT" => ct_target(options),
         "TCPMSS" => tcpmss(options),
         "TOS" => tos(context.family, options),
@@ -102,8 +105,17 @@ pub fn translate(context: &Context<'_>, target: &Target) -> Why<Vec<Stmt>> {
         "SYNPROXY" => synproxy(options),
         "SET" => set_target(context, options),
         // They change a checksum, options of TCP or ECN bits, or note something outside of the packet.
-        "CHECKSUM" | "CONNSECMARK" | "ECN" | "IDLETIMER" | "LED" | "RATEEST" | "SECMARK"
-        | "TCPOPTSTRIP" => Ok(Vec::new()),
+        "CHECKSUM" => nothing(options, &["--checksum-fill"]),
+        "CONNSECMARK" => nothing(options, &["--save", "--restore"]),
+        "ECN" => nothing(options, &["--ecn-tcp-", "--ecn-ip-"]),
+        "IDLETIMER" => nothing(
+            options,
+            &["--timeout", "--label", "--alarm", "--send_nl_msg"],
+        ),
+        "LED" => nothing(options, &["--led-"]),
+        "RATEEST" => nothing(options, &["--rateest-"]),
+        "SECMARK" => nothing(options, &["--selctx"]),
+        "TCPOPTSTRIP" => nothing(options, &["--strip-options"]),
         "TPROXY" => tproxy(context.family, options),
         "SNPT" | "DNPT" => Err(Untranslatable::because(
             "translates prefixes without conntrack, which nft cannot do",
@@ -111,9 +123,16 @@ pub fn translate(context: &Context<'_>, target: &Target) -> Why<Vec<Stmt>> {
         "HMARK" | "CLUSTERIP" | "MIRROR" | "SAME" | "TARPIT" | "FLOWOFFLOAD" => {
             Err(Untranslatable::because("no equivalent in nft"))
         }
-        _ => Err(Untranslatable::because(
-            "neither a chain nor a known target",
-        )),
+        _ => Err(Untranslatable::no_target()),
+    }
+}
+
+/// A target without effect on the packet's path. Its options begin with one of these.
+fn nothing(options: &[Opt], starts: &[&str]) -> Why<Vec<Stmt>> {
+    let is_own = |opt: &&Opt| starts.iter().any(|start| opt.name.starts_with(start));
+    match options.iter().find(|opt| !is_own(opt)) {
+        Some(other) => Err(Untranslatable::unread(other)),
+        None => Ok(Vec::new()),
     }
 }
 
@@ -382,7 +401,7 @@ fn shifted(context: &Context<'_>, low: u64, high: u64, base: u64) -> Why<Expr> {
 /// `xt_NETMAP.c`: the prefix of the destination (prerouting, output) or source (input, postrouting) is replaced, whatever it was.
 fn netmap(context: &Context<'_>, options: &[Opt]) -> Why<Vec<Stmt>> {
     let [opt] = options else {
-        return Err(Untranslatable::because("not understood"));
+        return Err(Untranslatable::mistaken());
     };
     if opt.name != "--to" {
         return Err(Untranslatable::unread(opt));
@@ -462,7 +481,7 @@ fn mark(options: &[Opt]) -> Why<Vec<Stmt>> {
             )]),
             None => Err(Untranslatable::unread(opt)),
         },
-        _ => Err(Untranslatable::because("not understood")),
+        _ => Err(Untranslatable::mistaken()),
     }
 }
 
@@ -543,7 +562,7 @@ fn written_connmark(options: &[Opt]) -> Why<Vec<Stmt>> {
     match (save, restore) {
         (true, false) => Ok(vec![copied(ct("mark", None), ctmask, meta("mark"), nfmask)]),
         (false, true) => Ok(vec![copied(meta("mark"), nfmask, ct("mark", None), ctmask)]),
-        _ => Err(Untranslatable::because("not understood")),
+        _ => Err(Untranslatable::mistaken()),
     }
 }
 
@@ -585,13 +604,13 @@ fn tcpmss(options: &[Opt]) -> Why<Vec<Stmt>> {
         [opt] if opt.name == "--set-mss" => {
             Ok(vec![set_to(size, number(small(opt, one(opt)?, 65535)?))])
         }
-        _ => Err(Untranslatable::because("not understood")),
+        _ => Err(Untranslatable::mistaken()),
     }
 }
 
 fn tos(family: IpFamily, options: &[Opt]) -> Why<Vec<Stmt>> {
     let [opt] = options else {
-        return Err(Untranslatable::because("not understood"));
+        return Err(Untranslatable::mistaken());
     };
     let (value, mask) = match opt.name.as_str() {
         "--set-tos" => tos_value(opt, one(opt)?)?,
@@ -622,7 +641,7 @@ fn dscp(family: IpFamily, options: &[Opt]) -> Why<Vec<Stmt>> {
                 number(dscp_value(opt)?),
             )])
         }
-        _ => Err(Untranslatable::because("not understood")),
+        _ => Err(Untranslatable::mistaken()),
     }
 }
 
@@ -630,7 +649,7 @@ fn dscp(family: IpFamily, options: &[Opt]) -> Why<Vec<Stmt>> {
 fn hops(field: Expr, options_begin: &str, options: &[Opt]) -> Why<Vec<Stmt>> {
     const MOST: u64 = 255;
     let [opt] = options else {
-        return Err(Untranslatable::because("not understood"));
+        return Err(Untranslatable::mistaken());
     };
     let by = small(opt, one(opt)?, MOST)?;
     let becomes: Box<dyn Fn(u64) -> u64> = match opt.name.strip_prefix(options_begin) {
@@ -651,7 +670,7 @@ fn hops(field: Expr, options_begin: &str, options: &[Opt]) -> Why<Vec<Stmt>> {
 /// `MAJOR:MINOR` in hexadecimal, as nft writes it: without leading zeros.
 fn classify(options: &[Opt]) -> Why<Vec<Stmt>> {
     let [opt] = options else {
-        return Err(Untranslatable::because("not understood"));
+        return Err(Untranslatable::mistaken());
     };
     let (major, minor) = one(opt)?
         .split_once(':')

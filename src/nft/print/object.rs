@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::Printer;
 use super::expr::Kind;
 use super::types::Usages;
+use crate::iptables::standalone::{UNREAD, UNTOLD};
 use crate::nft::ast::*;
 
 /// A priority as nft words it: `filter`, `srcnat + 5`, or the number where no name fits.
@@ -134,6 +135,21 @@ impl Printer {
 
     /// Something unknown as a comment of one line.
     fn comment_out(&mut self, object: &Object, indent: &str) {
+        if let Object::Unknown { key, value } = object {
+            let word = |key: &str| value.get(key).and_then(Value::as_str);
+            let is_of_text = key == UNREAD || key == UNTOLD;
+            match (is_of_text, word("because").or(word("what"))) {
+                (true, Some(_)) if value.get("usually").is_some() => return,
+                (true, Some(what)) => {
+                    self.push(indent);
+                    self.push("# not read: ");
+                    self.words_in_line(what);
+                    self.push("\n");
+                    return;
+                }
+                (true, None) | (false, _) => {}
+            }
+        }
         let json = serde_json::to_string(object).unwrap_or_default();
         self.put(format_args!(
             "{indent}# not known to this version: {json}\n"

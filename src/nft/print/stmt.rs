@@ -161,8 +161,38 @@ impl Printer {
                 _ => self.unknown(stmt),
             },
             Stmt::Text(text) => self.text(text),
+            Stmt::Unknown { key, value } if key == "xt" => self.of_iptables(stmt, value),
             Stmt::Unknown { .. } => self.unknown(stmt),
         }
+    }
+
+    /// What stands for a part of a rule of iptables that has no meaning here: its words.
+    fn of_iptables(&mut self, stmt: &Stmt, value: &serde_json::Value) {
+        let word = |key: &str| value.get(key).and_then(serde_json::Value::as_str);
+        let Some(args) = word("args") else {
+            return self.unknown(stmt);
+        };
+        self.unknown = true;
+        self.push("‹unknown:");
+        let (flag, name) = match (word("match"), word("target")) {
+            (Some(name), _) => ("-m", name),
+            (None, name) => ("-j", name.unwrap_or_default()),
+        };
+        // the words of a basic option, and of what was not read, are whole
+        if !name.starts_with(['-', '(']) && word("program").is_none() {
+            self.put(format_args!(" {flag} "));
+            self.words_in_line(name);
+        }
+        if !args.is_empty() {
+            self.push(" ");
+            self.words_in_line(args);
+        }
+        self.push("›");
+    }
+
+    /// Text that could end its line does not.
+    pub(super) fn words_in_line(&mut self, text: &str) {
+        self.out.extend(text.chars().filter(|c| !c.is_control()));
     }
 
     /// nft's own text on one line: a line break between two statements becomes a semicolon.
