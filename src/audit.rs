@@ -9,6 +9,7 @@
 mod conversations;
 mod docker;
 mod lint;
+mod order;
 mod rules;
 pub mod sarif;
 pub mod v1;
@@ -33,7 +34,7 @@ use crate::symbolic::{
     End, From, Input as Part, Space, Watch, Ways, replies, requests, requests_watched,
 };
 use crate::walk::link_values;
-use crate::walk::step::{Path, RuleOutcome, StepKind, Walked};
+use crate::walk::step::{Disposition, Path, RuleOutcome, StepKind, Walked};
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,6 +69,11 @@ pub struct About {
 pub mod about {
     use super::{About, Severity};
 
+    pub const ACCEPT_DROPPED_LATER: &About = &About {
+        id: "accept-dropped-later",
+        severity: Severity::Warning,
+        title: "A later base chain drops all that a rule accepts",
+    };
     pub const BEHIND_ISOLATION: &About = &About {
         id: "behind-isolation",
         severity: Severity::Warning,
@@ -176,6 +182,7 @@ pub mod about {
 
     /// In the order of their names.
     pub const ALL: &[&About] = &[
+        ACCEPT_DROPPED_LATER,
         BEHIND_ISOLATION,
         CONTRADICTORY_RULE,
         DOCKER_USER_PUBLISHED_PORT,
@@ -232,6 +239,8 @@ pub struct Witness {
 pub enum Shows {
     /// This rule takes the request.
     Rule(RuleId),
+    /// This rule takes the request, and it is refused all the same.
+    Refused(RuleId),
     /// The request gets through, and the reply is dropped.
     NoReply,
     /// The request gets to its end.
@@ -242,19 +251,25 @@ impl Shows {
     /// Whether a walk does so.
     pub fn holds(self, walked: &Walked) -> bool {
         let gets_there = |path: &Path| {
-            use crate::walk::step::Disposition;
             matches!(
                 path.disposition,
                 Disposition::Local | Disposition::Forwarded | Disposition::Transmitted
             )
         };
-        match self {
-            Shows::Rule(id) => walked.request.steps.iter().any(|step| match &step.kind {
+        let takes = |id: RuleId| {
+            walked.request.steps.iter().any(|step| match &step.kind {
                 StepKind::Rule(rule) => {
                     rule.rule == id && matches!(rule.outcome, RuleOutcome::Matched(_))
                 }
                 _ => false,
-            }),
+            })
+        };
+        match self {
+            Shows::Rule(id) => takes(id),
+            Shows::Refused(id) => {
+                let end = &walked.request.disposition;
+                takes(id) && matches!(end, Disposition::Dropped | Disposition::Rejected)
+            }
             Shows::NoReply => {
                 gets_there(&walked.request)
                     && walked
@@ -417,7 +432,11 @@ pub fn audit(loaded: &Loaded, hooks: &Hooks, host: &Host, options: &Options) -> 
     rules::witnesses(&mut input, &mut found);
     let mut findings: Vec<Finding> = found.into_iter().map(|found| found.finding).collect();
     findings.extend(lint::all(&input));
-    for (id, one) in conversations::ALL.iter().chain(docker::ALL) {
+    for (id, one) in conversations::ALL
+        .iter()
+        .chain(docker::ALL)
+        .chain(order::ALL)
+    {
         findings.extend(apart(&mut input, &mut answer.left_out, id, one));
     }
     for view in &input.views {

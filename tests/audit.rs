@@ -335,7 +335,7 @@ fn captured_hosts_give_findings_that_explain_confirms() {
                         answer.findings.len()
                     );
                     if show {
-                        eprintln!("## {name}\n{}", nfpath::render::audit::text(&answer));
+                        eprintln!("## {name}\n{}", nfpath::render::audit::text(&answer, 120));
                     }
                     assert!(took < Duration::from_secs(240), "{name}: {took:?}");
                 }
