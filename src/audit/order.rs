@@ -2,15 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use crate::ruleset::{ChainType, Hook, RuleId};
+use crate::eval::Pf;
+use crate::explain::explain;
+use crate::hooks::Hooks;
+use crate::reach::class::usual_only;
+use crate::ruleset::{ChainId, ChainType, Hook, RuleId};
 use crate::sets::Set;
-use crate::symbolic::{By, Decided, From};
-use crate::walk::step::Taken;
+use crate::symbolic::{By, Decided, End, From, Space, Ways};
+use crate::walk::step::{Outcome, PacketView, Path, Taken};
 
 use super::conversations::customary;
-use super::{Finding, Input, One, Shows, View, about};
+use super::docker::drops;
+use super::rules::led_to;
+use super::{Finding, Input, One, Question, Shows, View, about};
 
-pub(super) const ALL: &[(&str, One)] = &[("accept-dropped-later", accepted_in_vain)];
+pub(super) const ALL: &[(&str, One)] = &[
+    ("accept-dropped-later", accepted_in_vain),
+    ("dead-drop", dropped_before),
+    ("equal-priority", tied),
+];
 
 /// What a rule accepts at a hook, and who refuses it there.
 #[derive(Default)]
@@ -156,4 +166,245 @@ fn is_meant(input: &Input<'_>, rule: RuleId, by: &[By]) -> bool {
         (None, _) => true,
     };
     !by.is_empty() && by.iter().all(apart)
+}
+
+/// Base chains that refuse packets at a hook, and what of IPv4 and IPv6 they refuse there.
+fn refusing(input: &Input<'_>, hook: Hook) -> Vec<ChainId> {
+    let mut found = Vec::new();
+    for view in &input.views {
+        let both = view.outside.decided.iter().chain(&view.here.decided);
+        for one in both {
+            let refuses = matches!(one.taken, Taken::Drop | Taken::Reject);
+            if one.hook == hook && refuses && !found.contains(&one.chain) {
+                found.push(one.chain);
+            }
+        }
+    }
+    found
+}
+
+/// Rules that drop only what a chain of another table has dropped before: they would drop something without it.
+fn dropped_before(input: &mut Input<'_>) -> Vec<Finding> {
+    // by the chains that shall be left out: rules that never match anything here
+    let mut idle: BTreeMap<(Hook, Vec<ChainId>), Vec<RuleId>> = BTreeMap::new();
+    let mut bases: BTreeMap<RuleId, Vec<ChainId>> = BTreeMap::new();
+    for (base, chain) in input.ruleset().chains() {
+        let base_chain = chain.base.as_ref();
+        if base_chain.is_none_or(|base| base.kind == ChainType::Nat) {
+            continue;
+        }
+        for chain in led_to(input, base) {
+            for rule in &input.ruleset().chain(chain).rules {
+                bases.entry(*rule).or_default().push(base);
+            }
+        }
+    }
+    for (rule, bases) in bases {
+        let [base] = bases.as_slice() else { continue };
+        let generated = input.owners.rule(rule).is_some();
+        let Some(hook) = input
+            .ruleset()
+            .chain(*base)
+            .base
+            .as_ref()
+            .map(|base| base.hook)
+        else {
+            continue;
+        };
+        if generated || !drops(input, rule) {
+            continue;
+        }
+        let matches = input.views.iter().any(|view| {
+            let ways = [&view.outside, &view.here, &view.back, &view.here_back];
+            ways.iter().any(|ways| {
+                let visit = ways.visits.get(&(hook, rule));
+                visit.is_some_and(|visit| visit.matched.is_some_and(|set| !set.is_empty()))
+            })
+        });
+        let table = input.ruleset().chain(*base).table;
+        let mut others = refusing(input, hook);
+        others.retain(|other| input.ruleset().chain(*other).table != table);
+        if !matches && !others.is_empty() {
+            idle.entry((hook, others)).or_default().push(rule);
+        }
+    }
+    let mut found = Vec::new();
+    for ((hook, others), rules) in idle {
+        let mut would: BTreeMap<RuleId, (Vec<By>, Vec<(usize, From, Set)>)> = BTreeMap::new();
+        let mut whole: BTreeMap<RuleId, bool> = BTreeMap::new();
+        let hooks = input.hooks.without(&others);
+        for at in 0..input.views.len() {
+            let customary = customary(&mut input.views[at]);
+            for from in [From::Outside, From::Here] {
+                let Some(ways) = input.other_ways(at, &hooks, from) else {
+                    return found;
+                };
+                for rule in &rules {
+                    let visit = ways.visits.get(&(hook, *rule)).copied();
+                    let matched = visit.and_then(|visit| visit.matched).unwrap_or_default();
+                    let view = &mut input.views[at];
+                    let matched = view.usual(matched);
+                    let mut left = view.space.sets.and(matched, customary);
+                    if left.is_empty() {
+                        continue;
+                    }
+                    let all = left;
+                    let decided = match from {
+                        From::Outside => view.outside.decided.clone(),
+                        From::Here => view.here.decided.clone(),
+                    };
+                    let known = would.entry(*rule).or_default();
+                    for one in decided {
+                        let refuses = matches!(one.taken, Taken::Drop | Taken::Reject);
+                        if one.hook != hook || !refuses || !others.contains(&one.chain) {
+                            continue;
+                        }
+                        let packets = view.usual(one.packets);
+                        if !view.space.sets.and(left, packets).is_empty() {
+                            left = view.space.sets.minus(left, packets);
+                            if !known.0.contains(&one.by) {
+                                known.0.push(one.by);
+                            }
+                        }
+                    }
+                    *whole.entry(*rule).or_insert(true) &= left.is_empty();
+                    known.1.push((at, from, all));
+                }
+            }
+        }
+        for (rule, (by, sets)) in would {
+            if whole.get(&rule) != Some(&true) {
+                continue;
+            }
+            let witness = sets
+                .iter()
+                .find_map(|(at, from, set)| input.witness(*at, *from, *set, Shows::Stopped));
+            let Some(witness) = witness else { continue };
+            let mut rules = vec![input.cite(rule, "")];
+            let mut places = Vec::new();
+            for by in by {
+                match by {
+                    By::Rule(id) => rules.push(input.cite(id, "drops it before")),
+                    By::Policy(chain) => {
+                        places.push(format!("policy of {}", input.chain_words(chain)));
+                    }
+                    By::Stack => {}
+                }
+            }
+            let by: Vec<String> = rules[1..]
+                .iter()
+                .map(|cited| cited.rule.to_string())
+                .chain(places.iter().cloned())
+                .collect();
+            let what = format!(
+                "all that this rule would drop is dropped before, by {}",
+                by.join(", ")
+            );
+            found.push(Finding {
+                rules,
+                places,
+                witness: Some(witness),
+                ..Finding::new(
+                    about::DEAD_DROP,
+                    what,
+                    "the rule does nothing as long as the other table is loaded, and its counter says that nobody tries",
+                    "delete the rule, or leave it as a second lock and say so in its comment (`nfpath: allow dead-drop REASON`)",
+                )
+            });
+        }
+    }
+    found
+}
+
+/// Packets that get to an end, by end.
+fn passed(space: &mut Space, ways: &Ways) -> BTreeMap<End, Set> {
+    let mut found: BTreeMap<End, Set> = BTreeMap::new();
+    for exit in &ways.exits {
+        let passes = matches!(
+            exit.end,
+            End::Local | End::Forwarded(_) | End::Transmitted(_) | End::Relayed
+        );
+        if passes {
+            let packets = usual_only(space, exit.packets);
+            let known = found.entry(exit.end.clone()).or_default();
+            *known = space.sets.or(*known, packets);
+        }
+    }
+    found
+}
+
+/// Packets that get through in one order only, to another end, or with other addresses.
+fn differing(space: &mut Space, one: &Ways, other: &Ways) -> Set {
+    let (before, after) = (passed(space, one), passed(space, other));
+    let mut all = Vec::new();
+    let mut both = Vec::new();
+    for end in before.keys().chain(after.keys()) {
+        let a = before.get(end).copied().unwrap_or_default();
+        let b = after.get(end).copied().unwrap_or_default();
+        all.push(space.sets.xor(a, b));
+        both.push(space.sets.and(a, b));
+    }
+    let both = space.sets.union(&both);
+    let moved = one.fields.addressed_otherwise(&other.fields, space);
+    let moved = usual_only(space, moved);
+    all.push(space.sets.and(both, moved));
+    space.sets.union(&all)
+}
+
+/// Base chains of equal priority where the order, which no listing tells, decides.
+fn tied(input: &mut Input<'_>) -> Vec<Finding> {
+    let mut found: Vec<(ChainId, ChainId, Finding)> = Vec::new();
+    for tie in input.hooks.ties.clone() {
+        let known = |one: &(ChainId, ChainId, Finding)| (one.0, one.1) == (tie.first, tie.second);
+        if found.iter().any(known) {
+            continue;
+        }
+        let hooks = input.hooks.swapped(tie);
+        for at in 0..input.views.len() {
+            let view = &input.views[at];
+            let pf = if view.space.v6 { Pf::Ip6 } else { Pf::Ip };
+            if pf != tie.pf {
+                continue;
+            }
+            let customary = customary(&mut input.views[at]);
+            let Some(other) = input.other_ways(at, &hooks, From::Outside) else {
+                return Vec::new();
+            };
+            let View { space, outside, .. } = &mut input.views[at];
+            let differs = differing(space, outside, &other);
+            let differs = space.sets.and(differs, customary);
+            let shows = Shows::Comes(tie.first);
+            let swaps = |input: &Input<'_>, question: &Question| {
+                ends(input, input.hooks, question) != ends(input, &hooks, question)
+            };
+            let witness = input.witness_if(at, From::Outside, differs, shows, swaps);
+            let Some(witness) = witness else { continue };
+            let (first, second) = (input.chain_words(tie.first), input.chain_words(tie.second));
+            let finding = Finding {
+                places: vec![first.clone(), second.clone()],
+                witness: Some(witness),
+                ..Finding::new(
+                    about::EQUAL_PRIORITY,
+                    format!(
+                        "{first} and {second} have the same priority, and which of them comes first decides what becomes of packets"
+                    ),
+                    "of equal priorities the chain that was registered last comes first; a restart in another order changes the answer, and no listing tells",
+                    "give one of them another priority (`filter - 1`, `dstnat + 10`)",
+                )
+            };
+            found.push((tie.first, tie.second, finding));
+        }
+    }
+    found.into_iter().map(|(_, _, finding)| finding).collect()
+}
+
+/// What `explain` says that a request looks like at its end, if it gets there.
+fn ends(input: &Input<'_>, hooks: &Hooks, question: &Question) -> Option<PacketView> {
+    let answer = explain(input.loaded, hooks, input.given, question).ok()?;
+    let Path {
+        disposition,
+        output,
+        ..
+    } = &answer.explored.primary.request;
+    (disposition.outcome() == Outcome::Accept).then_some(*output)
 }
