@@ -413,3 +413,25 @@ fn witnesses_of_the_cases_do_in_a_kernel_what_the_model_says() {
     assert_eq!(open, NOT_VERIFIED.map(|(name, _)| name));
     assert!(agreed > 15, "only {agreed} witnesses");
 }
+
+#[test]
+fn findings_wrap_at_the_terminals_width_and_one_warning_is_no_plural() {
+    let output = Command::new(env!("CARGO_BIN_EXE_nfpath"))
+        .args(["audit", "testdata/c5/tried/snapshot.json"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env_clear()
+        .env("COLUMNS", "60")
+        .output()
+        .expect("nfpath runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let found: Vec<&str> = text
+        .lines()
+        .take_while(|line| !line.contains("0 errors"))
+        .collect();
+    assert!(!found.is_empty());
+    assert!(found.iter().all(|line| line.len() <= 60), "{text}");
+    assert!(
+        text.contains("0 errors, 1 warning, 0 notes, 0 suppressed\n"),
+        "{text}"
+    );
+}

@@ -17,6 +17,7 @@ use crate::walk::step::{Disposition, Path, RuleOutcome, StepKind, Taken};
 
 use super::conversations::{customary, refuses};
 use super::docker::is_dport;
+use super::order::Refusers;
 use super::{Finding, Input, One, Question, Severity, Shows, View, Witness, about};
 
 pub(super) const ALL: &[(&str, One)] = &[
@@ -176,19 +177,11 @@ fn closed(input: &mut Input<'_>) -> Vec<Finding> {
     else {
         return Vec::new();
     };
-    let (mut rules, mut places) = (Vec::new(), Vec::new());
-    for who in by {
-        match who {
-            By::Rule(rule) => rules.push(input.cite(rule, "")),
-            By::Policy(chain) => places.push(format!("policy of {}", input.chain_words(chain))),
-            By::Stack => {}
-        }
-    }
-    let who: Vec<String> = rules
-        .iter()
-        .map(|cited| cited.rule.to_string())
-        .chain(places.iter().cloned())
-        .collect();
+    let Refusers {
+        mut rules,
+        places,
+        words,
+    } = Refusers::of(input, &by, "");
     let meant = accept_ssh(input);
     let (severity, rests_on) = match meant.is_empty() {
         true => (
@@ -209,7 +202,7 @@ fn closed(input: &mut Input<'_>) -> Vec<Finding> {
             about::MANAGEMENT_CLOSED,
             format!(
                 "no request to port 22 of this host's addresses is let in, from wherever it comes: {} drops it",
-                who.join(", ")
+                words
             ),
             "whoever manages this host by SSH is locked out as soon as the present connection ends",
             "accept tcp port 22 from where the host is managed",

@@ -14,7 +14,7 @@ use crate::walk::step::{Outcome, PacketView, Path, Taken};
 use super::conversations::customary;
 use super::docker::drops;
 use super::rules::led_to;
-use super::{Finding, Input, One, Question, Shows, View, about};
+use super::{Cited, Finding, Input, One, Question, Shows, View, about};
 
 pub(super) const ALL: &[(&str, One)] = &[
     ("accept-dropped-later", accepted_in_vain),
@@ -22,13 +22,43 @@ pub(super) const ALL: &[(&str, One)] = &[
     ("equal-priority", tied),
 ];
 
-/// What a rule accepts at a hook, and who refuses it there.
+/// What a rule is for at a hook, and who of other tables refuses it there.
 #[derive(Default)]
 struct Vain {
-    accepted: Vec<(usize, From, Set)>,
+    packets: Vec<(usize, From, Set)>,
     by: Vec<By>,
-    /// Something of it gets past all chains of the hook.
+    /// Nobody of other tables refuses some of it.
     passes: bool,
+}
+
+/// Who refuses packets, in words too.
+pub(super) struct Refusers {
+    pub rules: Vec<Cited>,
+    /// Chains whose policy it is.
+    pub places: Vec<String>,
+    pub words: String,
+}
+
+impl Refusers {
+    pub(super) fn of(input: &Input<'_>, by: &[By], part: &'static str) -> Refusers {
+        let (mut rules, mut places) = (Vec::new(), Vec::new());
+        for by in by {
+            match by {
+                By::Rule(id) => rules.push(input.cite(*id, part)),
+                By::Policy(chain) => {
+                    places.push(format!("policy of {}", input.chain_words(*chain)));
+                }
+                By::Stack => {}
+            }
+        }
+        let words = rules.iter().map(|cited| cited.rule.to_string());
+        let words: Vec<String> = words.chain(places.iter().cloned()).collect();
+        Refusers {
+            rules,
+            places,
+            words: words.join(", "),
+        }
+    }
 }
 
 /// The verdicts of all packets that are followed, answers too.
@@ -77,7 +107,7 @@ fn accepted_in_vain(input: &mut Input<'_>) -> Vec<Finding> {
                 }
                 // an answer has no flow of its own
                 if way < 2 {
-                    vain.accepted.push((at, from, left));
+                    vain.packets.push((at, from, left));
                 }
                 // what an earlier chain refuses never comes to this rule
                 for (hook, other, by, packets) in &refused {
@@ -101,32 +131,20 @@ fn accepted_in_vain(input: &mut Input<'_>) -> Vec<Finding> {
         if vain.passes || !is_meant(input, rule, &vain.by) {
             continue;
         }
-        let mut accepted = vain.accepted.iter();
+        let mut accepted = vain.packets.iter();
         let Some(witness) = accepted
             .find_map(|(at, from, set)| input.witness(*at, *from, *set, Shows::Refused(rule)))
         else {
             continue;
         };
-        let mut rules = vec![input.cite(rule, "")];
-        let mut places = Vec::new();
-        for by in vain.by {
-            match by {
-                By::Rule(id) => rules.push(input.cite(id, "drops it")),
-                By::Policy(chain) => {
-                    places.push(format!("policy of {}", input.chain_words(chain)));
-                }
-                By::Stack => {}
-            }
-        }
-        let by: Vec<String> = rules[1..]
-            .iter()
-            .map(|cited| cited.rule.to_string())
-            .chain(places.iter().cloned())
-            .collect();
+        let refusers = Refusers::of(input, &vain.by, "drops it");
         let what = format!(
             "all that this rule accepts is dropped behind it, by {}",
-            by.join(", ")
+            refusers.words
         );
+        let mut rules = vec![input.cite(rule, "")];
+        rules.extend(refusers.rules);
+        let places = refusers.places;
         found.push(Finding {
             rules,
             places,
@@ -230,8 +248,7 @@ fn dropped_before(input: &mut Input<'_>) -> Vec<Finding> {
     }
     let mut found = Vec::new();
     for ((hook, others), rules) in idle {
-        let mut would: BTreeMap<RuleId, (Vec<By>, Vec<(usize, From, Set)>)> = BTreeMap::new();
-        let mut whole: BTreeMap<RuleId, bool> = BTreeMap::new();
+        let mut would: BTreeMap<RuleId, Vain> = BTreeMap::new();
         let hooks = input.hooks.without(&others);
         for at in 0..input.views.len() {
             let customary = customary(&mut input.views[at]);
@@ -262,44 +279,33 @@ fn dropped_before(input: &mut Input<'_>) -> Vec<Finding> {
                         let packets = view.usual(one.packets);
                         if !view.space.sets.and(left, packets).is_empty() {
                             left = view.space.sets.minus(left, packets);
-                            if !known.0.contains(&one.by) {
-                                known.0.push(one.by);
+                            if !known.by.contains(&one.by) {
+                                known.by.push(one.by);
                             }
                         }
                     }
-                    *whole.entry(*rule).or_insert(true) &= left.is_empty();
-                    known.1.push((at, from, all));
+                    known.passes |= !left.is_empty();
+                    known.packets.push((at, from, all));
                 }
             }
         }
-        for (rule, (by, sets)) in would {
-            if whole.get(&rule) != Some(&true) {
+        for (rule, vain) in would {
+            if vain.passes {
                 continue;
             }
-            let witness = sets
+            let witness = vain
+                .packets
                 .iter()
                 .find_map(|(at, from, set)| input.witness(*at, *from, *set, Shows::Stopped));
             let Some(witness) = witness else { continue };
-            let mut rules = vec![input.cite(rule, "")];
-            let mut places = Vec::new();
-            for by in by {
-                match by {
-                    By::Rule(id) => rules.push(input.cite(id, "drops it before")),
-                    By::Policy(chain) => {
-                        places.push(format!("policy of {}", input.chain_words(chain)));
-                    }
-                    By::Stack => {}
-                }
-            }
-            let by: Vec<String> = rules[1..]
-                .iter()
-                .map(|cited| cited.rule.to_string())
-                .chain(places.iter().cloned())
-                .collect();
+            let refusers = Refusers::of(input, &vain.by, "drops it before");
             let what = format!(
                 "all that this rule would drop is dropped before, by {}",
-                by.join(", ")
+                refusers.words
             );
+            let mut rules = vec![input.cite(rule, "")];
+            rules.extend(refusers.rules);
+            let places = refusers.places;
             found.push(Finding {
                 rules,
                 places,
