@@ -35,7 +35,7 @@ use crate::symbolic::{
     End, From, Input as Part, Space, Watch, Ways, replies, requests, requests_watched,
 };
 use crate::walk::link_values;
-use crate::walk::step::{Disposition, Path, RuleOutcome, StepKind, Walked};
+use crate::walk::step::{Disposition, HostDrop, Path, RuleOutcome, StepKind, Walked};
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -200,6 +200,11 @@ pub mod about {
         severity: Severity::Warning,
         title: "A rule drops the answers to what is let through",
     };
+    pub const RP_FILTER_DROP: &About = &About {
+        id: "rp-filter-drop",
+        severity: Severity::Warning,
+        title: "The reverse path filter drops all that a rule accepts",
+    };
     pub const RULE_AFTER_VERDICT: &About = &About {
         id: "rule-after-verdict",
         severity: Severity::Warning,
@@ -254,6 +259,7 @@ pub mod about {
         PUBLISHED_PAST_ZONE,
         REDUNDANT_RULE,
         REPLY_DROPPED,
+        RP_FILTER_DROP,
         RULE_AFTER_VERDICT,
         SHADOWED_RULE,
         UNREACHABLE_RULE,
@@ -300,6 +306,8 @@ pub enum Shows {
     Stopped,
     /// The request comes to this base chain.
     Comes(ChainId),
+    /// The reverse path filter of this host drops the request.
+    RpFiltered,
     /// This rule takes the request, and it gets to its end.
     Lets(RuleId),
     /// The request gets through, and the reply is dropped.
@@ -333,6 +341,9 @@ impl Shows {
             Shows::Rule(id) => takes(id),
             Shows::Refused(id) => takes(id) && refused,
             Shows::Stopped => refused,
+            Shows::RpFiltered => {
+                walked.request.disposition == Disposition::Host(HostDrop::RpFilter)
+            }
             Shows::Comes(id) => {
                 let mut steps = walked.request.steps.iter();
                 steps.any(|step| matches!(step.kind, StepKind::Chain(chain) if chain == id))
@@ -432,6 +443,8 @@ pub(crate) struct View {
     pub back: Ways,
     pub here: Ways,
     pub here_back: Ways,
+    /// Answers and what this host sends were followed, too.
+    pub whole: bool,
 }
 
 /// What every audit is given.
@@ -663,6 +676,7 @@ fn view(
         back: outside.nothing(),
         here: outside.nothing(),
         here_back: outside.nothing(),
+        whole: false,
         outside,
         space,
     })
@@ -694,6 +708,7 @@ fn whole(
         back,
         here,
         here_back,
+        whole: true,
     })
 }
 
@@ -792,12 +807,27 @@ impl Input<'_> {
 }
 
 impl Input<'_> {
-    /// All first packets with these hooks in place of the host's. `None`: there are too many sets.
-    pub(crate) fn other_ways(&mut self, at: usize, hooks: &Hooks, from: From) -> Option<Ways> {
-        let values = link_values(self.host);
+    /// Whether a rule can match packets, in an IP version in which not all ways were followed.
+    pub(crate) fn may_match_unseen(&self, rule: RuleId) -> bool {
+        self.views.iter().any(|view| {
+            let runs = self.runs.iter().filter(|run| run.space.v6 == view.space.v6);
+            let mut alone = runs.filter_map(|run| run.free.alone.get(&rule));
+            !view.whole && alone.any(|set| !set.is_empty())
+        })
+    }
+
+    /// All first packets with these hooks on this host, in place of the real ones. `None`: there are too many sets.
+    pub(crate) fn other_ways(
+        &mut self,
+        at: usize,
+        hooks: &Hooks,
+        host: &Host,
+        from: From,
+    ) -> Option<Ways> {
+        let values = link_values(host);
         let world = World {
             ruleset: &self.loaded.ruleset,
-            host: self.host,
+            host,
             link_values: &values,
         };
         requests(&mut self.views[at].space, world, hooks, from, Some(0)).ok()

@@ -6,10 +6,10 @@ use crate::eval::Pf;
 use crate::explain::explain;
 use crate::hooks::Hooks;
 use crate::reach::class::usual_only;
-use crate::ruleset::{ChainId, ChainType, Hook, RuleId};
+use crate::ruleset::{ChainId, ChainType, Hook, RuleId, Stmt, Verdict};
 use crate::sets::Set;
-use crate::symbolic::{By, Decided, End, From, Space, Ways};
-use crate::walk::step::{Outcome, PacketView, Path, Taken};
+use crate::symbolic::{By, Decided, Dropped, End, From, Space, Ways};
+use crate::walk::step::{HostDrop, Outcome, PacketView, Path, Taken};
 
 use super::conversations::customary;
 use super::docker::drops;
@@ -20,6 +20,7 @@ pub(super) const ALL: &[(&str, One)] = &[
     ("accept-dropped-later", accepted_in_vain),
     ("dead-drop", dropped_before),
     ("equal-priority", tied),
+    ("rp-filter-drop", rp_filtered),
 ];
 
 /// What a rule is for at a hook, and who of other tables refuses it there.
@@ -128,7 +129,7 @@ fn accepted_in_vain(input: &mut Input<'_>) -> Vec<Finding> {
     }
     let mut found = Vec::new();
     for ((_, rule), vain) in rules {
-        if vain.passes || !is_meant(input, rule, &vain.by) {
+        if vain.passes || input.may_match_unseen(rule) || !is_meant(input, rule, &vain.by) {
             continue;
         }
         let mut accepted = vain.packets.iter();
@@ -201,59 +202,142 @@ fn refusing(input: &Input<'_>, hook: Hook) -> Vec<ChainId> {
     found
 }
 
-/// Rules that drop only what a chain of another table has dropped before: they would drop something without it.
-fn dropped_before(input: &mut Input<'_>) -> Vec<Finding> {
-    // by the chains that shall be left out: rules that never match anything here
-    let mut idle: BTreeMap<(Hook, Vec<ChainId>), Vec<RuleId>> = BTreeMap::new();
-    let mut bases: BTreeMap<RuleId, Vec<ChainId>> = BTreeMap::new();
-    for (base, chain) in input.ruleset().chains() {
-        let base_chain = chain.base.as_ref();
-        if base_chain.is_none_or(|base| base.kind == ChainType::Nat) {
+/// Rules of one base chain that filters, each with that chain and its hook.
+fn filtering(input: &Input<'_>) -> Vec<(RuleId, ChainId, Hook)> {
+    let mut bases: BTreeMap<RuleId, Vec<(ChainId, Hook)>> = BTreeMap::new();
+    for (id, chain) in input.ruleset().chains() {
+        let Some(base) = &chain.base else { continue };
+        if base.kind == ChainType::Nat {
             continue;
         }
-        for chain in led_to(input, base) {
+        for chain in led_to(input, id) {
             for rule in &input.ruleset().chain(chain).rules {
-                bases.entry(*rule).or_default().push(base);
+                bases.entry(*rule).or_default().push((id, base.hook));
             }
         }
     }
+    let mut found = Vec::new();
     for (rule, bases) in bases {
-        let [base] = bases.as_slice() else { continue };
-        let generated = input.owners.rule(rule).is_some();
-        let Some(hook) = input
-            .ruleset()
-            .chain(*base)
-            .base
-            .as_ref()
-            .map(|base| base.hook)
-        else {
-            continue;
-        };
-        if generated || !drops(input, rule) {
-            continue;
-        }
-        let matches = input.views.iter().any(|view| {
-            let ways = [&view.outside, &view.here, &view.back, &view.here_back];
-            ways.iter().any(|ways| {
-                let visit = ways.visits.get(&(hook, rule));
-                visit.is_some_and(|visit| visit.matched.is_some_and(|set| !set.is_empty()))
-            })
-        });
-        let table = input.ruleset().chain(*base).table;
-        let mut others = refusing(input, hook);
-        others.retain(|other| input.ruleset().chain(*other).table != table);
-        if !matches && !others.is_empty() {
-            idle.entry((hook, others)).or_default().push(rule);
+        if let [(base, hook)] = bases.as_slice() {
+            found.push((rule, *base, *hook));
         }
     }
+    found
+}
+
+/// Whether a rule matches none of the packets that are followed, of those that count.
+fn is_idle(
+    input: &mut Input<'_>,
+    rule: RuleId,
+    hook: Hook,
+    counts: impl Fn(&mut View, Set) -> Set,
+) -> bool {
+    if input.may_match_unseen(rule) {
+        return false;
+    }
+    input.views.iter_mut().all(|view| {
+        let ways = [&view.outside, &view.here, &view.back, &view.here_back];
+        let visits = ways.map(|ways| ways.visits.get(&(hook, rule)).copied());
+        let matched = visits.map(|visit| visit.and_then(|visit| visit.matched));
+        let mut matched = matched.into_iter().flatten();
+        matched.all(|set| set.is_empty() || counts(view, set).is_empty())
+    })
+}
+
+/// Rules that accept only what the reverse path filter drops: they would accept something without it.
+fn rp_filtered(input: &mut Input<'_>) -> Vec<Finding> {
+    let drop = End::Host(Dropped(HostDrop::RpFilter));
+    let Some(at) = input.views.iter().position(|view| !view.space.v6) else {
+        return Vec::new();
+    };
+    let mut links = input.given.links.iter();
+    let strict = links.any(|link| input.given.rp_filter(&link.name) == Some(1));
+    let view = &input.views[at];
+    if !strict || !view.outside.exits.iter().any(|exit| exit.end == drop) {
+        return Vec::new();
+    }
+    let mut rules: Vec<(RuleId, Hook)> = Vec::new();
+    for (rule, _, hook) in filtering(input) {
+        let mut statements = input.ruleset().rule(rule).statements.iter();
+        let accepts =
+            statements.any(|statement| matches!(statement.kind, Stmt::Verdict(Verdict::Accept)));
+        let usual = |view: &mut View, set: Set| {
+            let customary = customary(view);
+            let set = view.usual(set);
+            view.space.sets.and(set, customary)
+        };
+        let generated = input.owners.rule(rule).is_some();
+        if accepts && !generated && is_idle(input, rule, hook, usual) {
+            rules.push((rule, hook));
+        }
+    }
+    if rules.is_empty() {
+        return Vec::new();
+    }
+    let mut host = input.host.clone();
+    for (key, value) in &mut host.sysctls {
+        if key.ends_with(".rp_filter") {
+            *value = "0".into();
+        }
+    }
+    let hooks = input.hooks;
+    let Some(ways) = input.other_ways(at, hooks, &host, From::Outside) else {
+        return Vec::new();
+    };
+    let customary = customary(&mut input.views[at]);
     let mut found = Vec::new();
-    for ((hook, others), rules) in idle {
+    for (rule, hook) in rules {
+        let visit = ways.visits.get(&(hook, rule)).copied();
+        let matched = visit.and_then(|visit| visit.matched).unwrap_or_default();
+        let view = &mut input.views[at];
+        let matched = view.usual(matched);
+        let matched = view.space.sets.and(matched, customary);
+        let dropped = view.outside.ended(&mut view.space, |end| *end == drop);
+        let dropped = view.usual(dropped);
+        if matched.is_empty() || !view.space.sets.is_within(matched, dropped) {
+            continue;
+        }
+        let witness = input.witness(at, From::Outside, matched, Shows::RpFiltered);
+        let Some(witness) = witness else { continue };
+        found.push(Finding {
+            rules: vec![input.cite(rule, "")],
+            witness: Some(witness),
+            ..Finding::new(
+                about::RP_FILTER_DROP,
+                "the reverse path filter of this host drops all that this rule would accept",
+                "the route back to these sources is by another interface, so the packets are dropped before rules of input or forward see them",
+                "correct the route to the sources, or set `net.ipv4.conf.IF.rp_filter` and `net.ipv4.conf.all.rp_filter` to 2 (loose)",
+            )
+        });
+    }
+    found
+}
+
+/// Rules that drop only what a chain of another table has dropped before: they would drop something without it.
+fn dropped_before(input: &mut Input<'_>) -> Vec<Finding> {
+    // by the chains that shall be left out
+    let mut by_others: BTreeMap<(Hook, Vec<ChainId>), Vec<RuleId>> = BTreeMap::new();
+    for (rule, base, hook) in filtering(input) {
+        let generated = input.owners.rule(rule).is_some();
+        if generated || !drops(input, rule) || !is_idle(input, rule, hook, |_, set| set) {
+            continue;
+        }
+        let table = input.ruleset().chain(base).table;
+        let mut others = refusing(input, hook);
+        others.retain(|other| input.ruleset().chain(*other).table != table);
+        if !others.is_empty() {
+            by_others.entry((hook, others)).or_default().push(rule);
+        }
+    }
+    let host = input.host;
+    let mut found = Vec::new();
+    for ((hook, others), rules) in by_others {
         let mut would: BTreeMap<RuleId, Vain> = BTreeMap::new();
         let hooks = input.hooks.without(&others);
         for at in 0..input.views.len() {
             let customary = customary(&mut input.views[at]);
             for from in [From::Outside, From::Here] {
-                let Some(ways) = input.other_ways(at, &hooks, from) else {
+                let Some(ways) = input.other_ways(at, &hooks, host, from) else {
                     return found;
                 };
                 for rule in &rules {
@@ -365,7 +449,7 @@ fn tied(input: &mut Input<'_>) -> Vec<Finding> {
         if found.iter().any(known) {
             continue;
         }
-        let hooks = input.hooks.swapped(tie);
+        let (hooks, host) = (input.hooks.swapped(tie), input.host);
         for at in 0..input.views.len() {
             let view = &input.views[at];
             let pf = if view.space.v6 { Pf::Ip6 } else { Pf::Ip };
@@ -373,7 +457,7 @@ fn tied(input: &mut Input<'_>) -> Vec<Finding> {
                 continue;
             }
             let customary = customary(&mut input.views[at]);
-            let Some(other) = input.other_ways(at, &hooks, From::Outside) else {
+            let Some(other) = input.other_ways(at, &hooks, host, From::Outside) else {
                 return Vec::new();
             };
             let View { space, outside, .. } = &mut input.views[at];
