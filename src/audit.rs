@@ -8,7 +8,9 @@
 
 mod conversations;
 mod docker;
+mod host;
 mod lint;
+mod order;
 mod rules;
 pub mod sarif;
 pub mod v1;
@@ -33,7 +35,7 @@ use crate::symbolic::{
     End, From, Input as Part, Space, Watch, Ways, replies, requests, requests_watched,
 };
 use crate::walk::link_values;
-use crate::walk::step::{Path, RuleOutcome, StepKind, Walked};
+use crate::walk::step::{Disposition, HostDrop, Path, RuleOutcome, StepKind, Walked};
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,15 +70,30 @@ pub struct About {
 pub mod about {
     use super::{About, Severity};
 
+    pub const ACCEPT_DROPPED_LATER: &About = &About {
+        id: "accept-dropped-later",
+        severity: Severity::Warning,
+        title: "A later base chain drops all that a rule accepts",
+    };
     pub const BEHIND_ISOLATION: &About = &About {
         id: "behind-isolation",
         severity: Severity::Warning,
         title: "A rule stands behind Docker's isolation, which drops all that it is for",
     };
+    pub const BRIDGED_DROPPED: &About = &About {
+        id: "bridged-dropped",
+        severity: Severity::Warning,
+        title: "Frames between two ports of a bridge are dropped by chains of IP",
+    };
     pub const CONTRADICTORY_RULE: &About = &About {
         id: "contradictory-rule",
         severity: Severity::Warning,
         title: "The matches of a rule exclude each other",
+    };
+    pub const DEAD_DROP: &About = &About {
+        id: "dead-drop",
+        severity: Severity::Note,
+        title: "What a rule drops was dropped by another table before",
     };
     pub const DOCKER_USER_PUBLISHED_PORT: &About = &About {
         id: "docker-user-published-port",
@@ -88,10 +105,20 @@ pub mod about {
         severity: Severity::Note,
         title: "A rule asks for a set that has no elements",
     };
+    pub const EQUAL_PRIORITY: &About = &About {
+        id: "equal-priority",
+        severity: Severity::Warning,
+        title: "Which of two tables was loaded first decides about packets",
+    };
     pub const FORWARD_OPEN: &About = &About {
         id: "forward-open",
         severity: Severity::Warning,
         title: "The host forwards, and nothing filters what it forwards",
+    };
+    pub const HAIRPIN_WITHOUT_MASQUERADE: &About = &About {
+        id: "hairpin-without-masquerade",
+        severity: Severity::Warning,
+        title: "A neighbour of a published server gets answers from another address",
     };
     pub const HIDDEN_CLIENT: &About = &About {
         id: "hidden-client",
@@ -102,6 +129,11 @@ pub mod about {
         id: "input-rule-for-container",
         severity: Severity::Warning,
         title: "A rule of INPUT is for a port that is forwarded to a container",
+    };
+    pub const INTERFACE_IN_NO_ZONE: &About = &About {
+        id: "interface-in-no-zone",
+        severity: Severity::Note,
+        title: "An interface is in no zone of firewalld",
     };
     pub const IPV6_OPEN: &About = &About {
         id: "ipv6-open",
@@ -118,15 +150,35 @@ pub mod about {
         severity: Severity::Note,
         title: "A nat chain runs earlier than its priority says",
     };
+    pub const LEFTOVERS: &About = &About {
+        id: "leftovers",
+        severity: Severity::Note,
+        title: "Rules are left of a bridge that is gone",
+    };
     pub const LEGACY_TABLES: &About = &About {
         id: "legacy-tables",
         severity: Severity::Note,
         title: "Tables of iptables-legacy stand beside those of nft",
     };
+    pub const LOCAL_TRAFFIC_HIJACKED: &About = &About {
+        id: "local-traffic-hijacked",
+        severity: Severity::Warning,
+        title: "The rule of a published port takes requests to other servers, too",
+    };
     pub const LOOPBACK_PORT_EXPOSED: &About = &About {
         id: "loopback-port-exposed",
         severity: Severity::Warning,
         title: "A port bound to 127.0.0.1 is reachable from a neighbour",
+    };
+    pub const MANAGEMENT_CLOSED: &About = &About {
+        id: "management-closed",
+        severity: Severity::Note,
+        title: "SSH to this host is dropped, from wherever it comes",
+    };
+    pub const MANAGEMENT_OPEN: &About = &About {
+        id: "management-open",
+        severity: Severity::Note,
+        title: "SSH to this host is open to everyone outside",
     };
     pub const NO_WAY_BACK: &About = &About {
         id: "no-way-back",
@@ -147,6 +199,11 @@ pub mod about {
         id: "reply-dropped",
         severity: Severity::Warning,
         title: "A rule drops the answers to what is let through",
+    };
+    pub const RP_FILTER_DROP: &About = &About {
+        id: "rp-filter-drop",
+        severity: Severity::Warning,
+        title: "The reverse path filter drops all that a rule accepts",
     };
     pub const RULE_AFTER_VERDICT: &About = &About {
         id: "rule-after-verdict",
@@ -176,22 +233,33 @@ pub mod about {
 
     /// In the order of their names.
     pub const ALL: &[&About] = &[
+        ACCEPT_DROPPED_LATER,
         BEHIND_ISOLATION,
+        BRIDGED_DROPPED,
         CONTRADICTORY_RULE,
+        DEAD_DROP,
         DOCKER_USER_PUBLISHED_PORT,
         EMPTY_SET,
+        EQUAL_PRIORITY,
         FORWARD_OPEN,
+        HAIRPIN_WITHOUT_MASQUERADE,
         HIDDEN_CLIENT,
         INPUT_RULE_FOR_CONTAINER,
+        INTERFACE_IN_NO_ZONE,
         IPV6_OPEN,
         JUMP_TO_EMPTY_CHAIN,
         LATE_NAT_CHAIN,
+        LEFTOVERS,
         LEGACY_TABLES,
+        LOCAL_TRAFFIC_HIJACKED,
         LOOPBACK_PORT_EXPOSED,
+        MANAGEMENT_CLOSED,
+        MANAGEMENT_OPEN,
         NO_WAY_BACK,
         PUBLISHED_PAST_ZONE,
         REDUNDANT_RULE,
         REPLY_DROPPED,
+        RP_FILTER_DROP,
         RULE_AFTER_VERDICT,
         SHADOWED_RULE,
         UNREACHABLE_RULE,
@@ -232,6 +300,16 @@ pub struct Witness {
 pub enum Shows {
     /// This rule takes the request.
     Rule(RuleId),
+    /// This rule takes the request, and it is refused all the same.
+    Refused(RuleId),
+    /// A rule or policy refuses the request.
+    Stopped,
+    /// The request comes to this base chain.
+    Comes(ChainId),
+    /// The reverse path filter of this host drops the request.
+    RpFiltered,
+    /// This rule takes the request, and it gets to its end.
+    Lets(RuleId),
     /// The request gets through, and the reply is dropped.
     NoReply,
     /// The request gets to its end.
@@ -242,19 +320,35 @@ impl Shows {
     /// Whether a walk does so.
     pub fn holds(self, walked: &Walked) -> bool {
         let gets_there = |path: &Path| {
-            use crate::walk::step::Disposition;
             matches!(
                 path.disposition,
                 Disposition::Local | Disposition::Forwarded | Disposition::Transmitted
             )
         };
-        match self {
-            Shows::Rule(id) => walked.request.steps.iter().any(|step| match &step.kind {
+        let takes = |id: RuleId| {
+            walked.request.steps.iter().any(|step| match &step.kind {
                 StepKind::Rule(rule) => {
                     rule.rule == id && matches!(rule.outcome, RuleOutcome::Matched(_))
                 }
                 _ => false,
-            }),
+            })
+        };
+        let refused = matches!(
+            walked.request.disposition,
+            Disposition::Dropped | Disposition::Rejected
+        );
+        match self {
+            Shows::Rule(id) => takes(id),
+            Shows::Refused(id) => takes(id) && refused,
+            Shows::Stopped => refused,
+            Shows::RpFiltered => {
+                walked.request.disposition == Disposition::Host(HostDrop::RpFilter)
+            }
+            Shows::Comes(id) => {
+                let mut steps = walked.request.steps.iter();
+                steps.any(|step| matches!(step.kind, StepKind::Chain(chain) if chain == id))
+            }
+            Shows::Lets(id) => takes(id) && gets_there(&walked.request),
             Shows::NoReply => {
                 gets_there(&walked.request)
                     && walked
@@ -350,6 +444,8 @@ pub(crate) struct View {
     pub back: Ways,
     pub here: Ways,
     pub here_back: Ways,
+    /// Answers and what this host sends were followed, too.
+    pub whole: bool,
 }
 
 /// What every audit is given.
@@ -419,12 +515,6 @@ pub fn audit(loaded: &Loaded, hooks: &Hooks, host: &Host, options: &Options) -> 
             )),
         }
     }
-    rules::witnesses(&mut input, &mut found);
-    let mut findings: Vec<Finding> = found.into_iter().map(|found| found.finding).collect();
-    findings.extend(lint::all(&input));
-    for (id, one) in conversations::ALL.iter().chain(docker::ALL) {
-        findings.extend(apart(&mut input, &mut answer.left_out, id, one));
-    }
     for view in &input.views {
         for exit in view.outside.exits.iter().chain(&view.here.exits) {
             if let End::NotCovered(what) = &exit.end {
@@ -434,6 +524,17 @@ pub fn audit(loaded: &Loaded, hooks: &Hooks, host: &Host, options: &Options) -> 
                 }
             }
         }
+    }
+    rules::witnesses(&mut input, &mut found);
+    let mut findings: Vec<Finding> = found.into_iter().map(|found| found.finding).collect();
+    findings.extend(lint::all(&input));
+    for (id, one) in conversations::ALL
+        .iter()
+        .chain(docker::ALL)
+        .chain(host::ALL)
+        .chain(order::ALL)
+    {
+        findings.extend(apart(&mut input, &mut answer.left_out, id, one));
     }
     for finding in &mut findings {
         if options.deny.iter().any(|id| id == finding.about.id) {
@@ -480,20 +581,35 @@ pub fn audit(loaded: &Loaded, hooks: &Hooks, host: &Host, options: &Options) -> 
 /// An audit of conversations.
 pub(crate) type One = fn(&mut Input<'_>) -> Vec<Finding>;
 
-/// What one audit finds. Sets that it makes are forgotten behind it; when they do not fit, nothing that it said counts.
+/// What one audit finds. Sets that it makes are forgotten behind it; when they do not fit, nothing that it said counts, and
+/// where it asked new questions no later audit has any sets.
 fn apart(input: &mut Input<'_>, left_out: &mut Vec<String>, id: &str, one: &One) -> Vec<Finding> {
     let marks: Vec<Mark> = input
         .views
         .iter()
         .map(|view| view.space.sets.mark())
         .collect();
+    let questions = |input: &Input<'_>| -> Vec<usize> {
+        let views = input.views.iter();
+        views.map(|view| view.space.questions().count()).collect()
+    };
+    let before = questions(input);
     let mut found = one(input);
+    // the values that new facts may have are sets that stay
+    let asked = before != questions(input);
+    let mut full = false;
     for (view, mark) in input.views.iter_mut().zip(marks) {
         if let Err(error) = view.space.check() {
             found.clear();
             left_out.push(format!("{id}: {error}"));
+            full = true;
         }
-        view.space.sets.release(mark);
+        if !asked {
+            view.space.sets.release(mark);
+        }
+    }
+    if asked && full {
+        input.views.clear();
     }
     found
 }
@@ -574,6 +690,7 @@ fn view(
         back: outside.nothing(),
         here: outside.nothing(),
         here_back: outside.nothing(),
+        whole: false,
         outside,
         space,
     })
@@ -604,6 +721,7 @@ fn whole(
         back,
         here,
         here_back,
+        whole: true,
     })
 }
 
@@ -659,6 +777,18 @@ impl Input<'_> {
         set: Set,
         shows: Shows,
     ) -> Option<Witness> {
+        self.witness_if(at, from, set, shows, |_, _| true)
+    }
+
+    /// The same, with something else that has to hold.
+    pub(crate) fn witness_if(
+        &mut self,
+        at: usize,
+        from: From,
+        set: Set,
+        shows: Shows,
+        holds: impl Fn(&Self, &Question) -> bool,
+    ) -> Option<Witness> {
         if set.is_empty() {
             return None;
         }
@@ -671,7 +801,7 @@ impl Input<'_> {
         for point in points.into_iter().flatten() {
             let space = &self.views[at].space;
             let question = question(space, &self.host.links, &point, from);
-            if self.confirms(&question, shows) {
+            if self.confirms(&question, shows) && holds(self, &question) {
                 return Some(Witness {
                     flow: question.flow.to_string(),
                     iif: question.iif.clone(),
@@ -686,6 +816,34 @@ impl Input<'_> {
     pub(crate) fn confirms(&self, question: &Question, shows: Shows) -> bool {
         explain(self.loaded, self.hooks, self.given, question)
             .is_ok_and(|answer| shows.holds(&answer.explored.primary))
+    }
+}
+
+impl Input<'_> {
+    /// Whether a rule can match packets, in an IP version in which not all ways were followed.
+    pub(crate) fn may_match_unseen(&self, rule: RuleId) -> bool {
+        self.views.iter().any(|view| {
+            let runs = self.runs.iter().filter(|run| run.space.v6 == view.space.v6);
+            let mut alone = runs.filter_map(|run| run.free.alone.get(&rule));
+            !view.whole && alone.any(|set| !set.is_empty())
+        })
+    }
+
+    /// All first packets with these hooks on this host, in place of the real ones. `None`: there are too many sets.
+    pub(crate) fn other_ways(
+        &mut self,
+        at: usize,
+        hooks: &Hooks,
+        host: &Host,
+        from: From,
+    ) -> Option<Ways> {
+        let values = link_values(host);
+        let world = World {
+            ruleset: &self.loaded.ruleset,
+            host,
+            link_values: &values,
+        };
+        requests(&mut self.views[at].space, world, hooks, from, Some(0)).ok()
     }
 }
 

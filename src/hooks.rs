@@ -76,6 +76,38 @@ impl Hooks {
         hooks
     }
 
+    /// The same without some base chains.
+    pub fn without(&self, chains: &[ChainId]) -> Hooks {
+        let mut hooks = self.clone();
+        for (_, _, slots) in &mut hooks.stages {
+            slots
+                .retain(|slot| !matches!(&slot.work, Work::Chain(chain) if chains.contains(chain)));
+        }
+        hooks
+    }
+
+    /// The same with the two chains of a tie in the other order.
+    pub fn swapped(&self, tie: Tie) -> Hooks {
+        let mut hooks = self.clone();
+        let at_tie =
+            |(pf, hook, _): &&mut (Pf, Hook, Vec<Slot>)| *pf == tie.pf && *hook == tie.hook;
+        let other = |chain: ChainId| match chain {
+            _ if chain == tie.first => tie.second,
+            _ if chain == tie.second => tie.first,
+            _ => chain,
+        };
+        for (_, _, slots) in hooks.stages.iter_mut().filter(at_tie) {
+            for slot in slots {
+                match &mut slot.work {
+                    Work::Chain(chain) => *chain = other(*chain),
+                    Work::Nat(chains) => chains.iter_mut().for_each(|chain| *chain = other(*chain)),
+                    Work::Defrag | Work::Conntrack | Work::Confirm => {}
+                }
+            }
+        }
+        hooks
+    }
+
     /// What runs at a hook, in order.
     pub fn stage(&self, pf: Pf, hook: Hook) -> &[Slot] {
         self.stages

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use crate::explain::explain;
 use crate::host::IpFamily;
 use crate::packet::proto;
-use crate::ruleset::Hook;
+use crate::ruleset::{Hook, RuleId, Stmt};
 use crate::sets::Set;
 use crate::symbolic::{By, End, From, Input as Part};
-use crate::walk::step::Taken;
+use crate::walk::step::{RuleOutcome, StepKind, Taken};
 
-use super::{Finding, Input, One, Shows, View, about};
+use super::{Cited, Finding, Input, One, Question, Shows, View, about};
 
 pub(super) const ALL: &[(&str, One)] = &[
     ("no-way-back, reply-dropped", answers),
@@ -99,6 +100,7 @@ fn answers(input: &mut Input<'_>) -> Vec<Finding> {
             .find_map(|(at, from, set)| input.witness(*at, *from, *set, Shows::NoReply));
         // a set that no flow of explain confirms rests on what is open
         let Some(witness) = witness else { continue };
+        let untracked = untracking(input, &witness.question);
         let (about, rules, places, what) = match by {
             By::Policy(chain) => {
                 let words = input.chain_words(chain);
@@ -115,22 +117,56 @@ fn answers(input: &mut Input<'_>) -> Vec<Finding> {
             ),
             By::Stack => continue,
         };
+        let (why, remedy) = match untracked.is_empty() {
+            true => (
+                "the request arrives and nobody hears the answer: a connection that hangs",
+                "accept `ct state established,related` in front of it, or do not let the request through",
+            ),
+            false => (
+                "the connection is not tracked, so its answer is not `established`, whatever later rules accept: a connection that hangs",
+                "take both directions out of connection tracking and accept `ct state untracked`, or track the connection",
+            ),
+        };
+        let mut rules: Vec<Cited> = rules;
+        let untracked = untracked.into_iter();
+        rules.extend(untracked.map(|rule| input.cite(rule, "takes it out of connection tracking")));
         found.push(Finding {
             rules,
             places,
             witness: Some(witness),
-            ..Finding::new(
-                about,
-                what,
-                "the request arrives and nobody hears the answer: a connection that hangs",
-                "accept `ct state established,related` in front of it, or do not let the request through",
-            )
+            ..Finding::new(about, what, why, remedy)
         });
     }
     found
 }
 
-fn refuses(view: &mut View, hooks: &[Hook]) -> Set {
+/// Rules that take the request of a flow, or its answer, out of connection tracking.
+fn untracking(input: &Input<'_>, question: &Question) -> Vec<RuleId> {
+    let Ok(answer) = explain(input.loaded, input.hooks, input.given, question) else {
+        return Vec::new();
+    };
+    let walked = &answer.explored.primary;
+    let paths = std::iter::once(&walked.request).chain(&walked.reply);
+    let mut found: Vec<RuleId> = paths
+        .flat_map(|path| &path.steps)
+        .filter_map(|step| match &step.kind {
+            StepKind::Rule(rule) if matches!(rule.outcome, RuleOutcome::Matched(_)) => {
+                Some(rule.rule)
+            }
+            _ => None,
+        })
+        .filter(|rule| {
+            let mut statements = input.ruleset().rule(*rule).statements.iter();
+            statements.any(|statement| matches!(statement.kind, Stmt::Notrack))
+        })
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// Usual packets from outside that are refused at these hooks.
+pub(super) fn refuses(view: &mut View, hooks: &[Hook]) -> Set {
     let decided = view.outside.decided.iter().filter(|one| {
         hooks.contains(&one.hook) && matches!(one.taken, Taken::Drop | Taken::Reject | Taken::Queue)
     });

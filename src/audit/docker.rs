@@ -1,9 +1,13 @@
 //! What Docker and firewalld make of each other's rules, and of the administrator's.
 
+use std::collections::BTreeMap;
+
 use crate::host::LinkKind;
 use crate::logic::Ranges;
+use crate::owner::is_known_bridge;
 use crate::packet::proto;
 use crate::report::build::protocol_name;
+use crate::ruleset::datatype::ifname_text;
 use crate::ruleset::protocol::Base;
 use crate::ruleset::{
     CtKey, Expr, Field, Hook, Match, MetaKey, Nat, NatRange, Op, Operand, RuleId, Stmt, Verdict,
@@ -55,7 +59,8 @@ fn asks(input: &Input<'_>, rule: RuleId, wanted: impl Fn(&Field) -> bool) -> Opt
         })
 }
 
-fn is_dport(field: &Field) -> bool {
+/// The destination port.
+pub(super) fn is_dport(field: &Field) -> bool {
     matches!(
         field,
         Field::Payload {
@@ -81,7 +86,8 @@ fn l4proto(input: &Input<'_>, rule: RuleId) -> Option<u8> {
     found.map(|(value, _)| value as u8)
 }
 
-fn drops(input: &Input<'_>, rule: RuleId) -> bool {
+/// Whether a rule drops or rejects.
+pub(super) fn drops(input: &Input<'_>, rule: RuleId) -> bool {
     let statements = &input.ruleset().rule(rule).statements;
     statements.iter().any(|statement| {
         matches!(
@@ -473,4 +479,38 @@ fn loopback_port(input: &mut Input<'_>, at: usize) -> Vec<Finding> {
         });
     }
     found
+}
+
+/// Rules of Docker or firewalld for bridges that are gone.
+pub(super) fn leftovers(input: &Input<'_>) -> Vec<Finding> {
+    if !input.given.complete.links {
+        return Vec::new();
+    }
+    let mut gone: BTreeMap<String, Vec<RuleId>> = BTreeMap::new();
+    for number in 0..input.ruleset().rules.len() as u32 {
+        let rule = RuleId(number);
+        let owner = input.owners.rule(rule);
+        if !owner.is_some_and(|owner| matches!(owner.software, "Docker" | "firewalld")) {
+            continue;
+        }
+        let name = asks(input, rule, |field| {
+            matches!(field, Field::Meta(MetaKey::Iifname | MetaKey::Oifname))
+        });
+        let Some((lo, hi)) = name else { continue };
+        let name = ifname_text(lo);
+        if lo == hi && is_known_bridge(&name) && input.given.link(&name).is_none() {
+            gone.entry(name.to_string()).or_default().push(rule);
+        }
+    }
+    let found = gone.into_iter().map(|(name, rules)| Finding {
+        rules: rules.iter().map(|rule| input.cite(*rule, "")).collect(),
+        places: vec![name.clone()],
+        ..Finding::new(
+            about::LEFTOVERS,
+            format!("there are rules for {name}, and there is no such bridge"),
+            "they are left from a network or a Docker that is gone; whoever gets a bridge of this name gets its rules",
+            "restart Docker or reload firewalld, which write their rules anew, or delete what is left",
+        )
+    });
+    found.collect()
 }

@@ -15,6 +15,7 @@ pub(super) fn all(input: &Input<'_>) -> Vec<Finding> {
     found.extend(sets(input));
     found.extend(nat_priorities(input));
     found.extend(legacy(input));
+    found.extend(super::docker::leftovers(input));
     found
 }
 

@@ -84,7 +84,7 @@ impl Audit {
             Format::Sarif => output::result(&sarif::sarif(&answer, &input.source))?,
             Format::Text => {
                 output::diagnostics(&input.loaded.diagnostics);
-                output::result(&render::audit::text(&answer))?;
+                output::result(&render::audit::text(&answer, output::width()))?;
             }
         }
         let least = match self.fail_on {

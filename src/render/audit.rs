@@ -4,13 +4,13 @@ use colored::Colorize;
 
 use crate::audit::{Audit, Severity};
 
-use super::safe;
+use super::reach::wrapped;
 
 /// How many rules of one part are told.
 const RULES: usize = 6;
 
-/// The findings, a paragraph each.
-pub fn text(audit: &Audit) -> String {
+/// The findings, a paragraph each, in lines of at most so many columns where words allow it.
+pub fn text(audit: &Audit, width: usize) -> String {
     let mut out = String::new();
     for finding in &audit.findings {
         let severity = match finding.severity {
@@ -19,7 +19,9 @@ pub fn text(audit: &Audit) -> String {
             Severity::Error => "error".red(),
         };
         let id = finding.about.id;
-        out += &format!("{severity} [{id}] {}\n", safe::terminal(&finding.what));
+        let name = finding.severity.name();
+        let head = wrapped(&format!("{name} [{id}] {}", finding.what), "", width);
+        out += &head.replacen(name, &severity.to_string(), 1);
         for cited in finding.rules.iter().take(RULES) {
             let part = match cited.part {
                 "" => String::new(),
@@ -32,7 +34,7 @@ pub fn text(audit: &Audit) -> String {
                 cited.text,
                 owner.unwrap_or_default()
             );
-            out += &format!("    {}\n", safe::terminal(&line));
+            out += &wrapped(&line, "    ", width);
         }
         if finding.rules.len() > RULES {
             out += &format!("    and {} more\n", finding.rules.len() - RULES);
@@ -40,30 +42,30 @@ pub fn text(audit: &Audit) -> String {
         if let Some(witness) = &finding.witness {
             let iif = witness.iif.as_ref().map(|iif| format!(" --iif {iif}"));
             let line = format!("flow: --flow '{}'{}", witness.flow, iif.unwrap_or_default());
-            out += &format!("    {}\n", safe::terminal(&line));
+            out += &wrapped(&line, "    ", width);
         }
         for open in &finding.rests_on {
-            out += &format!("    rests on: {}\n", safe::terminal(open));
+            out += &wrapped(&format!("rests on: {open}"), "    ", width);
         }
-        out += &format!(
-            "    why: {}\n    do: {}\n",
-            safe::terminal(&finding.why),
-            safe::terminal(&finding.remedy)
-        );
+        out += &wrapped(&format!("why: {}", finding.why), "    ", width);
+        out += &wrapped(&format!("do: {}", finding.remedy), "    ", width);
     }
-    let count = |severity| {
+    let count = |severity: Severity| {
         let found = audit.findings.iter().filter(|one| one.severity == severity);
-        found.count()
+        let count = found.count();
+        let plural = if count == 1 { "" } else { "s" };
+        format!("{count} {}{plural}", severity.name())
     };
-    out += &format!(
-        "{} errors, {} warnings, {} notes, {} suppressed\n",
+    let summary = format!(
+        "{}, {}, {}, {} suppressed",
         count(Severity::Error),
         count(Severity::Warning),
         count(Severity::Note),
         audit.suppressed.len(),
     );
+    out += &wrapped(&summary, "", width);
     for words in &audit.left_out {
-        out += &format!("not looked at: {}\n", safe::terminal(words));
+        out += &wrapped(&format!("not looked at: {words}"), "", width);
     }
     out
 }

@@ -1,0 +1,500 @@
+//! Base chains of several tables at one hook: what one says and a later one takes back.
+
+use std::collections::BTreeMap;
+
+use crate::eval::Pf;
+use crate::explain::explain;
+use crate::hooks::Hooks;
+use crate::reach::class::usual_only;
+use crate::ruleset::{ChainId, ChainType, Hook, RuleId, Stmt, Verdict};
+use crate::sets::Set;
+use crate::symbolic::{By, Decided, Dropped, End, From, Space, Ways};
+use crate::walk::step::{HostDrop, Outcome, PacketView, Path, Taken};
+
+use super::conversations::customary;
+use super::docker::drops;
+use super::rules::led_to;
+use super::{Cited, Finding, Input, One, Question, Shows, View, about};
+
+pub(super) const ALL: &[(&str, One)] = &[
+    ("accept-dropped-later", accepted_in_vain),
+    ("dead-drop", dropped_before),
+    ("equal-priority", tied),
+    ("rp-filter-drop", rp_filtered),
+];
+
+/// What a rule is for at a hook, and who of other tables refuses it there.
+#[derive(Default)]
+struct Vain {
+    packets: Vec<(usize, From, Set)>,
+    by: Vec<By>,
+    /// Nobody of other tables refuses some of it.
+    passes: bool,
+}
+
+/// Who refuses packets, in words too.
+pub(super) struct Refusers {
+    pub rules: Vec<Cited>,
+    /// Chains whose policy it is.
+    pub places: Vec<String>,
+    pub words: String,
+}
+
+impl Refusers {
+    pub(super) fn of(input: &Input<'_>, by: &[By], part: &'static str) -> Refusers {
+        let (mut rules, mut places) = (Vec::new(), Vec::new());
+        for by in by {
+            match by {
+                By::Rule(id) => rules.push(input.cite(*id, part)),
+                By::Policy(chain) => {
+                    places.push(format!("policy of {}", input.chain_words(*chain)));
+                }
+                By::Stack => {}
+            }
+        }
+        let words = rules.iter().map(|cited| cited.rule.to_string());
+        let words: Vec<String> = words.chain(places.iter().cloned()).collect();
+        Refusers {
+            rules,
+            places,
+            words: words.join(", "),
+        }
+    }
+}
+
+/// The verdicts of all packets that are followed, answers too.
+fn verdicts(view: &View) -> [(From, &Vec<Decided>); 4] {
+    [
+        (From::Outside, &view.outside.decided),
+        (From::Here, &view.here.decided),
+        (From::Outside, &view.back.decided),
+        (From::Here, &view.here_back.decided),
+    ]
+}
+
+/// Rules that accept what a later base chain of another table refuses, all of it.
+fn accepted_in_vain(input: &mut Input<'_>) -> Vec<Finding> {
+    let mut rules: BTreeMap<(Hook, RuleId), Vain> = BTreeMap::new();
+    for at in 0..input.views.len() {
+        let customary = customary(&mut input.views[at]);
+        for way in 0..4 {
+            let (from, decided) = verdicts(&input.views[at])[way];
+            let decided = decided.clone();
+            let mut refused = Vec::new();
+            for one in &decided {
+                if matches!(one.taken, Taken::Drop | Taken::Reject) {
+                    let view = &mut input.views[at];
+                    let packets = view.usual(one.packets);
+                    let packets = view.space.sets.and(packets, customary);
+                    let table = input.ruleset().chain(one.chain).table;
+                    refused.push((one.hook, table, one.by, packets));
+                }
+            }
+            for one in &decided {
+                let (By::Rule(rule), Taken::Accept) = (one.by, one.taken) else {
+                    continue;
+                };
+                let base = input.ruleset().chain(one.chain).base.as_ref();
+                let vain = rules.entry((one.hook, rule)).or_default();
+                if vain.passes || base.is_none_or(|base| base.kind == ChainType::Nat) {
+                    continue;
+                }
+                let table = input.ruleset().chain(one.chain).table;
+                let view = &mut input.views[at];
+                let mut left = view.usual(one.packets);
+                left = view.space.sets.and(left, customary);
+                if left.is_empty() {
+                    continue;
+                }
+                // an answer has no flow of its own
+                if way < 2 {
+                    vain.packets.push((at, from, left));
+                }
+                // what an earlier chain refuses never comes to this rule
+                for (hook, other, by, packets) in &refused {
+                    if *hook != one.hook
+                        || *other == table
+                        || view.space.sets.and(left, *packets).is_empty()
+                    {
+                        continue;
+                    }
+                    left = view.space.sets.minus(left, *packets);
+                    if !vain.by.contains(by) {
+                        vain.by.push(*by);
+                    }
+                }
+                vain.passes = !left.is_empty();
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for ((_, rule), vain) in rules {
+        if vain.passes || input.may_match_unseen(rule) || !is_meant(input, rule, &vain.by) {
+            continue;
+        }
+        let mut accepted = vain.packets.iter();
+        let Some(witness) = accepted
+            .find_map(|(at, from, set)| input.witness(*at, *from, *set, Shows::Refused(rule)))
+        else {
+            continue;
+        };
+        let refusers = Refusers::of(input, &vain.by, "drops it");
+        let what = format!(
+            "all that this rule accepts is dropped behind it, by {}",
+            refusers.words
+        );
+        let mut rules = vec![input.cite(rule, "")];
+        rules.extend(refusers.rules);
+        let places = refusers.places;
+        found.push(Finding {
+            rules,
+            places,
+            witness: Some(witness),
+            ..Finding::new(
+                about::ACCEPT_DROPPED_LATER,
+                what,
+                "accept ends the base chain that it is said in; later base chains of the hook, of whatever table, are asked as well",
+                "accept it in the later chain, too, or keep such packets from it",
+            )
+        });
+    }
+    found
+}
+
+/// Programs that an administrator tells what to let through. Others open what they need themselves, and an
+/// administrator who limits them means it.
+const MANAGERS: [&str; 5] = [
+    "firewalld",
+    "ufw",
+    "OpenWrt",
+    "Proxmox VE",
+    "NetworkManager",
+];
+
+/// Whether the one who accepts may not have known of those who drop: chains of one program were made for each other.
+fn is_meant(input: &Input<'_>, rule: RuleId, by: &[By]) -> bool {
+    let accepts = input.owners.rule(rule).map(|owner| owner.software);
+    let drops = |by: &By| match by {
+        By::Rule(id) => input.owners.rule(*id),
+        By::Policy(chain) => input.owners.chain(*chain),
+        By::Stack => None,
+    };
+    let apart = |by: &By| match (accepts, drops(by)) {
+        (Some(one), Some(other)) => one != other.software,
+        (Some(one), None) => MANAGERS.contains(&one),
+        (None, _) => true,
+    };
+    !by.is_empty() && by.iter().all(apart)
+}
+
+/// Base chains that refuse packets at a hook, and what of IPv4 and IPv6 they refuse there.
+fn refusing(input: &Input<'_>, hook: Hook) -> Vec<ChainId> {
+    let mut found = Vec::new();
+    for view in &input.views {
+        let both = view.outside.decided.iter().chain(&view.here.decided);
+        for one in both {
+            let refuses = matches!(one.taken, Taken::Drop | Taken::Reject);
+            if one.hook == hook && refuses && !found.contains(&one.chain) {
+                found.push(one.chain);
+            }
+        }
+    }
+    found
+}
+
+/// Rules of one base chain that filters, each with that chain and its hook.
+fn filtering(input: &Input<'_>) -> Vec<(RuleId, ChainId, Hook)> {
+    let mut bases: BTreeMap<RuleId, Vec<(ChainId, Hook)>> = BTreeMap::new();
+    for (id, chain) in input.ruleset().chains() {
+        let Some(base) = &chain.base else { continue };
+        if base.kind == ChainType::Nat {
+            continue;
+        }
+        for chain in led_to(input, id) {
+            for rule in &input.ruleset().chain(chain).rules {
+                bases.entry(*rule).or_default().push((id, base.hook));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for (rule, bases) in bases {
+        if let [(base, hook)] = bases.as_slice() {
+            found.push((rule, *base, *hook));
+        }
+    }
+    found
+}
+
+/// Whether a rule matches none of the packets that are followed, of those that count.
+fn is_idle(
+    input: &mut Input<'_>,
+    rule: RuleId,
+    hook: Hook,
+    counts: impl Fn(&mut View, Set) -> Set,
+) -> bool {
+    if input.may_match_unseen(rule) {
+        return false;
+    }
+    input.views.iter_mut().all(|view| {
+        let ways = [&view.outside, &view.here, &view.back, &view.here_back];
+        let visits = ways.map(|ways| ways.visits.get(&(hook, rule)).copied());
+        let matched = visits.map(|visit| visit.and_then(|visit| visit.matched));
+        let mut matched = matched.into_iter().flatten();
+        matched.all(|set| set.is_empty() || counts(view, set).is_empty())
+    })
+}
+
+/// Rules that accept only what the reverse path filter drops: they would accept something without it.
+fn rp_filtered(input: &mut Input<'_>) -> Vec<Finding> {
+    let drop = End::Host(Dropped(HostDrop::RpFilter));
+    let Some(at) = input.views.iter().position(|view| !view.space.v6) else {
+        return Vec::new();
+    };
+    let mut links = input.given.links.iter();
+    let strict = links.any(|link| input.given.rp_filter(&link.name) == Some(1));
+    let view = &input.views[at];
+    if !strict || !view.outside.exits.iter().any(|exit| exit.end == drop) {
+        return Vec::new();
+    }
+    let mut rules: Vec<(RuleId, Hook)> = Vec::new();
+    for (rule, _, hook) in filtering(input) {
+        let mut statements = input.ruleset().rule(rule).statements.iter();
+        let accepts =
+            statements.any(|statement| matches!(statement.kind, Stmt::Verdict(Verdict::Accept)));
+        let usual = |view: &mut View, set: Set| {
+            let customary = customary(view);
+            let set = view.usual(set);
+            view.space.sets.and(set, customary)
+        };
+        let generated = input.owners.rule(rule).is_some();
+        if accepts && !generated && is_idle(input, rule, hook, usual) {
+            rules.push((rule, hook));
+        }
+    }
+    if rules.is_empty() {
+        return Vec::new();
+    }
+    let mut host = input.host.clone();
+    for (key, value) in &mut host.sysctls {
+        if key.ends_with(".rp_filter") {
+            *value = "0".into();
+        }
+    }
+    let hooks = input.hooks;
+    let Some(ways) = input.other_ways(at, hooks, &host, From::Outside) else {
+        return Vec::new();
+    };
+    let customary = customary(&mut input.views[at]);
+    let mut found = Vec::new();
+    for (rule, hook) in rules {
+        let visit = ways.visits.get(&(hook, rule)).copied();
+        let matched = visit.and_then(|visit| visit.matched).unwrap_or_default();
+        let view = &mut input.views[at];
+        let matched = view.usual(matched);
+        let matched = view.space.sets.and(matched, customary);
+        let dropped = view.outside.ended(&mut view.space, |end| *end == drop);
+        let dropped = view.usual(dropped);
+        if matched.is_empty() || !view.space.sets.is_within(matched, dropped) {
+            continue;
+        }
+        let witness = input.witness(at, From::Outside, matched, Shows::RpFiltered);
+        let Some(witness) = witness else { continue };
+        found.push(Finding {
+            rules: vec![input.cite(rule, "")],
+            witness: Some(witness),
+            ..Finding::new(
+                about::RP_FILTER_DROP,
+                "the reverse path filter of this host drops all that this rule would accept",
+                "the route back to these sources is by another interface, so the packets are dropped before rules of input or forward see them",
+                "correct the route to the sources, or set `net.ipv4.conf.IF.rp_filter` and `net.ipv4.conf.all.rp_filter` to 2 (loose)",
+            )
+        });
+    }
+    found
+}
+
+/// Rules that drop only what a chain of another table has dropped before: they would drop something without it.
+fn dropped_before(input: &mut Input<'_>) -> Vec<Finding> {
+    // by the chains that shall be left out
+    let mut by_others: BTreeMap<(Hook, Vec<ChainId>), Vec<RuleId>> = BTreeMap::new();
+    for (rule, base, hook) in filtering(input) {
+        let generated = input.owners.rule(rule).is_some();
+        if generated || !drops(input, rule) || !is_idle(input, rule, hook, |_, set| set) {
+            continue;
+        }
+        let table = input.ruleset().chain(base).table;
+        let mut others = refusing(input, hook);
+        others.retain(|other| input.ruleset().chain(*other).table != table);
+        if !others.is_empty() {
+            by_others.entry((hook, others)).or_default().push(rule);
+        }
+    }
+    let host = input.host;
+    let mut found = Vec::new();
+    for ((hook, others), rules) in by_others {
+        let mut would: BTreeMap<RuleId, Vain> = BTreeMap::new();
+        let hooks = input.hooks.without(&others);
+        for at in 0..input.views.len() {
+            let customary = customary(&mut input.views[at]);
+            for from in [From::Outside, From::Here] {
+                let Some(ways) = input.other_ways(at, &hooks, host, from) else {
+                    return found;
+                };
+                for rule in &rules {
+                    let visit = ways.visits.get(&(hook, *rule)).copied();
+                    let matched = visit.and_then(|visit| visit.matched).unwrap_or_default();
+                    let view = &mut input.views[at];
+                    let matched = view.usual(matched);
+                    let mut left = view.space.sets.and(matched, customary);
+                    if left.is_empty() {
+                        continue;
+                    }
+                    let all = left;
+                    let decided = match from {
+                        From::Outside => view.outside.decided.clone(),
+                        From::Here => view.here.decided.clone(),
+                    };
+                    let known = would.entry(*rule).or_default();
+                    for one in decided {
+                        let refuses = matches!(one.taken, Taken::Drop | Taken::Reject);
+                        if one.hook != hook || !refuses || !others.contains(&one.chain) {
+                            continue;
+                        }
+                        let packets = view.usual(one.packets);
+                        if !view.space.sets.and(left, packets).is_empty() {
+                            left = view.space.sets.minus(left, packets);
+                            if !known.by.contains(&one.by) {
+                                known.by.push(one.by);
+                            }
+                        }
+                    }
+                    known.passes |= !left.is_empty();
+                    known.packets.push((at, from, all));
+                }
+            }
+        }
+        for (rule, vain) in would {
+            if vain.passes {
+                continue;
+            }
+            let witness = vain
+                .packets
+                .iter()
+                .find_map(|(at, from, set)| input.witness(*at, *from, *set, Shows::Stopped));
+            let Some(witness) = witness else { continue };
+            let refusers = Refusers::of(input, &vain.by, "drops it before");
+            let what = format!(
+                "all that this rule would drop is dropped before, by {}",
+                refusers.words
+            );
+            let mut rules = vec![input.cite(rule, "")];
+            rules.extend(refusers.rules);
+            let places = refusers.places;
+            found.push(Finding {
+                rules,
+                places,
+                witness: Some(witness),
+                ..Finding::new(
+                    about::DEAD_DROP,
+                    what,
+                    "the rule does nothing as long as the other table is loaded, and its counter says that nobody tries",
+                    "delete the rule, or leave it as a second lock and say so in its comment (`nfpath: allow dead-drop REASON`)",
+                )
+            });
+        }
+    }
+    found
+}
+
+/// Packets that get to an end, by end.
+fn passed(space: &mut Space, ways: &Ways) -> BTreeMap<End, Set> {
+    let mut found: BTreeMap<End, Set> = BTreeMap::new();
+    for exit in &ways.exits {
+        let passes = matches!(
+            exit.end,
+            End::Local | End::Forwarded(_) | End::Transmitted(_) | End::Relayed
+        );
+        if passes {
+            let packets = usual_only(space, exit.packets);
+            let known = found.entry(exit.end.clone()).or_default();
+            *known = space.sets.or(*known, packets);
+        }
+    }
+    found
+}
+
+/// Packets that get through in one order only, to another end, or with other addresses.
+fn differing(space: &mut Space, one: &Ways, other: &Ways) -> Set {
+    let (before, after) = (passed(space, one), passed(space, other));
+    let mut all = Vec::new();
+    let mut both = Vec::new();
+    for end in before.keys().chain(after.keys()) {
+        let a = before.get(end).copied().unwrap_or_default();
+        let b = after.get(end).copied().unwrap_or_default();
+        all.push(space.sets.xor(a, b));
+        both.push(space.sets.and(a, b));
+    }
+    let both = space.sets.union(&both);
+    let moved = one.fields.addressed_otherwise(&other.fields, space);
+    let moved = usual_only(space, moved);
+    all.push(space.sets.and(both, moved));
+    space.sets.union(&all)
+}
+
+/// Base chains of equal priority where the order, which no listing tells, decides.
+fn tied(input: &mut Input<'_>) -> Vec<Finding> {
+    let mut found: Vec<(ChainId, ChainId, Finding)> = Vec::new();
+    for tie in input.hooks.ties.clone() {
+        let known = |one: &(ChainId, ChainId, Finding)| (one.0, one.1) == (tie.first, tie.second);
+        if found.iter().any(known) {
+            continue;
+        }
+        let (hooks, host) = (input.hooks.swapped(tie), input.host);
+        for at in 0..input.views.len() {
+            let view = &input.views[at];
+            let pf = if view.space.v6 { Pf::Ip6 } else { Pf::Ip };
+            if pf != tie.pf {
+                continue;
+            }
+            let customary = customary(&mut input.views[at]);
+            let Some(other) = input.other_ways(at, &hooks, host, From::Outside) else {
+                return Vec::new();
+            };
+            let View { space, outside, .. } = &mut input.views[at];
+            let differs = differing(space, outside, &other);
+            let differs = space.sets.and(differs, customary);
+            let shows = Shows::Comes(tie.first);
+            let swaps = |input: &Input<'_>, question: &Question| {
+                ends(input, input.hooks, question) != ends(input, &hooks, question)
+            };
+            let witness = input.witness_if(at, From::Outside, differs, shows, swaps);
+            let Some(witness) = witness else { continue };
+            let (first, second) = (input.chain_words(tie.first), input.chain_words(tie.second));
+            let finding = Finding {
+                places: vec![first.clone(), second.clone()],
+                witness: Some(witness),
+                ..Finding::new(
+                    about::EQUAL_PRIORITY,
+                    format!(
+                        "{first} and {second} have the same priority, and which of them comes first decides what becomes of packets"
+                    ),
+                    "of equal priorities the chain that was registered last comes first; a restart in another order changes the answer, and no listing tells",
+                    "give one of them another priority (`filter - 1`, `dstnat + 10`)",
+                )
+            };
+            found.push((tie.first, tie.second, finding));
+        }
+    }
+    found.into_iter().map(|(_, _, finding)| finding).collect()
+}
+
+/// What `explain` says that a request looks like at its end, if it gets there.
+fn ends(input: &Input<'_>, hooks: &Hooks, question: &Question) -> Option<PacketView> {
+    let answer = explain(input.loaded, hooks, input.given, question).ok()?;
+    let Path {
+        disposition,
+        output,
+        ..
+    } = &answer.explored.primary.request;
+    (disposition.outcome() == Outcome::Accept).then_some(*output)
+}
