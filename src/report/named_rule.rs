@@ -138,6 +138,7 @@ impl Typed {
                 "sudo" | "-w" | "--wait" | "-n" => family,
                 _ if program.starts_with("ip6tables") => Some(iptables::Family::Ip6),
                 _ if program.starts_with("iptables") => Some(iptables::Family::Ip),
+                _ if program.starts_with("ebtables") => Some(iptables::Family::Bridge),
                 _ => break,
             };
             rest = behind.trim_start();
@@ -340,8 +341,16 @@ impl Finder<'_> {
     fn by_iptables(&self, typed: &Typed) -> Result<RuleId, NoRule> {
         let text = || self.text.to_string();
         let usual = match self.v6 {
-            true => [iptables::Family::Ip6, iptables::Family::Ip],
-            false => [iptables::Family::Ip, iptables::Family::Ip6],
+            true => [
+                iptables::Family::Ip6,
+                iptables::Family::Ip,
+                iptables::Family::Bridge,
+            ],
+            false => [
+                iptables::Family::Ip,
+                iptables::Family::Ip6,
+                iptables::Family::Bridge,
+            ],
         };
         let families: Vec<iptables::Family> = usual
             .into_iter()
