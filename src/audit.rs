@@ -429,6 +429,8 @@ pub struct Audit {
     pub suppressed: Vec<Suppressed>,
     /// What was not looked at, in words.
     pub left_out: Vec<String>,
+    /// Somebody interrupted it.
+    pub interrupted: bool,
 }
 
 /// A base chain for any packet, in one IP version.
@@ -536,6 +538,7 @@ pub fn audit(loaded: &Loaded, hooks: &Hooks, host: &Host, options: &Options) -> 
     {
         findings.extend(apart(&mut input, &mut answer.left_out, id, one));
     }
+    answer.interrupted = (options.room.interrupted)();
     for finding in &mut findings {
         if options.deny.iter().any(|id| id == finding.about.id) {
             finding.severity = Severity::Error;

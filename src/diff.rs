@@ -19,7 +19,7 @@ use crate::load::Loaded;
 use crate::logic::Known;
 use crate::reach::class::{
     Class, MARTIAN, add_assumed, begins, cells, hidden, parts, pick, question, rests_on,
-    usual_answers, usual_only,
+    unusual_icmp, usual_answers, usual_only,
 };
 use crate::reach::{imagined, said};
 use crate::report::build::{Sources, host_drop_name, rule_text};
@@ -122,6 +122,8 @@ pub struct Witness {
     pub iif: Option<String>,
     /// Where they are not SYN alone.
     pub tcp_flags: Option<u8>,
+    /// Type and code, where it is no echo request.
+    pub icmp: Option<(u8, u8)>,
     /// Whether `explain` says the same of it, under both rulesets; `None`: it cannot be asked about such headers.
     pub confirmed: Option<bool>,
 }
@@ -712,6 +714,7 @@ impl Compared<'_> {
                     },
                     witness: Witness {
                         flow: question.flow.to_string(),
+                        icmp: unusual_icmp(&question),
                         iif: question.iif,
                         tcp_flags: question.tcp_flags,
                         confirmed,

@@ -419,6 +419,77 @@ pub fn interface_names(ruleset: &Ruleset) -> Vec<Name> {
     names
 }
 
+/// Every name and wildcard of interfaces that rules compare with, in order of appearance: `eth0`, `ppp*`.
+pub fn interface_patterns(ruleset: &Ruleset) -> Vec<Name> {
+    let is_name = |expr: &Expr| {
+        matches!(
+            expr,
+            Expr::Field(Field::Meta(
+                MetaKey::Iifname | MetaKey::Iif | MetaKey::Oifname | MetaKey::Oif
+            ))
+        )
+    };
+    // which parts of a key are interfaces
+    let parts = |key: &Expr| -> Vec<usize> {
+        match key {
+            Expr::Concat(parts) => (0..parts.len()).filter(|at| is_name(&parts[*at])).collect(),
+            one if is_name(one) => vec![0],
+            _ => Vec::new(),
+        }
+    };
+    let mut names: Vec<Name> = Vec::new();
+    let mut push = |(lo, hi): (u128, u128)| {
+        let same = (lo ^ hi).leading_zeros() / 8;
+        let whole = lo.to_be_bytes();
+        let text = ifname_text(lo);
+        let name = match lo == hi {
+            true => text,
+            false => {
+                let prefix = &whole[..same as usize];
+                let end = prefix
+                    .iter()
+                    .position(|byte| *byte == 0)
+                    .unwrap_or(prefix.len());
+                format!("{}*", String::from_utf8_lossy(&prefix[..end]))
+            }
+        };
+        if !matches!(name.as_str(), "" | "*") && !names.iter().any(|known| known == name.as_str()) {
+            names.push(name.into());
+        }
+    };
+    for rule in &ruleset.rules {
+        for statement in &rule.statements {
+            let (key, set) = match &statement.kind {
+                Stmt::Match(test) => match test.right {
+                    Operand::Value(value) if is_name(&test.left) => {
+                        push((value, value));
+                        continue;
+                    }
+                    Operand::Range(lo, hi) if is_name(&test.left) => {
+                        push((lo, hi));
+                        continue;
+                    }
+                    Operand::Set(set) => (&test.left, set),
+                    Operand::Value(_) | Operand::Range(..) | Operand::Expr(_) => continue,
+                },
+                Stmt::Vmap { key, map } | Stmt::ObjectMap { key, map } => (key, *map),
+                _ => continue,
+            };
+            let parts = parts(key);
+            if parts.is_empty() {
+                continue;
+            }
+            for element in ruleset.set(set).elements() {
+                parts
+                    .iter()
+                    .filter_map(|at| element.key.get(*at))
+                    .for_each(|range| push(*range));
+            }
+        }
+    }
+    names
+}
+
 /// Docker switches forwarding on, loads br_netfilter and switches that on.
 fn docker_sysctls(ruleset: &Ruleset, host: &mut Host) {
     let mut names = ruleset.chains.iter().map(|chain| &chain.name);

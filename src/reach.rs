@@ -17,7 +17,7 @@ use crate::explain::explain;
 use crate::flow::{Flow, IpFamily};
 use crate::hooks::Hooks;
 use crate::host::{Host, Link, LinkKind, Origin};
-use crate::infer::{infer, interface_names};
+use crate::infer::{infer, interface_patterns};
 use crate::load::Loaded;
 use crate::logic::{Known, Ranges};
 use crate::packet::proto;
@@ -28,7 +28,8 @@ use crate::walk::link_values;
 use crate::walk::step::{Disposition, Walked};
 
 use class::{
-    Class, MARTIAN, Part, add_assumed, cells, parts, pick, question, range_of, rests_on, usual_only,
+    Class, MARTIAN, Part, add_assumed, cells, parts, pick, question, range_of, rests_on,
+    unusual_icmp, usual_only,
 };
 
 /// Which packets are asked for; what is `None` is not asked.
@@ -88,6 +89,8 @@ pub struct Row {
 pub struct Witness {
     pub flow: String,
     pub iif: String,
+    /// Type and code, where it is no echo request.
+    pub icmp: Option<(u8, u8)>,
     /// Whether `explain` says the same of it.
     pub confirmed: bool,
 }
@@ -111,7 +114,8 @@ pub struct Reach {
 /// How many rows are made at most.
 const MOST: usize = 2000;
 
-/// The host with all interfaces that packets may enter by, where the listing of links is not whole.
+/// The host with all interfaces that packets may enter by, where the listing of links is not whole: those that rules name,
+/// one for each wildcard (`ppp*`), and one that no rule names.
 pub fn imagined(ruleset: &Ruleset, host: &Host) -> Host {
     let mut host = host.clone();
     for (family, dst) in [
@@ -129,7 +133,7 @@ pub fn imagined(ruleset: &Ruleset, host: &Host) -> Host {
         infer(ruleset, &mut host, &flow);
     }
     if !host.complete.links {
-        let mut names: Vec<String> = interface_names(ruleset)
+        let mut names: Vec<String> = interface_patterns(ruleset)
             .iter()
             .map(ToString::to_string)
             .collect();
@@ -445,7 +449,8 @@ impl Cutter<'_, '_> {
             });
         Witness {
             flow: question.flow.to_string(),
-            iif: question.iif.unwrap_or_default(),
+            iif: question.iif.clone().unwrap_or_default(),
+            icmp: unusual_icmp(&question),
             confirmed,
         }
     }

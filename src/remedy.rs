@@ -591,6 +591,12 @@ impl Search<'_> {
                     if rule.rewritten.is_none() {
                         remark(format!("{}: {}", made.tool, made.remark));
                     }
+                    if table.family == Family::Bridge {
+                        remark(format!(
+                            "stations find each other by ARP (IPv6: neighbour discovery), which is not walked here: {} has to let that pass, too",
+                            chain.name
+                        ));
+                    }
                     if made.lines.is_empty() {
                         remark(format!(
                             "no command is shown for {}: its name cannot be written safely",

@@ -384,3 +384,45 @@ fn same_by_packets(
     }
     changed
 }
+
+/// A ruleset of one chain at input with policy drop and these rules, for facts on the command line.
+fn input_chain(rules: &[Value]) -> String {
+    use serde_json::json;
+    let mut objects = vec![
+        json!({"metainfo": {"json_schema_version": 1}}),
+        json!({"table": {"family": "ip", "name": "t", "handle": 1}}),
+        json!({"chain": {"family": "ip", "table": "t", "name": "c", "handle": 1,
+            "type": "filter", "hook": "input", "prio": 0, "policy": "drop"}}),
+    ];
+    for (at, expr) in rules.iter().enumerate() {
+        objects.push(json!({"rule": {"family": "ip", "table": "t", "chain": "c",
+            "handle": at + 2, "expr": expr}}));
+    }
+    json!({"nftables": objects}).to_string()
+}
+
+#[test]
+fn interfaces_that_only_a_wildcard_names_are_followed() {
+    use serde_json::json;
+    let iifname = |right: Value| {
+        json!([
+            {"match": {"op": "==", "left": {"meta": {"key": "iifname"}}, "right": right}},
+            {"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 22}},
+            {"accept": null}
+        ])
+    };
+    let load = |rules: &[Value]| load("made up", &input_chain(rules), &[]).expect("a ruleset");
+    let none = load(&[]);
+    let host = Host::default();
+    for (pattern, shown) in [
+        (json!("ppp*"), "ppp*"),
+        (json!({"set": ["tun*", "eth0"]}), "tun*"),
+    ] {
+        let opened = load(&[iifname(pattern)]);
+        let answer = compared(&none, &opened, &host);
+        let found = answer.rows.iter().any(|row| {
+            row.kind == Kind::Opened && row.class.interfaces.iter().any(|name| name == shown)
+        });
+        assert!(found, "{:#?}", answer.rows);
+    }
+}

@@ -93,7 +93,13 @@ impl Audit {
             Level::Note => Severity::Note,
         };
         let fails = answer.findings.iter().any(|one| one.severity >= least);
-        Ok(if fails { Exit::No } else { Exit::Yes })
+        Ok(if fails {
+            Exit::No
+        } else if answer.interrupted {
+            Exit::Undetermined
+        } else {
+            Exit::Yes
+        })
     }
 
     fn options(&self) -> Result<Options, Failure> {

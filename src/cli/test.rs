@@ -11,6 +11,7 @@ use crate::explain::{Question, explain};
 use crate::hooks::Hooks;
 use crate::logic::Ranges;
 use crate::reach::ReachError;
+use crate::reach::class::unusual_icmp;
 use crate::reach::whole::{Wanted, Whole, whole};
 use crate::render::checks::{self, Check, Suite};
 use crate::report::{FlowReport, Verdict};
@@ -483,10 +484,14 @@ fn check_class(
             let iif = question.iif.as_ref();
             let iif = iif.map_or(String::new(), |iif| format!(" --iif {iif}"));
             let verdict = if passes { "not accepted" } else { "accepted" };
-            (
-                false,
-                format!("{verdict} for --flow '{}'{iif}", question.flow),
-            )
+            let icmp = unusual_icmp(&question);
+            let icmp = icmp.map(|(kind, code)| format!(" --icmp-type {kind}/{code}"));
+            let flow = format!(
+                "--flow '{}'{iif}{}",
+                question.flow,
+                icmp.unwrap_or_default()
+            );
+            (false, format!("{verdict} for {flow}"))
         }
         Ok(Whole::Open(questions)) => (true, format!("open: {}", questions.join("; "))),
         Ok(Whole::Nothing) => (true, "nothing: no packet of the class is followed".into()),

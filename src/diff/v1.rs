@@ -55,6 +55,7 @@ struct WitnessJson {
     flow: String,
     iif: Option<String>,
     tcp_flags: Option<u8>,
+    icmp_type: Option<String>,
     confirmed: Option<bool>,
 }
 
@@ -85,6 +86,10 @@ fn row(row: &Row) -> RowJson {
             flow: row.witness.flow.clone(),
             iif: row.witness.iif.clone(),
             tcp_flags: row.witness.tcp_flags,
+            icmp_type: row
+                .witness
+                .icmp
+                .map(|(kind, code)| format!("{kind}/{code}")),
             confirmed: row.witness.confirmed,
         },
     }

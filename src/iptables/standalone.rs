@@ -10,12 +10,7 @@ use super::save::{Backend, Chain, Policy, Rule, Save, Table};
 use super::{Family, translate};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::nft::ast::{self, Document, Fields, Object, ObjectRef, Priority, Stmt};
-
-/// The key of an object that stands for a part of a text that could not be read; its member `what` says it in words.
-pub const UNREAD: &str = "unread";
-
-/// The key of an object that stands for tables of a family that no text tells.
-pub const UNTOLD: &str = "untold";
+use crate::nft::ast::{UNREAD, UNTOLD};
 
 /// Hook, type and priority of a built-in chain.
 struct Builtin {

@@ -14,8 +14,8 @@ use indexmap::IndexMap;
 
 use self::expr::NoMeaning;
 use crate::diagnostic::Diagnostic;
-use crate::iptables::standalone::{UNREAD, UNTOLD};
 use crate::nft::ast::{self, Document, Object, OneOrMany, Str};
+use crate::nft::ast::{UNREAD, UNTOLD};
 use crate::ruleset::{
     Base, Chain, ChainId, ChainType, Dormancy, Family, Handle, Hook, Policy, Rule, RuleId, Ruleset,
     Set, SetId, Statement, Stmt, Table, TableId, Unknown, UnknownId, Untold,

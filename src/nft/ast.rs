@@ -7,6 +7,12 @@
 use compact_str::CompactString;
 use serde_json::Value;
 
+/// The key of an object that stands for a part of a text that could not be read; its member `what` says it in words.
+pub const UNREAD: &str = "unread";
+
+/// The key of an object that stands for tables of a family that no text tells.
+pub const UNTOLD: &str = "untold";
+
 /// A name or a literal of a ruleset. Untrusted text: sanitise before it reaches a terminal.
 pub type Str = CompactString;
 

@@ -387,6 +387,15 @@ pub(crate) fn question(space: &Space, links: &[Link], point: &Point, from: From)
     }
 }
 
+/// The ICMP type and code of a question, where a flow alone would say another one.
+pub(crate) fn unusual_icmp(question: &Question) -> Option<(u8, u8)> {
+    let echo = match question.flow.proto {
+        proto::ICMPV6 => 128,
+        _ => 8,
+    };
+    question.icmp.filter(|icmp| *icmp != (echo, 0))
+}
+
 /// A packet as people send it, if it may be: from the way to the outside, or from a neighbour; to an address of the host.
 pub(crate) fn pick(space: &mut Space, host: &Host, packets: Set) -> Point {
     let v6 = space.v6;

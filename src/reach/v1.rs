@@ -67,6 +67,7 @@ struct RowJson {
 struct WitnessJson {
     flow: String,
     iif: String,
+    icmp_type: Option<String>,
     confirmed: bool,
 }
 
@@ -99,6 +100,10 @@ fn row(row: &Row) -> RowJson {
         witness: WitnessJson {
             flow: row.witness.flow.clone(),
             iif: row.witness.iif.clone(),
+            icmp_type: row
+                .witness
+                .icmp
+                .map(|(kind, code)| format!("{kind}/{code}")),
             confirmed: row.witness.confirmed,
         },
     }

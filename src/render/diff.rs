@@ -4,7 +4,7 @@ use colored::Colorize;
 
 use crate::diff::{Cited, Diff, Fate, Kind, Row};
 
-use super::reach::{class, translated, wrapped};
+use super::reach::{class, icmp_flag, translated, wrapped};
 
 /// The rows, what they rest on, and what was compared.
 pub fn text(diff: &Diff, width: usize) -> String {
@@ -54,13 +54,14 @@ pub fn text(diff: &Diff, width: usize) -> String {
             None => "with other headers than explain can be asked about",
         };
         if twin.is_some() {
-            out += "    the same to multicast and broadcast addresses\n";
+            out += "    also to multicast or broadcast addresses\n";
         }
         let flags = row.witness.tcp_flags;
         let flags = flags.map_or(String::new(), |flags| format!(" --tcp-flags {flags:#x}"));
         let witness = format!(
-            "flow    --flow '{}'{iif}{flags} ({agrees})",
-            row.witness.flow
+            "flow    --flow '{}'{iif}{flags}{} ({agrees})",
+            row.witness.flow,
+            icmp_flag(row.witness.icmp)
         );
         out += &wrapped(&witness, "    ", width);
     }

@@ -43,8 +43,10 @@ pub fn text(reach: &Reach, width: usize) -> String {
             "explain does not agree"
         };
         let witness = format!(
-            "for example {} --iif {} ({said})",
-            row.witness.flow, row.witness.iif
+            "for example {} --iif {}{} ({said})",
+            row.witness.flow,
+            row.witness.iif,
+            icmp_flag(row.witness.icmp)
         );
         out += &wrapped(&witness, "    ", width);
     }
@@ -64,6 +66,13 @@ pub fn text(reach: &Reach, width: usize) -> String {
         out += &wrapped(&format!("taken for usual: {words}"), "", width);
     }
     out
+}
+
+/// ` --icmp-type 3/4`
+pub(super) fn icmp_flag(icmp: Option<(u8, u8)>) -> String {
+    icmp.map_or(String::new(), |(kind, code)| {
+        format!(" --icmp-type {kind}/{code}")
+    })
 }
 
 /// `translated to 172.17.0.2:80, `

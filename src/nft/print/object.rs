@@ -8,7 +8,6 @@ use serde_json::Value;
 use super::Printer;
 use super::expr::Kind;
 use super::types::Usages;
-use crate::iptables::standalone::{UNREAD, UNTOLD};
 use crate::nft::ast::*;
 
 /// A priority as nft words it: `filter`, `srcnat + 5`, or the number where no name fits.
