@@ -466,7 +466,7 @@ pub(crate) struct Input<'a> {
 /// How many nodes the sets of one IP version may have: about 200 MB.
 const NODES: usize = 8_000_000;
 /// The same for answers on a host of which not all is known, where they either stay small or grow beyond all bounds.
-const NODES_OPEN: usize = 600_000;
+const NODES_OPEN: usize = 4_000_000;
 
 /// Runs all audits.
 pub fn audit(loaded: &Loaded, hooks: &Hooks, host: &Host, options: &Options) -> Audit {

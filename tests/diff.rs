@@ -54,6 +54,14 @@ fn a_ruleset_that_is_written_otherwise_gives_no_rows() {
 }
 
 #[test]
+fn a_translation_to_a_range_of_addresses_fits() {
+    let output = told("range.json", "range.json", &[]);
+    let text = text(&output);
+    assert!(text.starts_with("no change"), "{text}");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
 fn every_kind_of_change_is_told_with_the_rules_of_both_sides() {
     let output = told("web.old.json", "web.new.json", &["--format", "json"]);
     assert_eq!(output.status.code(), Some(1));

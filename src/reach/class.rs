@@ -73,7 +73,7 @@ pub fn usual_only(space: &mut Space, set: Set) -> Set {
 /// Adds the claims that [`usual_answers`] takes for granted, in words.
 pub(crate) fn add_assumed(space: &Space, assumed: &mut Vec<String>) {
     for question in space.questions() {
-        if question.source != Source::Default || question.vars.len() != 1 {
+        if question.source != Source::Default || !question.is_claim() {
             continue;
         }
         let words = match question.usual {

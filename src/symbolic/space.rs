@@ -92,8 +92,17 @@ pub struct Question {
     pub source: Source,
     /// The answer when nothing says otherwise; of a claim 1 for yes. `None`: there is none.
     pub usual: Option<u128>,
-    /// One for a claim.
+    /// One for a claim; of a number the bits in which its possible values differ, the last ones.
     pub vars: Vec<Var>,
+    /// The bits before them, the same in all values, and how many bits there are in all.
+    high: (u128, usize),
+}
+
+impl Question {
+    /// A claim that holds or not, and no number.
+    pub fn is_claim(&self) -> bool {
+        self.high.1 == 1
+    }
 }
 
 /// The variables of one IP version, and the arena of sets over them.
@@ -235,7 +244,7 @@ impl Space {
 
     /// A set whatever values facts have: what is in it for some of them.
     pub(super) fn for_some_facts(&mut self, set: Set) -> Set {
-        let facts = self.questions.values().filter(|q| q.vars.len() > 1);
+        let facts = self.questions.values().filter(|q| !q.is_claim());
         let vars: Vec<Var> = facts.flat_map(|q| q.vars.iter().copied()).collect();
         let cube = self.sets.cube(&vars);
         self.sets.exists(set, cube)
@@ -314,6 +323,7 @@ impl Space {
             source,
             usual: Some(u128::from(usual)),
             vars: vec![var],
+            high: (0, 1),
         };
         self.questions.insert(key, question);
         self.sets.of(var)
@@ -333,13 +343,17 @@ impl Space {
         usual: Option<(u128, Source)>,
     ) -> Bits {
         if let Some(known) = self.questions.get(name) {
-            let vars = known.vars.clone();
-            return value::of_vars(&mut self.sets, &vars);
+            let (vars, high) = (known.vars.clone(), known.high);
+            return self.number(&vars, high);
         }
+        let bottom = domain.first().map_or(0, |(lo, _)| *lo);
         let top = domain.last().map_or(0, |(_, hi)| *hi);
         let width = (128 - top.leading_zeros()).max(1);
-        let vars = self.sets.variables(width as usize);
-        let bits = value::of_vars(&mut self.sets, &vars);
+        // two numbers of which both are variables cannot be compared in little room, so there are as few as may be
+        let free = (128 - (bottom ^ top).leading_zeros()).max(1);
+        let high = (top.checked_shr(free).unwrap_or(0), width as usize);
+        let vars = self.sets.variables(free as usize);
+        let bits = self.number(&vars, high);
         if domain.as_slice() != [(0, max_of(width))] {
             let fits = value::within(&mut self.sets, &bits, domain);
             self.valid = self.sets.and(self.valid, fits);
@@ -350,8 +364,16 @@ impl Space {
             source: usual.map_or(Source::Open, |(_, source)| source),
             usual: usual.map(|(value, _)| value),
             vars,
+            high,
         };
         self.questions.insert(name.into(), question);
+        bits
+    }
+
+    /// A number of which the last bits are variables.
+    fn number(&mut self, vars: &[Var], (high, width): (u128, usize)) -> Bits {
+        let mut bits = value::constant(high, width - vars.len());
+        bits.extend(value::of_vars(&mut self.sets, vars));
         bits
     }
 
