@@ -605,12 +605,11 @@ impl Compared<'_> {
         let one = self.before.passed(space);
         let other = self.after.passed(space);
         let both = space.sets.and(one, other);
-        let moved = self
-            .before
-            .ways
-            .fields
-            .addressed_otherwise(&self.after.ways.fields, space);
-        let moved = space.sets.and(moved, both);
+        let moved =
+            self.before
+                .ways
+                .fields
+                .addressed_otherwise(&self.after.ways.fields, both, space);
         all.push(moved);
         let mut unseen = self.unseen(space, &self.before.back, &self.after.back);
         let one = self.before.back.passed(space);

@@ -435,9 +435,9 @@ fn differing(space: &mut Space, one: &Ways, other: &Ways) -> Set {
         both.push(space.sets.and(a, b));
     }
     let both = space.sets.union(&both);
-    let moved = one.fields.addressed_otherwise(&other.fields, space);
+    let moved = one.fields.addressed_otherwise(&other.fields, both, space);
     let moved = usual_only(space, moved);
-    all.push(space.sets.and(both, moved));
+    all.push(moved);
     space.sets.union(&all)
 }
 

@@ -307,6 +307,55 @@ impl Fields {
         }
     }
 
+    /// The same for these packets, and whatever takes less room for others.
+    pub(super) fn narrowed(&self, sets: &mut Sets, packets: Set) -> Fields {
+        let mut narrow = self.clone();
+        let entry = &mut narrow.entry;
+        let all = [
+            &mut narrow.packet,
+            &mut narrow.priority.1,
+            &mut narrow.pkttype,
+            &mut entry.status,
+        ];
+        let tuple = &mut entry.original;
+        let tuple = [
+            &mut tuple.src.bits,
+            &mut tuple.dst.bits,
+            &mut tuple.sport,
+            &mut tuple.dport,
+        ];
+        for bits in all.into_iter().chain(tuple) {
+            value::narrow(sets, bits, packets);
+        }
+        let now = &mut entry.now;
+        for written in [
+            &mut narrow.mark,
+            &mut entry.mark,
+            &mut entry.label,
+            &mut now.src,
+            &mut now.dst,
+            &mut now.sport,
+            &mut now.dport,
+        ] {
+            written.narrow(sets, packets);
+        }
+        narrow
+    }
+
+    /// Takes the packet itself, its interfaces and its mark over from another for some packets. What conntrack knows stays.
+    pub(super) fn take_packet(&mut self, sets: &mut Sets, packets: Set, other: &mut Fields) {
+        self.packet = value::ite(sets, packets, &other.packet, &self.packet);
+        self.iif.take(sets, packets, &other.iif);
+        self.oif.take(sets, packets, &other.oif);
+        self.mark.take(sets, packets, &mut other.mark);
+        for (own, new) in [
+            (&mut self.own_src, other.own_src),
+            (&mut self.own_dst, other.own_dst),
+        ] {
+            *own = sets.ite(packets, new, *own);
+        }
+    }
+
     /// A header field.
     pub(super) fn header(&self, v6: bool, field: Field) -> &[Set] {
         let (at, len) = place(v6, field);
@@ -348,9 +397,9 @@ impl Fields {
         }
     }
 
-    /// Where packets have other addresses or ports than there. An address of the host that nobody said is another one than
-    /// any that is known.
-    pub fn addressed_otherwise(&self, other: &Fields, space: &mut Space) -> Set {
+    /// Which of these packets have other addresses or ports than there. An address of the host that nobody said is another
+    /// one than any that is known.
+    pub fn addressed_otherwise(&self, other: &Fields, packets: Set, space: &mut Space) -> Set {
         let v6 = space.v6;
         let ports = space.with_ports();
         let sets = &mut space.sets;
@@ -361,19 +410,25 @@ impl Fields {
             (Field::Sport, None),
             (Field::Dport, None),
         ] {
-            let pairs = self.header(v6, field).iter().zip(other.header(v6, field));
-            let bits: Vec<Set> = pairs.map(|(a, b)| sets.xor(*a, *b)).collect();
-            let mut differs = sets.union(&bits);
-            match drawn {
-                Some((a, b)) => {
-                    let either = sets.or(a, b);
-                    let one = sets.xor(a, b);
-                    differs = sets.minus(differs, either);
-                    differs = sets.or(differs, one);
-                }
-                None => differs = sets.and(differs, ports),
+            let mut left = packets;
+            if let Some((a, b)) = drawn {
+                let either = sets.or(a, b);
+                let one = sets.xor(a, b);
+                found.push(sets.and(one, packets));
+                left = sets.minus(left, either);
+            } else {
+                left = sets.and(left, ports);
             }
-            found.push(differs);
+            let here = self.header(v6, field).iter();
+            for (a, b) in here.zip(other.header(v6, field)) {
+                if a == b {
+                    continue;
+                }
+                let (a, b) = (sets.and(*a, left), sets.and(*b, left));
+                let differs = sets.xor(a, b);
+                left = sets.minus(left, differs);
+                found.push(differs);
+            }
         }
         sets.union(&found)
     }

@@ -281,7 +281,7 @@ impl Walk<'_, '_> {
                 // an address of this host that nobody said is taken for another one than any that is known
                 let (drawn, sets) = (self.fields.own_dst, &mut self.space.sets);
                 let said: Bits = dst.iter().map(|bit| sets.minus(*bit, drawn)).collect();
-                let back = value::same(sets, &said, &peer.0);
+                let back = value::same(sets, &said, &peer.0, part);
                 let back = sets.minus(back, drawn);
                 vec![back, back.not()]
             }

@@ -501,7 +501,7 @@ impl Walk<'_, '_> {
                 let right = self.load(place, expr, packets);
                 absent = self.space.sets.or(absent, right.absent);
                 left.sym
-                    .compare_with(&mut self.space.sets, test.op, &right.sym)
+                    .compare_with(&mut self.space.sets, test.op, &right.sym, packets)
             }
             Operand::Set(_) => None,
         };
@@ -611,10 +611,11 @@ impl Walk<'_, '_> {
                     if update.set != id {
                         continue;
                     }
-                    let mut own = update.packets;
+                    let sets = &mut self.space.sets;
+                    let mut own = sets.and(update.packets, packets);
                     for (a, b) in update.key.iter().zip(&values) {
-                        let equal = a.compare_with(&mut self.space.sets, Op::Eq, b);
-                        own = self.space.sets.and(own, equal.unwrap_or(Set::NONE));
+                        let equal = a.compare_with(sets, Op::Eq, b, own);
+                        own = sets.and(own, equal.unwrap_or(Set::NONE));
                     }
                     let told = if update.delete { found.not() } else { found };
                     as_listed = self.space.sets.ite(own, told, as_listed);

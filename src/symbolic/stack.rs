@@ -300,7 +300,8 @@ impl<'a, 'w> Walk<'a, 'w> {
             let exists = self.fields.entry.exists;
             let asked = self.space.sets.and(fresh, exists);
             let sets = &mut self.space.sets;
-            let zone = value::same(sets, &self.fields.zone.reply, &self.fields.entry.zone.reply);
+            let expected = &self.fields.entry.zone.reply;
+            let zone = value::same(sets, &self.fields.zone.reply, expected, asked);
             // an answer is the inverse of what the request was at its end, which is what its entry expects, unless a rule
             // has written the headers
             let changed = sets.and(asked, self.fields.tampered);
@@ -1034,15 +1035,18 @@ impl<'a, 'w> Walk<'a, 'w> {
             turned.src(self.space).to_vec(),
             turned.dst(self.space).to_vec(),
         );
-        self.fields = turned;
         let src = self.first.0.clone();
         let origins = self.origins.clone();
         if self.peer.is_none() {
-            self.peer = Some((src.clone(), self.fields.iif.clone()));
+            self.peer = Some((src.clone(), turned.iif.clone()));
         }
         self.origins.insert(0, (src.clone(), false));
+        // what answers from elsewhere look like is much, and of no matter for those of this host
+        self.fields = turned.narrowed(&mut self.space.sets, left);
         let packets = self.untold(left);
         self.receive(packets);
+        let here = turned.narrowed(&mut self.space.sets, local);
+        let mut elsewhere = std::mem::replace(&mut self.fields, here);
         self.origins = origins;
         self.origins.insert(0, (src, true));
         if self.opened {
@@ -1052,6 +1056,8 @@ impl<'a, 'w> Walk<'a, 'w> {
         self.opened = true;
         let packets = self.untold(local);
         self.output(packets);
+        self.fields
+            .take_packet(&mut self.space.sets, local.not(), &mut elsewhere);
     }
 
     /// The answers to packets as they were at their ends.

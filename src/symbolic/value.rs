@@ -29,6 +29,13 @@ pub fn ite(sets: &mut Sets, test: Set, yes: &[Set], no: &[Set]) -> Bits {
     bits.map(|(yes, no)| sets.ite(test, *yes, *no)).collect()
 }
 
+/// Makes a number what takes less room where it is not one of these packets.
+pub fn narrow(sets: &mut Sets, bits: &mut [Set], packets: Set) {
+    for bit in bits {
+        *bit = sets.simplify(*bit, packets);
+    }
+}
+
 /// Where a number lies in ranges (sorted, disjoint).
 pub fn within(sets: &mut Sets, bits: &[Set], ranges: &[(u128, u128)]) -> Set {
     within_block(sets, bits, 0, ranges)
@@ -98,25 +105,31 @@ pub fn fitted(bits: &[Set], width: usize) -> Bits {
     }
 }
 
-/// Where two numbers are equal.
-pub fn same(sets: &mut Sets, a: &[Set], b: &[Set]) -> Set {
+/// Where two numbers are equal, among these packets: that two fields are equal takes room without end where both may be
+/// anything, so nothing is asked of other packets.
+pub fn same(sets: &mut Sets, a: &[Set], b: &[Set], among: Set) -> Set {
     let (a, b) = aligned(a, b);
-    let mut holds = Set::ALL;
+    let mut holds = among;
     for (a, b) in a.iter().zip(&b).rev() {
-        let equal = sets.same(*a, *b);
-        holds = sets.and(equal, holds);
+        if holds.is_empty() {
+            break;
+        }
+        let (a, b) = (sets.and(*a, holds), sets.and(*b, holds));
+        let differs = sets.xor(a, b);
+        holds = sets.minus(holds, differs);
     }
     holds
 }
 
-/// Where the first number is below the second.
-fn below(sets: &mut Sets, a: &[Set], b: &[Set]) -> Set {
+/// Where the first number is below the second, among these packets.
+fn below(sets: &mut Sets, a: &[Set], b: &[Set], among: Set) -> Set {
     let (a, b) = aligned(a, b);
     let mut holds = Set::NONE;
     for (a, b) in a.iter().zip(&b).rev() {
         // a differing bit decides, else the bits behind it
-        let differs = sets.xor(*a, *b);
-        holds = sets.ite(differs, *b, holds);
+        let (a, b) = (sets.and(*a, among), sets.and(*b, among));
+        let differs = sets.xor(a, b);
+        holds = sets.ite(differs, b, holds);
     }
     holds
 }
@@ -231,16 +244,16 @@ impl Sym {
         }
     }
 
-    /// Where an operator holds between two values; `None` where one is unknown.
-    pub fn compare_with(&self, sets: &mut Sets, op: Op, other: &Sym) -> Option<Set> {
+    /// Where an operator holds between two values, right for these packets; `None` where one is unknown.
+    pub fn compare_with(&self, sets: &mut Sets, op: Op, other: &Sym, among: Set) -> Option<Set> {
         let (a, b) = (self.bits(sets)?, other.bits(sets)?);
         Some(match op {
-            Op::Eq => same(sets, &a, &b),
-            Op::Ne => same(sets, &a, &b).not(),
-            Op::Lt => below(sets, &a, &b),
-            Op::Gt => below(sets, &b, &a),
-            Op::Le => below(sets, &b, &a).not(),
-            Op::Ge => below(sets, &a, &b).not(),
+            Op::Eq => same(sets, &a, &b, among),
+            Op::Ne => same(sets, &a, &b, among).not(),
+            Op::Lt => below(sets, &a, &b, among),
+            Op::Gt => below(sets, &b, &a, among),
+            Op::Le => below(sets, &b, &a, among).not(),
+            Op::Ge => below(sets, &a, &b, among).not(),
             Op::AnyBit | Op::NoBit => {
                 let (a, b) = aligned(&a, &b);
                 let common: Vec<Set> = a.iter().zip(&b).map(|(a, b)| sets.and(*a, *b)).collect();
@@ -305,6 +318,23 @@ impl Written {
     pub fn all(&mut self, sets: &mut Sets) -> Bits {
         self.settle(sets);
         self.bits.clone()
+    }
+
+    /// Makes it what takes less room for all but these packets.
+    pub fn narrow(&mut self, sets: &mut Sets, packets: Set) {
+        narrow(sets, &mut self.bits, packets);
+        self.written = sets.and(self.written, packets);
+        for (own, value) in &mut self.writes {
+            *own = sets.and(*own, packets);
+            narrow(sets, value, *own);
+        }
+        self.writes.retain(|(own, _)| !own.is_empty());
+    }
+
+    /// Takes it over from another for some packets.
+    pub fn take(&mut self, sets: &mut Sets, packets: Set, other: &mut Written) {
+        let (own, new) = (self.all(sets), other.all(sets));
+        self.bits = ite(sets, packets, &new, &own);
     }
 
     fn settle(&mut self, sets: &mut Sets) {
@@ -413,7 +443,10 @@ mod tests {
         ];
         let between: Vec<Set> = ops
             .iter()
-            .map(|op| left.compare_with(&mut sets, *op, &right).expect("known"))
+            .map(|op| {
+                left.compare_with(&mut sets, *op, &right, Set::ALL)
+                    .expect("known")
+            })
             .collect();
         let fixed: Vec<Set> = ops
             .iter()
@@ -437,6 +470,21 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn two_addresses_are_compared_among_packets_whose_addresses_are_told() {
+        let mut sets = Sets::new(crate::sets::Room::of(100_000));
+        let (x, y) = (sets.variables(32), sets.variables(32));
+        let (a, b) = (of_vars(&mut sets, &x), of_vars(&mut sets, &y));
+        let server = equals(&mut sets, &b, 0xc0a8_0002);
+        let both = same(&mut sets, &a, &b, server);
+        let client = equals(&mut sets, &a, 0xc0a8_0002);
+        assert_eq!(both, sets.and(client, server));
+        assert_eq!(sets.check(), Ok(()));
+        // of all packets there is no room for it
+        same(&mut sets, &a, &b, Set::ALL);
+        assert!(sets.check().is_err());
     }
 
     #[test]
