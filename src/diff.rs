@@ -11,15 +11,14 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::conntrack::Manip;
-use crate::eval::{Iface, World};
+use crate::eval::World;
 use crate::explain::{Question, explain};
 use crate::hooks::Hooks;
 use crate::host::Host;
 use crate::load::Loaded;
-use crate::logic::Known;
 use crate::reach::class::{
-    Class, MARTIAN, add_assumed, begins, cells, hidden, parts, pick, question, rests_on,
-    unusual_icmp, usual_answers, usual_only,
+    Class, Customary, Cutting, MARTIAN, add_assumed, all_ways, begins, ends_so, parts, question,
+    rests_on, unusual_icmp, usual_answers, usual_only,
 };
 use crate::reach::{imagined, said};
 use crate::report::build::{Sources, host_drop_name, rule_text};
@@ -27,7 +26,7 @@ use crate::ruleset::RuleId;
 use crate::sets::{GaveUp, Point, Room, Set};
 use crate::symbolic::{By, End, From, Input, Space, Ways, replies, requests};
 use crate::walk::link_values;
-use crate::walk::step::{Disposition, Path, Walked};
+use crate::walk::step::{Outcome, Walked};
 
 /// A ruleset and the host that it runs on.
 #[derive(Debug, Clone, Copy)]
@@ -230,12 +229,12 @@ impl Pair<'_> {
 /// Both hosts with what is worked out from the rulesets, and the same links at the same places.
 fn together(old: Side<'_>, new: Side<'_>) -> (Host, Host) {
     let mut before = imagined(&old.loaded.ruleset, old.host);
-    let mut after = imagined(&new.loaded.ruleset, new.host);
     if old.host == new.host {
         // one host: what either ruleset tells of it holds for both
-        before = imagined(&new.loaded.ruleset, &before);
-        after = before.clone();
+        let both = imagined(&new.loaded.ruleset, &before);
+        return (both.clone(), both);
     }
+    let mut after = imagined(&new.loaded.ruleset, new.host);
     let missing: Vec<_> = after
         .links
         .iter()
@@ -507,53 +506,20 @@ impl<'a> Followed<'a> {
         let Ended::At(end) = &label.end else {
             return true;
         };
-        let seen = self.ways.seen(space, point);
+        let dst = self.ways.seen(space, point).dst;
         let Ok(answer) = explain(self.loaded, self.hooks, self.host, question) else {
             return false;
         };
-        let leaves_by = |path: &Path, at: u16| match path.output.oif {
-            Some(Iface::Link(own)) => {
-                answer.host.links[usize::from(own)].name == self.host.links[usize::from(at)].name
-            }
-            Some(Iface::Fact(_)) | None => true,
-        };
         let fits = |walked: &Walked| {
-            let path = &walked.request;
-            let same = match (end, &path.disposition) {
-                (End::Local, Disposition::Local)
-                | (End::Relayed, Disposition::Relayed)
-                | (End::Dropped, Disposition::Dropped)
-                | (End::Rejected, Disposition::Rejected)
-                | (End::Queued, Disposition::Queued)
-                | (End::Stolen, Disposition::Stolen)
-                | (End::Unknown(_), Disposition::Unknown { .. }) => true,
-                (End::Forwarded(at), Disposition::Forwarded)
-                | (End::Transmitted(at), Disposition::Transmitted) => leaves_by(path, *at),
-                (End::Host(drop), Disposition::Host(own)) => drop.0 == *own,
-                _ => false,
-            };
-            let back = walked.reply.as_ref().map(|reply| {
-                use crate::walk::step::Outcome;
-                reply.disposition.outcome() == Outcome::Accept
-            });
+            let back = walked.reply.as_ref();
+            let back = back.map(|reply| reply.disposition.outcome() == Outcome::Accept);
             let answers = match (&label.answers, back) {
                 (Some((wanted, _)), Some(back)) => *wanted == back,
                 _ => true,
             };
-            same && answers
-                && match path.output.dst {
-                    Known::Value(dst) => label.end.passes() != Some(true) || dst == seen.dst,
-                    Known::Fact(_) => true,
-                }
+            answers && ends_so(&answer, &walked.request, self.host, end, dst)
         };
-        let others = answer
-            .explored
-            .alternatives
-            .iter()
-            .map(|other| &other.walked);
-        std::iter::once(&answer.explored.primary)
-            .chain(others)
-            .any(fits)
+        all_ways(&answer).any(fits)
     }
 }
 
@@ -565,12 +531,24 @@ struct Compared<'a> {
     answer: &'a mut Diff,
 }
 
+/// Against what the packets of one side are cut.
+struct Frame {
+    /// First packets as they usually look.
+    usual: Cutting,
+    /// Packets with any headers.
+    every: Cutting,
+    /// Packets to many receivers.
+    many: Set,
+    customary: Customary,
+}
+
 impl Compared<'_> {
     fn rows(&mut self, space: &mut Space) -> Result<(), GaveUp> {
         let (changed, moved, heard) = self.changed(space);
         space.check()?;
         let old = self.before.labels(space, changed, moved, heard);
         let new = self.after.labels(space, changed, moved, heard);
+        let frame = self.frame(space);
         space.check()?;
         for (old, own) in &old {
             for (new, other) in &new {
@@ -578,7 +556,7 @@ impl Compared<'_> {
                 let right = self.answer.rows.len();
                 let packets = space.sets.and(*own, *other);
                 if !packets.is_empty() {
-                    self.cut(space, old, new, packets);
+                    self.cut(space, &frame, old, new, packets);
                 }
                 if let Err(error) = space.check() {
                     self.answer.rows.truncate(right);
@@ -649,45 +627,56 @@ impl Compared<'_> {
         space.sets.union(&all)
     }
 
-    /// What the host drops for its source, under both.
-    fn martians(&self, space: &mut Space) -> Set {
+    fn frame(&self, space: &mut Space) -> Frame {
+        let all = usual_only(space, Set::ALL);
+        let every = usual_answers(space, Set::ALL);
+        let valid = space.valid();
+        let every = space.sets.and(every, valid);
+        let many = space
+            .sets
+            .or(self.before.ways.to_many, self.after.ways.to_many);
+        // what the host drops for its source, under both
         let dropped = |end: &End| *end == MARTIAN;
         let old = self.before.ways.ended(space, dropped);
         let new = self.after.ways.ended(space, dropped);
-        space.sets.and(old, new)
+        let martians = space.sets.and(old, new);
+        Frame {
+            usual: Cutting::new(space, all, martians),
+            every: Cutting::new(space, every, martians),
+            many: usual_answers(space, many),
+            customary: Customary::of(self.after.host, space.v6),
+        }
     }
 
     /// Rows for packets of one fate before and one after: those that look as first packets usually do, then classes of
     /// which only others change.
-    fn cut(&mut self, space: &mut Space, old: &Label, new: &Label, packets: Set) {
-        let all = usual_only(space, Set::ALL);
+    fn cut(&mut self, space: &mut Space, frame: &Frame, old: &Label, new: &Label, packets: Set) {
         let usual = usual_only(space, packets);
-        let cube = hidden(space);
-        let told = space.sets.exists(usual, cube);
+        let told = frame.usual.visible(space, usual);
         let rare = space.sets.minus(packets, told);
-        let every = usual_answers(space, Set::ALL);
-        let valid = space.valid();
-        let every = space.sets.and(every, valid);
         // how the host refuses odd packets that no ruleset lets through is nobody's question
         let stopped = old.end.passes() == Some(false) && new.end.passes() == Some(false);
         let rare = if stopped { Set::NONE } else { rare };
-        let many = space
-            .sets
-            .or(self.before.ways.to_many, self.after.ways.to_many);
-        let many = usual_answers(space, many);
-        let martians = self.martians(space);
-        for (packets, all, to_many) in [
-            (space.sets.minus(usual, many), all, false),
-            (space.sets.and(usual, many), all, true),
-            (space.sets.minus(rare, many), every, false),
-            (space.sets.and(rare, many), every, true),
+        let kind = match (old.end.passes(), new.end.passes()) {
+            (Some(false), Some(true)) => Kind::Opened,
+            (Some(true), Some(false)) => Kind::Closed,
+            _ => Kind::Changed,
+        };
+        let (before, after) = (self.before.fate(old), self.after.fate(new));
+        let many = frame.many;
+        for (packets, cutting, to_many) in [
+            (space.sets.minus(usual, many), &frame.usual, false),
+            (space.sets.and(usual, many), &frame.usual, true),
+            (space.sets.minus(rare, many), &frame.every, false),
+            (space.sets.and(rare, many), &frame.every, true),
         ] {
             let room = MOST.saturating_sub(self.answer.rows.len());
-            let (cells, more) = cells(space, &self.before.host.links, packets, all, martians, room);
+            let links = &self.before.host.links;
+            let (cells, more) = cutting.cells(space, links, packets, room);
             self.answer.truncated |= more;
             for cell in cells {
-                let point = pick(space, self.after.host, cell.packets);
-                let question = question(space, &self.before.host.links, &point, self.from);
+                let point = frame.customary.pick(space, cell.packets);
+                let question = question(space, links, &point, self.from);
                 let asked = |input, value| space.get(&point, input) == value;
                 let confirmed = (asked(Input::Ttl, 64) && asked(Input::Tos, 0)).then(|| {
                     self.before.confirms(space, &point, &question, old)
@@ -698,18 +687,14 @@ impl Compared<'_> {
                     class.interfaces.clear();
                 }
                 self.answer.rows.push(Row {
-                    kind: match (old.end.passes(), new.end.passes()) {
-                        (Some(false), Some(true)) => Kind::Opened,
-                        (Some(true), Some(false)) => Kind::Closed,
-                        _ => Kind::Changed,
-                    },
+                    kind,
                     sent_here: self.from == From::Here,
                     to_many,
                     class,
-                    before: self.before.fate(old),
-                    after: self.after.fate(new),
+                    before: before.clone(),
+                    after: after.clone(),
                     rests_on: match cell.is_open {
-                        true => rests_on(space, cell.packets, all),
+                        true => rests_on(space, cell.packets, cutting.all),
                         false => Vec::new(),
                     },
                     witness: Witness {

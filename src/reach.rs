@@ -12,24 +12,23 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 
 use crate::conntrack::Manip;
-use crate::eval::{Iface, World};
+use crate::eval::World;
 use crate::explain::explain;
 use crate::flow::{Flow, IpFamily};
 use crate::hooks::Hooks;
 use crate::host::{Host, Link, LinkKind, Origin};
 use crate::infer::{infer, interface_patterns};
 use crate::load::Loaded;
-use crate::logic::{Known, Ranges};
-use crate::packet::proto;
+use crate::logic::Ranges;
+use crate::packet::{proto, range_of};
 use crate::ruleset::{Policy, Ruleset};
 use crate::sets::{GaveUp, Point, Room, Set};
 use crate::symbolic::{By, End, From, Input, Space, Ways, requests};
 use crate::walk::link_values;
-use crate::walk::step::{Disposition, Walked};
 
 use class::{
-    Class, MARTIAN, Part, add_assumed, cells, parts, pick, question, range_of, rests_on,
-    unusual_icmp, usual_only,
+    Class, Customary, Cutting, MARTIAN, Part, add_assumed, all_ways, ends_so, parts, question,
+    rests_on, unusual_icmp, usual_only,
 };
 
 /// Which packets are asked for; what is `None` is not asked.
@@ -234,13 +233,13 @@ impl Asked<'_> {
     fn of_version(&self, v6: bool, room: Room, answer: &mut Reach) -> Result<(), GaveUp> {
         let mut space = Space::new(v6, self.world.host.links.len(), room);
         let ways = requests(&mut space, self.world, self.hooks, From::Outside, Some(0))?;
+        let all = usual_only(&mut space, Set::ALL);
+        let martians = ways.ended(&mut space, |end| *end == MARTIAN);
         let mut cutter = Cutter {
-            loaded: self.loaded,
-            hooks: self.hooks,
-            host: self.host,
-            world: self.world,
+            asked: self,
             ways: &ways,
-            query: self.query,
+            cutting: Cutting::new(&mut space, all, martians),
+            customary: Customary::of(self.world.host, v6),
             answer,
         };
         cutter.cut(&mut space)?;
@@ -285,24 +284,27 @@ fn order(row: &Row) -> Order {
     )
 }
 
-struct Cutter<'a, 'w> {
-    loaded: &'a Loaded,
-    hooks: &'a Hooks,
-    host: &'a Host,
-    world: World<'w>,
+/// Makes the rows of one IP version.
+struct Cutter<'a> {
+    asked: &'a Asked<'a>,
     ways: &'a Ways,
-    query: &'a Query,
+    cutting: Cutting,
+    customary: Customary,
     answer: &'a mut Reach,
 }
 
-impl Cutter<'_, '_> {
+impl Cutter<'_> {
     fn cut(&mut self, space: &mut Space) -> Result<(), GaveUp> {
-        let all = usual_only(space, Set::ALL);
+        let query = self.asked.query;
         let wanted = self.wanted(space);
         for exit in &self.ways.exits {
             let leaves_by = match exit.end {
                 End::Local => None,
-                End::Forwarded(at) => Some(self.world.host.links[usize::from(at)].name.to_string()),
+                End::Forwarded(at) => Some(
+                    self.asked.world.host.links[usize::from(at)]
+                        .name
+                        .to_string(),
+                ),
                 End::Transmitted(_)
                 | End::Relayed
                 | End::Dropped
@@ -313,15 +315,15 @@ impl Cutter<'_, '_> {
                 | End::Unknown(_)
                 | End::NotCovered(_) => continue,
             };
-            if self.query.to_iface.is_some() && self.query.to_iface != leaves_by {
+            if query.to_iface.is_some() && query.to_iface != leaves_by {
                 continue;
             }
             let packets = usual_only(space, exit.packets);
             let mut packets = space.sets.and(packets, wanted);
-            if self.query.is_open() {
+            if query.is_open() {
                 packets = space.sets.minus(packets, self.ways.to_many);
             }
-            if self.query.is_open() && leaves_by.is_some() {
+            if query.is_open() && leaves_by.is_some() {
                 // of what passes through, what this host publishes
                 let bound = self.ways.bound.iter();
                 let published = bound.filter(|bound| bound.manip == Manip::Dst);
@@ -333,7 +335,7 @@ impl Cutter<'_, '_> {
             for part in parts(space, self.ways, packets, usual_only) {
                 let mark = space.sets.mark();
                 let right = self.answer.rows.len();
-                self.rows(space, &part, all, leaves_by.as_deref(), &exit.end);
+                self.rows(space, &part, leaves_by.as_deref(), &exit.end);
                 if let Err(error) = space.check() {
                     self.answer.rows.truncate(right);
                     return Err(error);
@@ -347,14 +349,14 @@ impl Cutter<'_, '_> {
     /// What the query asks for.
     fn wanted(&self, space: &mut Space) -> Set {
         let mut wanted = Set::ALL;
-        let query = self.query;
+        let query = self.asked.query;
         if let Some(net) = query.from {
             let range = range_of(net);
             let from = space.packets(Input::Src, &[range]);
             wanted = space.sets.and(wanted, from);
         }
         if let Some(name) = &query.from_iface {
-            let links = &self.world.host.links;
+            let links = &self.asked.world.host.links;
             let at = links.iter().position(|link| link.name == name.as_str());
             let at = at.unwrap_or(0) as u128;
             let iif = space.packets(Input::Iif, &[(at, at)]);
@@ -380,28 +382,20 @@ impl Cutter<'_, '_> {
         wanted
     }
 
-    fn rows(
-        &mut self,
-        space: &mut Space,
-        part: &Part,
-        all: Set,
-        leaves_by: Option<&str>,
-        end: &End,
-    ) {
+    fn rows(&mut self, space: &mut Space, part: &Part, leaves_by: Option<&str>, end: &End) {
         let room = MOST - self.answer.rows.len();
-        let links = &self.world.host.links;
-        let martians = self.ways.ended(space, |end| *end == MARTIAN);
-        let (cells, more) = cells(space, links, part.packets, all, martians, room);
+        let links = &self.asked.world.host.links;
+        let (cells, more) = self.cutting.cells(space, links, part.packets, room);
         self.answer.truncated |= more;
         for cell in cells {
-            let point = pick(space, self.world.host, cell.packets);
+            let point = self.customary.pick(space, cell.packets);
             let by = part.by.iter();
             let row = Row {
                 translated: part.translated,
                 leaves_by: leaves_by.map(str::to_string),
-                by: by.map(|by| said(&self.loaded.ruleset, *by)).collect(),
+                by: by.map(|by| said(&self.asked.loaded.ruleset, *by)).collect(),
                 rests_on: match cell.is_open {
-                    true => rests_on(space, cell.packets, all),
+                    true => rests_on(space, cell.packets, self.cutting.all),
                     false => Vec::new(),
                 },
                 class: cell.class,
@@ -412,41 +406,14 @@ impl Cutter<'_, '_> {
     }
 
     fn witness(&self, space: &Space, point: &Point, end: &End) -> Witness {
-        let question = question(space, &self.world.host.links, point, From::Outside);
-        let seen = self.ways.seen(space, point);
-        let confirmed =
-            explain(self.loaded, self.hooks, self.host, &question).is_ok_and(|answer| {
-                let fits = |walked: &Walked| {
-                    let path = &walked.request;
-                    let same_end = match end {
-                        End::Local => path.disposition == Disposition::Local,
-                        End::Forwarded(at) => {
-                            let name = &self.world.host.links[usize::from(*at)].name;
-                            let by = match path.output.oif {
-                                Some(Iface::Link(at)) => {
-                                    answer.host.links[usize::from(at)].name == *name
-                                }
-                                Some(Iface::Fact(_)) | None => true,
-                            };
-                            path.disposition == Disposition::Forwarded && by
-                        }
-                        _ => false,
-                    };
-                    same_end
-                        && match path.output.dst {
-                            Known::Value(dst) => dst == seen.dst,
-                            Known::Fact(_) => true,
-                        }
-                };
-                let others = answer
-                    .explored
-                    .alternatives
-                    .iter()
-                    .map(|other| &other.walked);
-                std::iter::once(&answer.explored.primary)
-                    .chain(others)
-                    .any(fits)
-            });
+        let asked = self.asked;
+        let host = asked.world.host;
+        let question = question(space, &host.links, point, From::Outside);
+        let dst = self.ways.seen(space, point).dst;
+        let answer = explain(asked.loaded, asked.hooks, asked.host, &question);
+        let confirmed = answer.is_ok_and(|answer| {
+            all_ways(&answer).any(|walked| ends_so(&answer, &walked.request, host, end, dst))
+        });
         Witness {
             flow: question.flow.to_string(),
             iif: question.iif.clone().unwrap_or_default(),

@@ -1,20 +1,22 @@
 //! Sets of packets as classes that people can read: interfaces, protocols, ports and prefixes.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
 use crate::conntrack::Manip;
-use crate::explain::Question;
+use crate::eval::Iface;
+use crate::explain::{Answer, Question};
 use crate::flow::{Flow, IpFamily};
 use crate::host::{Host, Link};
-use crate::logic::{Ranges, Source, max_of};
-use crate::packet::{proto, tcp};
+use crate::logic::{Known, Ranges, Source, max_of};
+pub(crate) use crate::packet::number;
+use crate::packet::{address, proto, tcp};
 use crate::report::build::protocol_name;
 use crate::ruleset::Hook;
 use crate::sets::{Point, Set, Var, prefixes};
 use crate::symbolic::{By, Dropped, End, From, Input, Space, Ways};
-use crate::walk::step::{HostDrop, Taken};
+use crate::walk::step::{Disposition, HostDrop, Path, Taken, Walked};
 
 /// The end of packets that the host drops for their source.
 pub(crate) const MARTIAN: End = End::Host(Dropped(HostDrop::MartianSource));
@@ -120,7 +122,7 @@ const HIDDEN: [Input; 8] = [
 ];
 
 /// What no class names, and all questions.
-pub(crate) fn hidden(space: &mut Space) -> Set {
+fn hidden(space: &mut Space) -> Set {
     let mut vars: Vec<Var> = Vec::new();
     for input in HIDDEN {
         vars.extend_from_slice(space.vars(input));
@@ -192,10 +194,11 @@ pub(crate) fn parts(space: &mut Space, ways: &Ways, packets: Set, as_seen: AsSee
         by: Vec::new(),
         translated: None,
     });
+    let chains = letting_pass(space, ways, packets, as_seen);
     let mut cut = Vec::new();
     for part in parts {
         if !part.packets.is_empty() {
-            cut.extend(by_verdict(space, ways, part, as_seen));
+            cut.extend(by_verdict(space, &chains, part));
         }
     }
     cut
@@ -211,34 +214,54 @@ fn having(space: &mut Space, packets: Set, bits: &[Set], value: u128) -> Set {
     found
 }
 
-/// Cuts packets up by the rules that let them pass, in chains that drop others.
-fn by_verdict(space: &mut Space, ways: &Ways, part: Part, as_seen: AsSeen) -> Vec<Part> {
-    let decided = &ways.decided;
+/// Who lets which of some packets pass, for each chain that drops others.
+fn letting_pass(
+    space: &mut Space,
+    ways: &Ways,
+    packets: Set,
+    as_seen: AsSeen,
+) -> Vec<Vec<(By, Set)>> {
     let filters = |hook: Hook| matches!(hook, Hook::Input | Hook::Forward | Hook::Prerouting);
     let mut chains = Vec::new();
-    for one in decided {
+    for one in &ways.decided {
         let drops = matches!(one.taken, Taken::Drop | Taken::Reject);
         if filters(one.hook) && drops && !chains.contains(&(one.hook, one.chain)) {
             chains.push((one.hook, one.chain));
         }
     }
+    let mut found = Vec::new();
+    for chain in chains {
+        let mut passes = Vec::new();
+        for one in &ways.decided {
+            if (one.hook, one.chain) != chain || one.taken != Taken::Accept {
+                continue;
+            }
+            if space.sets.and(packets, one.packets).is_empty() {
+                continue;
+            }
+            let all = as_seen(space, one.packets);
+            passes.push((one.by, space.sets.and(packets, all)));
+        }
+        found.push(passes);
+    }
+    found
+}
+
+/// Cuts packets up by the rules that let them pass, in chains that drop others.
+fn by_verdict(space: &mut Space, chains: &[Vec<(By, Set)>], part: Part) -> Vec<Part> {
     let mut parts = vec![part];
-    for (hook, chain) in chains {
+    for passes in chains {
         let mut cut: Vec<Part> = Vec::new();
         for part in parts {
             let mut rest = part.packets;
-            let passes = decided
-                .iter()
-                .filter(|one| (one.hook, one.chain) == (hook, chain) && one.taken == Taken::Accept);
-            for one in passes {
-                if space.sets.and(rest, one.packets).is_empty() {
+            for (who, all) in passes {
+                let own = space.sets.and(rest, *all);
+                if own.is_empty() {
                     continue;
                 }
-                let all = as_seen(space, one.packets);
-                let own = space.sets.and(rest, all);
                 rest = space.sets.minus(rest, own);
                 let mut by = part.by.clone();
-                by.push(one.by);
+                by.push(*who);
                 match cut
                     .iter_mut()
                     .find(|known| known.by == by && known.translated == part.translated)
@@ -263,48 +286,6 @@ fn by_verdict(space: &mut Space, ways: &Ways, part: Part, as_seen: AsSeen) -> Ve
     parts
 }
 
-/// Cuts packets, of all that there are, into classes: first those that hold whatever is open, then the others. True when
-/// there are more than so many. `martians`: what the host drops for its source.
-pub(crate) fn cells(
-    space: &mut Space,
-    links: &[Link],
-    packets: Set,
-    all: Set,
-    martians: Set,
-    room: usize,
-) -> Cells {
-    let martians = usual_answers(space, martians);
-    let cube = hidden(space);
-    let possible = space.sets.exists(packets, cube);
-    let missing = space.sets.minus(all, packets);
-    let uncertain = space.sets.exists(missing, cube);
-    let certain = space.sets.minus(possible, uncertain);
-    let open = space.sets.and(possible, uncertain);
-    let mut found = Vec::new();
-    for (visible, is_open) in [(certain, false), (open, true)] {
-        let mut stack: Vec<(Vec<Ranges>, Set)> = vec![(Vec::new(), visible)];
-        while let Some((known, set)) = stack.pop() {
-            if set.is_empty() {
-                continue;
-            }
-            if let Ok(whole) = <&[Ranges; 6]>::try_from(known.as_slice()) {
-                if found.len() >= room {
-                    return (found, true);
-                }
-                found.push(cell(space, links, packets, all, whole, martians, is_open));
-                continue;
-            }
-            let vars = space.vars(NAMED[known.len()]).to_vec();
-            for (ranges, rest) in space.sets.parts(set, &vars).into_iter().rev() {
-                let mut known = known.clone();
-                known.push(ranges);
-                stack.push((known, rest));
-            }
-        }
-    }
-    (found, false)
-}
-
 /// The parts of a packet that a class names, in the order in which packets are cut.
 const NAMED: [Input; 6] = [
     Input::Iif,
@@ -315,46 +296,108 @@ const NAMED: [Input; 6] = [
     Input::Sport,
 ];
 
-fn cell(
-    space: &mut Space,
-    links: &[Link],
-    packets: Set,
-    all: Set,
-    known: &[Ranges; 6],
+/// Against what packets are cut into classes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cutting {
+    /// All packets that there are.
+    pub all: Set,
+    hidden: Set,
     martians: Set,
-    is_open: bool,
-) -> Cell {
-    let v6 = space.v6;
-    let [iif, protocols, ports, dst, src, source_ports] = known;
-    let interfaces = iif
-        .iter()
-        .flat_map(|(lo, hi)| *lo..=*hi)
-        .filter_map(|at| links.get(at as usize))
-        .map(|link| link.name.to_string());
-    let (mut inside, mut from_all) = (packets, Set::ALL);
-    for (input, ranges) in NAMED.into_iter().zip(known) {
-        let own = space.packets(input, ranges);
-        inside = space.sets.and(inside, own);
-        if input != Input::Src {
-            from_all = space.sets.and(from_all, own);
+}
+
+impl Cutting {
+    /// `martians`: what the host drops for its source. Asks for all questions, so no walk may follow.
+    pub(crate) fn new(space: &mut Space, all: Set, martians: Set) -> Cutting {
+        Cutting {
+            all,
+            hidden: hidden(space),
+            martians: usual_answers(space, martians),
         }
     }
-    let others = space.packets(Input::Src, src).not();
-    let others = space.sets.and(from_all, others);
-    let others = space.sets.and(others, all);
-    Cell {
-        class: Class {
-            v6,
-            interfaces: interfaces.collect(),
-            protocols: protocols.clone(),
-            sources: nets(src, v6),
-            any_source: space.sets.is_within(others, martians),
-            destinations: nets(dst, v6),
-            ports: ports.clone(),
-            source_ports: source_ports.clone(),
-        },
-        packets: inside,
-        is_open,
+
+    /// The set whatever stands in what no class names.
+    pub(crate) fn visible(&self, space: &mut Space, set: Set) -> Set {
+        space.sets.exists(set, self.hidden)
+    }
+
+    /// Classes of packets: first those that hold whatever is open, then the others. True when there are more than so many.
+    pub(crate) fn cells(
+        &self,
+        space: &mut Space,
+        links: &[Link],
+        packets: Set,
+        room: usize,
+    ) -> Cells {
+        let possible = self.visible(space, packets);
+        let missing = space.sets.minus(self.all, packets);
+        let uncertain = self.visible(space, missing);
+        let certain = space.sets.minus(possible, uncertain);
+        let open = space.sets.and(possible, uncertain);
+        let mut found = Vec::new();
+        for (visible, is_open) in [(certain, false), (open, true)] {
+            let mut stack: Vec<(Vec<Ranges>, Set)> = vec![(Vec::new(), visible)];
+            while let Some((known, set)) = stack.pop() {
+                if set.is_empty() {
+                    continue;
+                }
+                if let Ok(whole) = <&[Ranges; 6]>::try_from(known.as_slice()) {
+                    if found.len() >= room {
+                        return (found, true);
+                    }
+                    found.push(self.cell(space, links, packets, whole, is_open));
+                    continue;
+                }
+                let vars = space.vars(NAMED[known.len()]).to_vec();
+                for (ranges, rest) in space.sets.parts(set, &vars).into_iter().rev() {
+                    let mut known = known.clone();
+                    known.push(ranges);
+                    stack.push((known, rest));
+                }
+            }
+        }
+        (found, false)
+    }
+
+    fn cell(
+        &self,
+        space: &mut Space,
+        links: &[Link],
+        packets: Set,
+        known: &[Ranges; 6],
+        is_open: bool,
+    ) -> Cell {
+        let v6 = space.v6;
+        let [iif, protocols, ports, dst, src, source_ports] = known;
+        let interfaces = iif
+            .iter()
+            .flat_map(|(lo, hi)| *lo..=*hi)
+            .filter_map(|at| links.get(at as usize))
+            .map(|link| link.name.to_string());
+        let (mut inside, mut from_all) = (packets, Set::ALL);
+        for (input, ranges) in NAMED.into_iter().zip(known) {
+            let own = space.packets(input, ranges);
+            inside = space.sets.and(inside, own);
+            if input != Input::Src {
+                from_all = space.sets.and(from_all, own);
+            }
+        }
+        let others = space.packets(Input::Src, src).not();
+        let others = space.sets.and(from_all, others);
+        let others = space.sets.and(others, self.all);
+        Cell {
+            class: Class {
+                v6,
+                interfaces: interfaces.collect(),
+                protocols: protocols.clone(),
+                sources: nets(src, v6),
+                any_source: space.sets.is_within(others, self.martians),
+                destinations: nets(dst, v6),
+                ports: ports.clone(),
+                source_ports: source_ports.clone(),
+            },
+            packets: inside,
+            is_open,
+        }
     }
 }
 
@@ -396,76 +439,129 @@ pub(crate) fn unusual_icmp(question: &Question) -> Option<(u8, u8)> {
     question.icmp.filter(|icmp| *icmp != (echo, 0))
 }
 
-/// A packet as people send it, if it may be: from the way to the outside, or from a neighbour; to an address of the host.
+/// A packet as people send it, if it may be.
 pub(crate) fn pick(space: &mut Space, host: &Host, packets: Set) -> Point {
-    let v6 = space.v6;
-    let outside = if v6 {
-        0x2001_0db8 << 96 | 0x77
-    } else {
-        0xcb00_7107
-    };
-    let elsewhere = if v6 {
-        0x2001_0db8 << 96 | 0x9_0009
-    } else {
-        0xc633_6409
-    };
-    let link_of = |name: &str| host.links.iter().position(|link| link.name == name);
-    let addresses = || {
-        host.addresses.iter().filter(|address| {
-            let near = match address.ip {
-                IpAddr::V4(v4) => v4.is_link_local(),
-                IpAddr::V6(v6) => v6.is_unicast_link_local(),
-            };
-            address.ip.is_ipv6() == v6 && !address.ip.is_loopback() && !near
-        })
-    };
-    // from the outside by the default route, then from the subnet of each address, then from outside by whatever interface
-    let mut sources: Vec<(Option<usize>, u128)> = host
-        .routes
-        .iter()
-        .filter(|route| route.prefix.prefix_len() == 0 && route.prefix.addr().is_ipv6() == v6)
-        .flat_map(|route| &route.nexthops)
-        .filter_map(|hop| hop.dev.as_deref())
-        .map(|dev| (link_of(dev), outside))
-        .filter(|(link, _)| link.is_some())
-        .collect();
-    for address in addresses() {
-        let own = number(address.ip);
-        let hosts = match (v6, address.prefix_len) {
-            (false, ..=30) | (true, ..=126) => [own ^ 2, own ^ 3],
-            _ => continue,
+    Customary::of(host, space.v6).pick(space, packets)
+}
+
+/// Where packets usually come from and go to.
+#[derive(Debug)]
+pub(crate) struct Customary {
+    /// From the way to the outside, then from neighbours; each with its interface.
+    sources: Vec<(Option<usize>, u128)>,
+    /// Addresses of the host first.
+    destinations: Vec<u128>,
+    outside: u128,
+    elsewhere: u128,
+}
+
+impl Customary {
+    pub(crate) fn of(host: &Host, v6: bool) -> Customary {
+        let (outside, elsewhere) = match v6 {
+            true => (0x2001_0db8 << 96 | 0x77, 0x2001_0db8 << 96 | 0x9_0009),
+            false => (0xcb00_7107, 0xc633_6409),
         };
-        for neighbour in hosts {
-            sources.push((link_of(&address.dev), neighbour));
+        let link_of = |name: &str| host.links.iter().position(|link| link.name == name);
+        let addresses = || {
+            host.addresses.iter().filter(|address| {
+                let near = match address.ip {
+                    IpAddr::V4(v4) => v4.is_link_local(),
+                    IpAddr::V6(v6) => v6.is_unicast_link_local(),
+                };
+                address.ip.is_ipv6() == v6 && !address.ip.is_loopback() && !near
+            })
+        };
+        // from the outside by the default route, then from the subnet of each address, then from outside by whatever interface
+        let mut sources: Vec<(Option<usize>, u128)> = host
+            .routes
+            .iter()
+            .filter(|route| route.prefix.prefix_len() == 0 && route.prefix.addr().is_ipv6() == v6)
+            .flat_map(|route| &route.nexthops)
+            .filter_map(|hop| hop.dev.as_deref())
+            .map(|dev| (link_of(dev), outside))
+            .filter(|(link, _)| link.is_some())
+            .collect();
+        for address in addresses() {
+            let own = number(address.ip);
+            let hosts = match (v6, address.prefix_len) {
+                (false, ..=30) | (true, ..=126) => [own ^ 2, own ^ 3],
+                _ => continue,
+            };
+            for neighbour in hosts {
+                sources.push((link_of(&address.dev), neighbour));
+            }
+        }
+        sources.push((None, outside));
+        let destinations = addresses().map(|address| number(address.ip));
+        Customary {
+            sources,
+            destinations: destinations.chain([elsewhere]).collect(),
+            outside,
+            elsewhere,
         }
     }
-    sources.push((None, outside));
-    let mut wish = space.usual();
-    let mut packets = packets;
-    for (link, src) in sources {
-        let own = space.packets(Input::Src, &[(src, src)]);
-        let mut own = space.sets.and(packets, own);
-        if let Some(at) = link {
-            let by = space.packets(Input::Iif, &[(at as u128, at as u128)]);
-            own = space.sets.and(own, by);
+
+    /// One of the packets, as customary as may be.
+    pub(crate) fn pick(&self, space: &mut Space, packets: Set) -> Point {
+        let mut packets = packets;
+        for (link, src) in &self.sources {
+            let own = space.packets(Input::Src, &[(*src, *src)]);
+            let mut own = space.sets.and(packets, own);
+            if let Some(at) = link {
+                let by = space.packets(Input::Iif, &[(*at as u128, *at as u128)]);
+                own = space.sets.and(own, by);
+            }
+            if !own.is_empty() {
+                packets = own;
+                break;
+            }
         }
-        if !own.is_empty() {
-            packets = own;
-            break;
+        for dst in &self.destinations {
+            let own = space.packets(Input::Dst, &[(*dst, *dst)]);
+            let own = space.sets.and(packets, own);
+            if !own.is_empty() {
+                packets = own;
+                break;
+            }
         }
+        let mut wish = space.usual();
+        space.put(&mut wish, Input::Src, self.outside);
+        space.put(&mut wish, Input::Dst, self.elsewhere);
+        space.sets.pick(packets, &wish).unwrap_or(wish)
     }
-    let destinations = addresses().map(|address| number(address.ip));
-    for dst in destinations.chain([elsewhere]) {
-        let own = space.packets(Input::Dst, &[(dst, dst)]);
-        let own = space.sets.and(packets, own);
-        if !own.is_empty() {
-            packets = own;
-            break;
+}
+
+/// Every way that `explain` found of a flow.
+pub(crate) fn all_ways(answer: &Answer) -> impl Iterator<Item = &Walked> {
+    let others = answer.explored.alternatives.iter();
+    std::iter::once(&answer.explored.primary).chain(others.map(|other| &other.walked))
+}
+
+/// Whether a path that `explain` found ends as packets on `host` do that end so and are for `dst` there.
+pub(crate) fn ends_so(answer: &Answer, path: &Path, host: &Host, end: &End, dst: IpAddr) -> bool {
+    let leaves_by = |at: u16| match path.output.oif {
+        Some(Iface::Link(own)) => {
+            answer.host.links[usize::from(own)].name == host.links[usize::from(at)].name
         }
+        Some(Iface::Fact(_)) | None => true,
+    };
+    let same = match (end, &path.disposition) {
+        (End::Local, Disposition::Local)
+        | (End::Relayed, Disposition::Relayed)
+        | (End::Dropped, Disposition::Dropped)
+        | (End::Rejected, Disposition::Rejected)
+        | (End::Queued, Disposition::Queued)
+        | (End::Stolen, Disposition::Stolen)
+        | (End::Unknown(_), Disposition::Unknown { .. }) => true,
+        (End::Forwarded(at), Disposition::Forwarded)
+        | (End::Transmitted(at), Disposition::Transmitted) => leaves_by(*at),
+        (End::Host(drop), Disposition::Host(own)) => drop.0 == *own,
+        _ => false,
+    };
+    same && match path.output.dst {
+        Known::Value(own) => end.passes() != Some(true) || own == dst,
+        Known::Fact(_) => true,
     }
-    space.put(&mut wish, Input::Src, outside);
-    space.put(&mut wish, Input::Dst, elsewhere);
-    space.sets.pick(packets, &wish).unwrap_or(wish)
 }
 
 /// What a set rests on, among all packets that there are: header fields that no class names, and open questions.
@@ -485,21 +581,6 @@ pub(crate) fn rests_on(space: &mut Space, set: Set, all: Set) -> Vec<String> {
         words.push("several header fields together".into());
     }
     words
-}
-
-pub(crate) fn number(ip: IpAddr) -> u128 {
-    match ip {
-        IpAddr::V4(v4) => u128::from(v4.to_bits()),
-        IpAddr::V6(v6) => v6.to_bits(),
-    }
-}
-
-pub(crate) fn address(bits: u128, v6: bool) -> IpAddr {
-    if v6 {
-        IpAddr::V6(Ipv6Addr::from_bits(bits))
-    } else {
-        IpAddr::V4(Ipv4Addr::from_bits(bits as u32))
-    }
 }
 
 /// Ranges of addresses as prefixes.
@@ -539,9 +620,4 @@ pub fn numbers(ranges: &Ranges, width: u32) -> Option<String> {
         }
     };
     Some(ranges.iter().map(one).collect::<Vec<_>>().join(", "))
-}
-
-/// The addresses of a prefix.
-pub(crate) fn range_of(net: IpNet) -> (u128, u128) {
-    (number(net.network()), number(net.broadcast()))
 }

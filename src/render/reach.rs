@@ -6,8 +6,9 @@ use ipnet::IpNet;
 use unicode_width::UnicodeWidthStr;
 
 use crate::logic::{self, Ranges};
+use crate::packet::{address, range_of};
 use crate::reach::Reach;
-use crate::reach::class::{Class, address, number, numbers, protocols};
+use crate::reach::class::{Class, numbers, protocols};
 use crate::sets::prefixes;
 
 use super::safe;
@@ -132,10 +133,7 @@ pub(super) fn class(class: &Class) -> String {
 
 fn nets(nets: &[IpNet]) -> String {
     let width = if is_v6(nets) { 128 } else { 32 };
-    let ranges: Vec<(u128, u128)> = nets
-        .iter()
-        .map(|net| (number(net.network()), number(net.broadcast())))
-        .collect();
+    let ranges: Vec<(u128, u128)> = nets.iter().map(|net| range_of(*net)).collect();
     let others_of = others(&ranges, width);
     // twice: ranges that touch are one
     let (these, others) = (others(&others_of, width), others_of);
