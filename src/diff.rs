@@ -8,7 +8,6 @@ mod pairs;
 pub mod v1;
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use crate::conntrack::Manip;
 use crate::eval::World;
@@ -17,16 +16,17 @@ use crate::hooks::Hooks;
 use crate::host::Host;
 use crate::load::Loaded;
 use crate::reach::class::{
-    Class, Customary, Cutting, MARTIAN, add_assumed, all_ways, begins, ends_so, parts, question,
-    rests_on, unusual_icmp, usual_answers, usual_only,
+    Class, Customary, Cutting, MARTIAN, Target, add_assumed, all_ways, begins, ends_so, parts,
+    question, rests_on, unusual_icmp, usual_answers, usual_only,
 };
 use crate::reach::{imagined, said};
 use crate::report::build::{Sources, host_drop_name, rule_text};
-use crate::ruleset::RuleId;
+use crate::ruleset::{RuleId, Ruleset, Stmt};
 use crate::sets::{GaveUp, Point, Room, Set};
 use crate::symbolic::{By, End, From, Input, Space, Ways, replies, requests};
 use crate::walk::link_values;
-use crate::walk::step::{Outcome, Walked};
+use crate::walk::refuse::Told;
+use crate::walk::step::{HostDrop, Outcome, Walked};
 
 /// A ruleset and the host that it runs on.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +60,8 @@ impl Kind {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Ended {
     At(End),
+    /// A rule refuses it, and tells the sender this.
+    Refused(Told),
     /// There is no such interface on this host.
     NoInterface,
 }
@@ -69,8 +71,17 @@ impl Ended {
     fn passes(&self) -> Option<bool> {
         match self {
             Ended::At(end) => end.passes(),
-            Ended::NoInterface => Some(false),
+            Ended::Refused(_) | Ended::NoInterface => Some(false),
         }
+    }
+
+    /// The host drops it for its addresses.
+    fn is_martian(&self) -> bool {
+        let why = match self {
+            Ended::At(End::Host(why)) => why.0,
+            Ended::At(_) | Ended::Refused(_) | Ended::NoInterface => return false,
+        };
+        matches!(why, HostDrop::MartianSource | HostDrop::MartianDestination)
     }
 }
 
@@ -91,7 +102,7 @@ pub struct Fate {
     /// The interface that they leave by, why the host or nobody knows.
     pub detail: Option<String>,
     /// Where the destination is translated to.
-    pub translated: Option<(IpAddr, Option<u16>)>,
+    pub translated: Option<Target>,
     /// Who translates and lets pass, or who stops them.
     pub by: Vec<Cited>,
     /// Whether answers come back, and who stops them; `None`: it makes no difference here.
@@ -123,6 +134,8 @@ pub struct Witness {
     pub tcp_flags: Option<u8>,
     /// Type and code, where it is no echo request.
     pub icmp: Option<(u8, u8)>,
+    /// What `--assume` says of it: fields and their values.
+    pub assume: Vec<(String, String)>,
     /// Whether `explain` says the same of it, under both rulesets; `None`: it cannot be asked about such headers.
     pub confirmed: Option<bool>,
 }
@@ -261,12 +274,23 @@ struct Followed<'a> {
     exits: Vec<(Ended, By, Set)>,
 }
 
+/// What a rule that rejects tells the sender.
+fn told(ruleset: &Ruleset, rule: RuleId, v6: bool) -> Option<Told> {
+    let statements = &ruleset.rule(rule).statements;
+    statements
+        .iter()
+        .find_map(|statement| match statement.kind {
+            Stmt::Reject(reject) => Some(Told::by(reject, v6)),
+            _ => None,
+        })
+}
+
 /// What a fate is made of; equal for packets of one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Label {
     end: Ended,
     by: Vec<By>,
-    translated: Option<(IpAddr, Option<u16>)>,
+    translated: Option<Target>,
     answers: Option<(bool, Vec<By>)>,
 }
 
@@ -294,7 +318,15 @@ impl<'a> Followed<'a> {
         let mut exits = Vec::new();
         for exit in &ways.exits {
             let packets = space.sets.minus(exit.packets, nowhere);
-            exits.push((Ended::At(exit.end.clone()), exit.by, packets));
+            let refusal = match (&exit.end, exit.by) {
+                (End::Rejected, By::Rule(rule)) => told(&loaded.ruleset, rule, space.v6),
+                _ => None,
+            };
+            let end = match refusal {
+                Some(told) => Ended::Refused(told),
+                None => Ended::At(exit.end.clone()),
+            };
+            exits.push((end, exit.by, packets));
         }
         let nowhere = space.sets.and(ways.sent, nowhere);
         exits.push((Ended::NoInterface, By::Stack, nowhere));
@@ -466,7 +498,7 @@ impl<'a> Followed<'a> {
             .collect()
     }
 
-    fn fate(&self, label: &Label) -> Fate {
+    fn fate(&self, label: &Label, v6: bool) -> Fate {
         let link = |at: u16| {
             self.host
                 .links
@@ -475,6 +507,7 @@ impl<'a> Followed<'a> {
         };
         let (end, detail) = match &label.end {
             Ended::NoInterface => ("no-interface", None),
+            Ended::Refused(told) => ("rejected", Some(told.words(v6))),
             Ended::At(end) => match end {
                 End::Local => ("local", None),
                 End::Forwarded(oif) => ("forwarded", link(*oif)),
@@ -501,14 +534,23 @@ impl<'a> Followed<'a> {
         }
     }
 
-    /// Whether `explain` says the same of a packet.
-    fn confirms(&self, space: &Space, point: &Point, question: &Question, label: &Label) -> bool {
-        let Ended::At(end) = &label.end else {
-            return true;
+    /// Whether `explain` says the same of a packet; `None`: it was not asked for some of the headers.
+    fn confirms(
+        &self,
+        space: &Space,
+        point: &Point,
+        question: &Question,
+        label: &Label,
+    ) -> Option<bool> {
+        let end = match &label.end {
+            Ended::At(end) => end,
+            Ended::Refused(_) => &End::Rejected,
+            Ended::NoInterface => return Some(true),
         };
         let dst = self.ways.seen(space, point).dst;
+        let dst = label.translated.map_or((dst, dst), |to| to.addresses);
         let Ok(answer) = explain(self.loaded, self.hooks, self.host, question) else {
-            return false;
+            return Some(false);
         };
         let fits = |walked: &Walked| {
             let back = walked.reply.as_ref();
@@ -519,7 +561,12 @@ impl<'a> Followed<'a> {
             };
             answers && ends_so(&answer, &walked.request, self.host, end, dst)
         };
-        all_ways(&answer).any(fits)
+        match all_ways(&answer).any(fits) {
+            true => Some(true),
+            // a rule may ask for a field in other words than those of the assumption
+            false if !answer.unused.is_empty() => None,
+            false => Some(false),
+        }
     }
 }
 
@@ -529,6 +576,22 @@ struct Compared<'a> {
     after: &'a Followed<'a>,
     from: From,
     answer: &'a mut Diff,
+}
+
+/// Whether it is nobody's question what becomes of packets: the host would drop them for their addresses anyway.
+fn no_matter(old: &Label, new: &Label) -> bool {
+    let stopped = |label: &Label| label.end.passes() == Some(false);
+    stopped(old) && stopped(new) && (old.end.is_martian() || new.end.is_martian())
+}
+
+/// The type of service of a packet as `--assume` takes it, where it is not 0.
+fn type_of_service(space: &Space, point: &Point) -> Vec<(String, String)> {
+    let family = if space.v6 { "ip6" } else { "ip" };
+    let tos = space.get(point, Input::Tos);
+    let fields = [("dscp", tos >> 2), ("ecn", tos & 3)];
+    let said = fields.iter().filter(|(_, value)| *value != 0);
+    said.map(|(name, value)| (format!("{family} {name}"), value.to_string()))
+        .collect()
 }
 
 /// Against what the packets of one side are cut.
@@ -550,22 +613,36 @@ impl Compared<'_> {
         let new = self.after.labels(space, changed, moved, heard);
         let frame = self.frame(space);
         space.check()?;
+        let mut martians = Vec::new();
         for (old, own) in &old {
             for (new, other) in &new {
                 let mark = space.sets.mark();
                 let right = self.answer.rows.len();
                 let packets = space.sets.and(*own, *other);
-                if !packets.is_empty() {
+                if no_matter(old, new) {
+                    martians.push(usual_only(space, packets));
+                } else if !packets.is_empty() {
                     self.cut(space, &frame, old, new, packets);
                 }
                 if let Err(error) = space.check() {
                     self.answer.rows.truncate(right);
                     return Err(error);
                 }
-                space.sets.release(mark);
+                if !no_matter(old, new) {
+                    space.sets.release(mark);
+                }
             }
         }
-        Ok(())
+        if !space.sets.union(&martians).is_empty() {
+            let words = format!(
+                "packets that get through under none, and that the host drops for their addresses under one (IPv{})",
+                if space.v6 { 6 } else { 4 }
+            );
+            if !self.answer.left_out.contains(&words) {
+                self.answer.left_out.push(words);
+            }
+        }
+        space.check()
     }
 
     /// What does not end, look or get answered as before: all, where addresses differ, and where answers do.
@@ -635,11 +712,15 @@ impl Compared<'_> {
         let many = space
             .sets
             .or(self.before.ways.to_many, self.after.ways.to_many);
-        // what the host drops for its source, under both
-        let dropped = |end: &End| *end == MARTIAN;
-        let old = self.before.ways.ended(space, dropped);
-        let new = self.after.ways.ended(space, dropped);
-        let martians = space.sets.and(old, new);
+        // what the host drops for its source, or would if no rule did
+        let mut martians = Vec::new();
+        let mut passed = Vec::new();
+        for side in [self.before, self.after] {
+            martians.push(side.ways.ended(space, |end| *end == MARTIAN));
+            passed.push(side.ways.passed(space));
+        }
+        let (martians, passed) = (space.sets.union(&martians), space.sets.union(&passed));
+        let martians = space.sets.minus(martians, passed);
         Frame {
             usual: Cutting::new(space, all, martians),
             every: Cutting::new(space, every, martians),
@@ -662,7 +743,8 @@ impl Compared<'_> {
             (Some(true), Some(false)) => Kind::Closed,
             _ => Kind::Changed,
         };
-        let (before, after) = (self.before.fate(old), self.after.fate(new));
+        let v6 = space.v6;
+        let (before, after) = (self.before.fate(old, v6), self.after.fate(new, v6));
         let many = frame.many;
         for (packets, cutting, to_many) in [
             (space.sets.minus(usual, many), &frame.usual, false),
@@ -676,12 +758,16 @@ impl Compared<'_> {
             self.answer.truncated |= more;
             for cell in cells {
                 let point = frame.customary.pick(space, cell.packets);
-                let question = question(space, links, &point, self.from);
-                let asked = |input, value| space.get(&point, input) == value;
-                let confirmed = (asked(Input::Ttl, 64) && asked(Input::Tos, 0)).then(|| {
-                    self.before.confirms(space, &point, &question, old)
-                        && self.after.confirms(space, &point, &question, new)
-                });
+                let mut question = question(space, links, &point, self.from);
+                question.assume = type_of_service(space, &point);
+                let confirmed = match space.get(&point, Input::Ttl) {
+                    64 => {
+                        let before = self.before.confirms(space, &point, &question, old);
+                        let after = self.after.confirms(space, &point, &question, new);
+                        before.zip(after).map(|(before, after)| before && after)
+                    }
+                    _ => None,
+                };
                 let mut class = cell.class;
                 if self.from == From::Here {
                     class.interfaces.clear();
@@ -702,6 +788,7 @@ impl Compared<'_> {
                         icmp: unusual_icmp(&question),
                         iif: question.iif,
                         tcp_flags: question.tcp_flags,
+                        assume: question.assume,
                         confirmed,
                     },
                 });

@@ -1,5 +1,6 @@
 //! Sets of packets as classes that people can read: interfaces, protocols, ports and prefixes.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -9,13 +10,13 @@ use crate::eval::Iface;
 use crate::explain::{Answer, Question};
 use crate::flow::{Flow, IpFamily};
 use crate::host::{Host, Link};
-use crate::logic::{Known, Ranges, Source, max_of};
+use crate::logic::{Known, Ranges, Source, max_of, subtract};
 pub(crate) use crate::packet::number;
 use crate::packet::{address, proto, tcp};
 use crate::report::build::protocol_name;
 use crate::ruleset::Hook;
 use crate::sets::{Point, Set, Var, prefixes};
-use crate::symbolic::{By, Dropped, End, From, Input, Space, Ways};
+use crate::symbolic::{self, By, Dropped, End, From, Input, Space, Ways, within};
 use crate::walk::step::{Disposition, HostDrop, Path, Taken, Walked};
 
 /// The end of packets that the host drops for their source.
@@ -63,13 +64,24 @@ pub(crate) fn usual_answers(space: &mut Space, set: Set) -> Set {
 
 /// The set as it is where what has a usual answer has it, and headers are those of a first packet.
 pub fn usual_only(space: &mut Space, set: Set) -> Set {
+    let set = usual_headers(space, set);
+    let begins = begins(space);
+    space.sets.and(set, begins)
+}
+
+/// The set as it is where what has a usual answer has it, with the usual type of service and hops left.
+pub(crate) fn usual_headers(space: &mut Space, set: Set) -> Set {
     let set = usual_answers(space, set);
     let fixed = bits_of(space.vars(Input::Tos), 0).collect();
     let set = restricted(space, set, fixed);
-    let begins = begins(space);
+    let hops = hops(space);
     let valid = space.valid();
-    let set = space.sets.and(set, begins);
+    let set = space.sets.and(set, hops);
     space.sets.and(set, valid)
+}
+
+fn hops(space: &mut Space) -> Set {
+    space.packets(Input::Ttl, &[(2, 255)])
 }
 
 /// Adds the claims that [`usual_answers`] takes for granted, in words.
@@ -94,7 +106,7 @@ pub(crate) fn begins(space: &mut Space) -> Set {
     let flags = space.packets(Input::TcpFlags, &[(syn, syn)]);
     let tcp = space.protos(&[proto::TCP]);
     let other = space.sets.or(tcp.not(), flags);
-    let hops = space.packets(Input::Ttl, &[(2, 255)]);
+    let hops = hops(space);
     space.sets.and(other, hops)
 }
 
@@ -131,7 +143,7 @@ fn hidden(space: &mut Space) -> Set {
     space.sets.cube(&vars)
 }
 
-/// What of a set is looked at: [`usual_only`] or [`usual_answers`].
+/// What of a set is looked at: [`usual_only`], [`usual_headers`] or [`usual_answers`].
 pub(crate) type AsSeen = fn(&mut Space, Set) -> Set;
 
 /// How many targets of one rule are told apart.
@@ -142,8 +154,44 @@ const TARGETS: usize = 512;
 pub(crate) struct Part {
     pub packets: Set,
     pub by: Vec<By>,
-    /// Where the destination is translated to.
-    pub translated: Option<(IpAddr, Option<u16>)>,
+    pub translated: Option<Target>,
+}
+
+/// Where a destination is translated to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target {
+    /// The first and the last of those of which the kernel picks one; the same where there is no choice.
+    pub addresses: (IpAddr, IpAddr),
+    /// In the same way; `None`: the port stays.
+    pub ports: Option<(u16, u16)>,
+}
+
+impl Target {
+    /// Whether it is the kernel's choice.
+    pub fn is_picked(&self) -> bool {
+        self.addresses.0 != self.addresses.1 || self.ports.is_some_and(|(lo, hi)| lo != hi)
+    }
+}
+
+/// `172.17.0.2`, `172.17.0.2:80`, `10.0.0.1-10.0.0.4:8000-8010`, `[fd00::1]:80`.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (first, last) = self.addresses;
+        let addresses = match first == last {
+            true => first.to_string(),
+            false => format!("{first}-{last}"),
+        };
+        match self.ports {
+            None => f.write_str(&addresses),
+            Some((lo, hi)) => {
+                match first.is_ipv6() {
+                    true => write!(f, "[{addresses}]:{lo}")?,
+                    false => write!(f, "{addresses}:{lo}")?,
+                }
+                if lo == hi { Ok(()) } else { write!(f, "-{hi}") }
+            }
+        }
+    }
 }
 
 /// Cuts packets up by who translated them, where to, and who let them pass.
@@ -151,8 +199,7 @@ pub(crate) fn parts(space: &mut Space, ways: &Ways, packets: Set, as_seen: AsSee
     let mut parts = Vec::new();
     // a conversation is bound once
     let mut all = Vec::new();
-    let dst = ways.fields.dst(space).to_vec();
-    let dport = ways.fields.dport(space).to_vec();
+    let picks = Picks::of(space, ways);
     for bound in &ways.bound {
         if bound.manip != Manip::Dst {
             continue;
@@ -172,18 +219,10 @@ pub(crate) fn parts(space: &mut Space, ways: &Ways, packets: Set, as_seen: AsSee
         own = space.sets.minus(own, unknown);
         parts.push(part(unknown, None));
         for _ in 0..TARGETS {
-            let Some(point) = space.sets.pick(own, &space.usual()) else {
+            let Some((target, same)) = picks.target(space, own) else {
                 break;
             };
-            let seen = ways.seen(space, &point);
-            let mut same = having(space, own, &dst, number(seen.dst));
-            let first = space.get(&point, Input::Dport);
-            let has_ports = proto::has_ports(space.get(&point, Input::Proto) as u8);
-            let port = (has_ports && first != seen.dport.into()).then_some(seen.dport);
-            if let Some(port) = port {
-                same = having(space, same, &dport, port.into());
-            }
-            parts.push(part(same, Some((seen.dst, port))));
+            parts.push(part(same, Some(target)));
             own = space.sets.minus(own, same);
         }
         parts.push(part(own, None));
@@ -204,6 +243,109 @@ pub(crate) fn parts(space: &mut Space, ways: &Ways, packets: Set, as_seen: AsSee
     cut
 }
 
+/// Destinations at the end, of which some are picked by the kernel.
+struct Picks {
+    dst: Vec<Set>,
+    dport: Vec<Set>,
+    /// All numbers that the input leaves open.
+    facts: Set,
+    /// The variables of all else.
+    given: Vec<Var>,
+}
+
+impl Picks {
+    fn of(space: &mut Space, ways: &Ways) -> Picks {
+        let is_fact = |question: &&symbolic::Question| !question.is_claim();
+        let facts = space.questions().filter(is_fact);
+        let facts: Vec<Var> = facts.flat_map(|fact| fact.vars.iter().copied()).collect();
+        let mut given: Vec<Var> = Vec::new();
+        for input in Input::ALL {
+            given.extend_from_slice(space.vars(input));
+        }
+        let claims = space.questions().filter(|question| question.is_claim());
+        given.extend(claims.flat_map(|claim| claim.vars.iter().copied()));
+        Picks {
+            dst: ways.fields.dst(space).to_vec(),
+            dport: ways.fields.dport(space).to_vec(),
+            facts: space.sets.cube(&facts),
+            given,
+        }
+    }
+
+    /// Where one of the packets is translated to, and all that are translated so. `None`: there is no packet.
+    fn target(&self, space: &mut Space, packets: Set) -> Option<(Target, Set)> {
+        let point = space.sets.pick(packets, &space.usual())?;
+        let literals: Vec<_> = self
+            .given
+            .iter()
+            .map(|var| (*var, point.get(*var)))
+            .collect();
+        let one = space.sets.literals(&literals);
+        let one = space.sets.and(packets, one);
+        let (addresses, mut same) = self.range(space, packets, one, &self.dst);
+        let has_ports = proto::has_ports(space.get(&point, Input::Proto) as u8);
+        let mut ports = None;
+        if has_ports {
+            let first = space.get(&point, Input::Dport);
+            let ((lo, hi), alike) = self.range(space, same, one, &self.dport);
+            if (lo, hi) != (first, first) {
+                ports = Some((lo as u16, hi as u16));
+                same = alike;
+            }
+        }
+        let target = Target {
+            addresses: (
+                address(addresses.0, space.v6),
+                address(addresses.1, space.v6),
+            ),
+            ports,
+        };
+        Some((target, same))
+    }
+
+    /// The least and the greatest number that one packet can have, and all packets that have these.
+    fn range(
+        &self,
+        space: &mut Space,
+        packets: Set,
+        one: Set,
+        bits: &[Set],
+    ) -> ((u128, u128), Set) {
+        let range = (
+            end_of(space, one, bits, false),
+            end_of(space, one, bits, true),
+        );
+        let (lo, hi) = (
+            having(space, packets, bits, range.0),
+            having(space, packets, bits, range.1),
+        );
+        if range.0 == range.1 && self.facts.is_all() {
+            return (range, lo);
+        }
+        let within = within(&mut space.sets, bits, &[range]);
+        let outside = space.sets.minus(packets, within);
+        let mut same = packets;
+        for (set, is_in) in [(lo, true), (hi, true), (outside, false)] {
+            let some = space.sets.exists(set, self.facts);
+            same = space.sets.and(same, if is_in { some } else { some.not() });
+        }
+        (range, same)
+    }
+}
+
+/// The least or the greatest number that any of some packets has.
+fn end_of(space: &mut Space, packets: Set, bits: &[Set], greatest: bool) -> u128 {
+    let (mut left, mut value) = (packets, 0u128);
+    for bit in bits {
+        let wanted = if greatest { *bit } else { bit.not() };
+        let own = space.sets.and(left, wanted);
+        let has = own.is_empty() != greatest;
+        left = if own.is_empty() { left } else { own };
+        value = value << 1 | u128::from(has);
+    }
+    value
+}
+
 /// Those of some packets that have a number: narrowed down bit by bit, which costs as much as the packets are large.
 fn having(space: &mut Space, packets: Set, bits: &[Set], value: u128) -> Set {
     let mut found = packets;
@@ -221,7 +363,12 @@ fn letting_pass(
     packets: Set,
     as_seen: AsSeen,
 ) -> Vec<Vec<(By, Set)>> {
-    let filters = |hook: Hook| matches!(hook, Hook::Input | Hook::Forward | Hook::Prerouting);
+    let filters = |hook: Hook| {
+        matches!(
+            hook,
+            Hook::Prerouting | Hook::Input | Hook::Forward | Hook::Output
+        )
+    };
     let mut chains = Vec::new();
     for one in &ways.decided {
         let drops = matches!(one.taken, Taken::Drop | Taken::Reject);
@@ -527,6 +674,12 @@ impl Customary {
         let mut wish = space.usual();
         space.put(&mut wish, Input::Src, self.outside);
         space.put(&mut wish, Input::Dst, self.elsewhere);
+        for (icmp, echo) in [(proto::ICMP, 8u128), (proto::ICMPV6, 128)] {
+            let own = space.protos(&[icmp]);
+            if space.sets.is_within(packets, own) {
+                space.put(&mut wish, Input::Sport, echo << 8);
+            }
+        }
         space.sets.pick(packets, &wish).unwrap_or(wish)
     }
 }
@@ -537,8 +690,14 @@ pub(crate) fn all_ways(answer: &Answer) -> impl Iterator<Item = &Walked> {
     std::iter::once(&answer.explored.primary).chain(others.map(|other| &other.walked))
 }
 
-/// Whether a path that `explain` found ends as packets on `host` do that end so and are for `dst` there.
-pub(crate) fn ends_so(answer: &Answer, path: &Path, host: &Host, end: &End, dst: IpAddr) -> bool {
+/// Whether a path that `explain` found ends as packets on `host` do that end so and are for one of these addresses there.
+pub(crate) fn ends_so(
+    answer: &Answer,
+    path: &Path,
+    host: &Host,
+    end: &End,
+    (first, last): (IpAddr, IpAddr),
+) -> bool {
     let leaves_by = |at: u16| match path.output.oif {
         Some(Iface::Link(own)) => {
             answer.host.links[usize::from(own)].name == host.links[usize::from(at)].name
@@ -559,7 +718,7 @@ pub(crate) fn ends_so(answer: &Answer, path: &Path, host: &Host, end: &End, dst:
         _ => false,
     };
     same && match path.output.dst {
-        Known::Value(own) => end.passes() != Some(true) || own == dst,
+        Known::Value(own) => end.passes() != Some(true) || first <= own && own <= last,
         Known::Fact(_) => true,
     }
 }
@@ -592,11 +751,9 @@ fn nets(ranges: &Ranges, v6: bool) -> Vec<IpNet> {
         .collect()
 }
 
-/// Protocols in words: `tcp`, `any`, `6, 17`.
+/// Protocols in words: `tcp`, `any`, `6, 17`, `any but icmp`.
 pub fn protocols(ranges: &Ranges) -> String {
-    if ranges.as_slice() == [(0, 255)] {
-        return "any".into();
-    }
+    let others = subtract(&[(0, 255)], ranges);
     let one = |(lo, hi): &(u128, u128)| {
         if lo == hi {
             protocol_name(*lo as u8)
@@ -604,7 +761,14 @@ pub fn protocols(ranges: &Ranges) -> String {
             format!("{lo}-{hi}")
         }
     };
-    ranges.iter().map(one).collect::<Vec<_>>().join(", ")
+    let all = |ranges: &Ranges| ranges.iter().map(one).collect::<Vec<_>>().join(", ");
+    match others.len() {
+        0 => "any".into(),
+        _ if ranges.contains(&(0, 0)) || ranges.iter().any(|(lo, hi)| hi - lo > 9) => {
+            format!("any but {}", all(&others))
+        }
+        _ => all(ranges),
+    }
 }
 
 /// Numbers in words: `22, 80-90`; `None` for all of a width.

@@ -4,7 +4,7 @@ use colored::Colorize;
 
 use crate::diff::{Cited, Diff, Fate, Kind, Row};
 
-use super::reach::{class, icmp_flag, translated, wrapped};
+use super::reach::{class, flags, translated, wrapped};
 
 /// The rows, what they rest on, and what was compared.
 pub fn text(diff: &Diff, width: usize) -> String {
@@ -28,7 +28,7 @@ pub fn text(diff: &Diff, width: usize) -> String {
         } else {
             ""
         };
-        let head = format!("{:<8} {from}{}", row.kind.name(), class(&row.class));
+        let head = format!("{:<8} {from}{}", row.kind.name(), class(&row.class, None));
         let head = wrapped(&head, "", width);
         out += &match row.kind {
             Kind::Opened => head.replacen("opened", &"opened".red().to_string(), 1),
@@ -46,8 +46,6 @@ pub fn text(diff: &Diff, width: usize) -> String {
             let rests = format!("rests on: {}", row.rests_on.join("; "));
             out += &wrapped(&rests, "    ", width);
         }
-        let iif = row.witness.iif.as_ref();
-        let iif = iif.map_or(String::new(), |iif| format!(" --iif {iif}"));
         let agrees = match row.witness.confirmed {
             Some(true) => "explain agrees",
             Some(false) => "explain does not agree",
@@ -56,13 +54,13 @@ pub fn text(diff: &Diff, width: usize) -> String {
         if twin.is_some() {
             out += "    also to multicast or broadcast addresses\n";
         }
-        let flags = row.witness.tcp_flags;
-        let flags = flags.map_or(String::new(), |flags| format!(" --tcp-flags {flags:#x}"));
-        let witness = format!(
-            "flow    --flow '{}'{iif}{flags}{} ({agrees})",
-            row.witness.flow,
-            icmp_flag(row.witness.icmp)
-        );
+        let witness = &row.witness;
+        let iif = witness.iif.as_deref();
+        let mut flow = flags(&witness.flow, iif, witness.tcp_flags, witness.icmp);
+        for (fact, value) in &witness.assume {
+            flow += &format!(" --assume '{fact}={value}'");
+        }
+        let witness = format!("flow    {flow} ({agrees})");
         out += &wrapped(&witness, "    ", width);
     }
     let count = |kind| told.iter().filter(|own| **own == kind).count();
@@ -111,6 +109,10 @@ fn words(fate: &Fate) -> String {
         "host-dropped" => format!("dropped by the host ({detail})"),
         "no-interface" => "there is no such interface".into(),
         "unknown" => format!("not known: {detail}"),
+        "rejected" => match &fate.detail {
+            Some(told) => format!("rejected with {told}"),
+            None => "rejected".into(),
+        },
         refused => refused.to_string(),
     };
     let places = |by: &[Cited]| {
