@@ -19,8 +19,8 @@ use crate::reach::class::{
     Class, Customary, Cutting, MARTIAN, Target, add_assumed, all_ways, begins, ends_so, parts,
     question, rests_on, unusual_icmp, usual_answers, usual_only,
 };
-use crate::reach::{imagined, said};
-use crate::report::build::{Sources, host_drop_name, rule_text};
+use crate::reach::{Cited, cited, imagined};
+use crate::report::build::host_drop_name;
 use crate::ruleset::{RuleId, Ruleset, Stmt};
 use crate::sets::{GaveUp, Point, Room, Set};
 use crate::symbolic::{By, End, From, Input, Space, Ways, replies, requests};
@@ -83,15 +83,6 @@ impl Ended {
         };
         matches!(why, HostDrop::MartianSource | HostDrop::MartianDestination)
     }
-}
-
-/// A rule or policy, and the rule's text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cited {
-    /// `ip filter INPUT #7`
-    pub place: String,
-    /// Empty for a policy.
-    pub text: String,
 }
 
 /// What becomes of packets under one ruleset.
@@ -484,20 +475,6 @@ impl<'a> Followed<'a> {
         found
     }
 
-    fn cited(&self, by: &[By]) -> Vec<Cited> {
-        let sources = Sources::of(self.loaded, self.host);
-        by.iter()
-            .filter(|by| **by != By::Stack)
-            .map(|by| Cited {
-                place: said(&self.loaded.ruleset, *by),
-                text: match by {
-                    By::Rule(rule) => rule_text(sources, *rule),
-                    By::Policy(_) | By::Stack => String::new(),
-                },
-            })
-            .collect()
-    }
-
     fn fate(&self, label: &Label, v6: bool) -> Fate {
         let link = |at: u16| {
             self.host
@@ -526,11 +503,11 @@ impl<'a> Followed<'a> {
             end,
             detail,
             translated: label.translated,
-            by: self.cited(&label.by),
+            by: cited(self.loaded, self.host, &label.by),
             answers: label
                 .answers
                 .as_ref()
-                .map(|(back, by)| (*back, self.cited(by))),
+                .map(|(back, by)| (*back, cited(self.loaded, self.host, by))),
         }
     }
 

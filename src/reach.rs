@@ -22,6 +22,7 @@ use crate::infer::{infer, interface_patterns};
 use crate::load::Loaded;
 use crate::logic::Ranges;
 use crate::packet::{proto, range_of};
+use crate::report::build::{Sources, rule_text};
 use crate::ruleset::{Policy, Ruleset};
 use crate::sets::{GaveUp, Point, Room, Set};
 use crate::symbolic::{By, End, Exit, From, Input, Space, Ways, replies, requests};
@@ -110,11 +111,20 @@ pub struct Row {
     pub delivered: Delivered,
     /// The interface it leaves by; `None`: this host is where it goes.
     pub leaves_by: Option<String>,
-    /// The rules and policies that translate and let pass, in words.
-    pub by: Vec<String>,
+    /// The rules and policies that translate and let pass.
+    pub by: Vec<Cited>,
     /// What the row rests on; empty: the input says it all.
     pub rests_on: Vec<String>,
     pub witness: Witness,
+}
+
+/// A rule or policy, and the rule's text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cited {
+    /// `ip filter INPUT #7`
+    pub place: String,
+    /// Empty for a policy.
+    pub text: String,
 }
 
 /// How a packet gets where it is going.
@@ -553,6 +563,7 @@ impl Cutter<'_> {
         let (cells, more) = self.cutting.cells(space, links, part.packets, room);
         self.answer.truncated |= more;
         let is_answer = self.asked.query.state == State::Established;
+        let by = cited(self.asked.loaded, self.asked.host, &part.by);
         for cell in cells {
             let rests_on = match cell.is_open {
                 true => rests_on(space, cell.packets, self.cutting.all),
@@ -560,15 +571,13 @@ impl Cutter<'_> {
             };
             for (zone, cell) in self.by_zone(space, cell) {
                 let witness = self.shown(space, cell.packets, !rests_on.is_empty(), end, part);
-                let by = part.by.iter();
-                let by = by.map(|by| said(&self.asked.loaded.ruleset, *by));
                 let row = Row {
                     zone,
                     sent_here: self.from == From::Here,
                     translated: part.translated.filter(|_| !is_answer),
                     delivered,
                     leaves_by: oif.map(|at| self.link(at)),
-                    by: by.collect(),
+                    by: by.clone(),
                     rests_on: rests_on.clone(),
                     class: cell.class,
                     witness,
@@ -680,7 +689,22 @@ impl Cutter<'_> {
     }
 }
 
-pub(crate) fn said(ruleset: &Ruleset, by: By) -> String {
+/// Rules and policies with their texts.
+pub(crate) fn cited(loaded: &Loaded, host: &Host, by: &[By]) -> Vec<Cited> {
+    let sources = Sources::of(loaded, host);
+    by.iter()
+        .filter(|by| **by != By::Stack)
+        .map(|by| Cited {
+            place: said(&loaded.ruleset, *by),
+            text: match by {
+                By::Rule(rule) => rule_text(sources, *rule),
+                By::Policy(_) | By::Stack => String::new(),
+            },
+        })
+        .collect()
+}
+
+fn said(ruleset: &Ruleset, by: By) -> String {
     match by {
         By::Rule(id) => {
             let rule = ruleset.rule(id);

@@ -45,7 +45,7 @@ fn a_published_port_is_reached_from_outside_past_the_zone() {
     assert_eq!(row.class.ports, [(1812, 1812)]);
     assert_eq!(row.leaves_by.as_deref(), Some("docker1"));
     assert!(row.rests_on.is_empty(), "{:?}", row.rests_on);
-    assert!(row.by[0].starts_with("ip nat DOCKER"), "{:?}", row.by);
+    assert!(row.by[0].place.starts_with("ip nat DOCKER"), "{:?}", row.by);
     assert!(row.witness.confirmed);
 }
 
@@ -191,7 +191,9 @@ fn answers_get_through_where_a_rule_for_established_conversations_lets_them() {
     assert!(!ssh.is_empty());
     for row in &ssh {
         assert_eq!(row["delivered"], "transmitted", "{row:#}");
-        assert_eq!(row["by"], serde_json::json!(["inet f output #9"]));
+        assert_eq!(row["by"][0]["place"], "inet f output #9");
+        let text = "ct state established tcp sport 22 accept";
+        assert_eq!(row["by"][0]["text"], text);
     }
     let time = of("123", true);
     assert_eq!(time.len(), 1, "{found:#?}");

@@ -3,9 +3,9 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::reach::v1::ClassJson;
+use crate::reach::v1::{CitedJson, ClassJson, cited};
 
-use super::{Cited, Diff, Fate, Row};
+use super::{Diff, Fate, Row};
 
 #[derive(Debug, Serialize, JsonSchema)]
 struct DiffJson {
@@ -43,12 +43,6 @@ struct FateJson {
 struct AnswersJson {
     come_back: bool,
     by: Vec<CitedJson>,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-struct CitedJson {
-    place: String,
-    text: Option<String>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -114,14 +108,6 @@ fn fate(fate: &Fate) -> FateJson {
             by: cited(by),
         }),
     }
-}
-
-fn cited(all: &[Cited]) -> Vec<CitedJson> {
-    let cited = all.iter().map(|cited| CitedJson {
-        place: cited.place.clone(),
-        text: (!cited.text.is_empty()).then(|| cited.text.clone()),
-    });
-    cited.collect()
 }
 
 /// JSON Schema of the document.

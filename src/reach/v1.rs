@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::class::{Class, numbers, protocols};
-use super::{Reach, Row};
+use super::{Cited, Reach, Row};
 
 #[derive(Debug, Serialize, JsonSchema)]
 struct ReachJson {
@@ -43,6 +43,13 @@ impl ClassJson {
     }
 }
 
+/// A rule or policy, here and in the contract of `nfpath diff`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct CitedJson {
+    place: String,
+    text: Option<String>,
+}
+
 #[derive(Debug, Serialize, JsonSchema)]
 struct RowJson {
     #[serde(flatten)]
@@ -52,7 +59,7 @@ struct RowJson {
     translated_to: Option<String>,
     delivered: &'static str,
     oif: Option<String>,
-    by: Vec<String>,
+    by: Vec<CitedJson>,
     rests_on: Vec<String>,
     witness: WitnessJson,
 }
@@ -90,7 +97,7 @@ fn row(row: &Row) -> RowJson {
         translated_to: row.translated.map(|target| target.to_string()),
         delivered: row.delivered.name(),
         oif: row.leaves_by.clone(),
-        by: row.by.clone(),
+        by: cited(&row.by),
         rests_on: row.rests_on.clone(),
         witness: WitnessJson {
             flow: row.witness.flow.clone(),
@@ -103,6 +110,14 @@ fn row(row: &Row) -> RowJson {
             confirmed: row.witness.confirmed,
         },
     }
+}
+
+pub(crate) fn cited(all: &[Cited]) -> Vec<CitedJson> {
+    let cited = all.iter().map(|cited| CitedJson {
+        place: cited.place.clone(),
+        text: (!cited.text.is_empty()).then(|| cited.text.clone()),
+    });
+    cited.collect()
 }
 
 /// JSON Schema of the document.

@@ -2,7 +2,8 @@
 
 use colored::Colorize;
 
-use crate::diff::{Cited, Diff, Fate, Kind, Row};
+use crate::diff::{Diff, Fate, Kind, Row};
+use crate::reach::Cited;
 
 use super::reach::{class, flags, translated, wrapped};
 
@@ -47,9 +48,9 @@ pub fn text(diff: &Diff, width: usize) -> String {
             out += &wrapped(&rests, "    ", width);
         }
         let agrees = match row.witness.confirmed {
-            Some(true) => "explain agrees",
-            Some(false) => "explain does not agree",
-            None => "with other headers than explain can be asked about",
+            Some(true) => "",
+            Some(false) => " (explain does not agree)",
+            None => " (with other headers than explain can be asked about)",
         };
         if twin.is_some() {
             out += "    also to multicast or broadcast addresses\n";
@@ -60,7 +61,7 @@ pub fn text(diff: &Diff, width: usize) -> String {
         for (fact, value) in &witness.assume {
             flow += &format!(" --assume '{fact}={value}'");
         }
-        let witness = format!("flow    {flow} ({agrees})");
+        let witness = format!("flow    {flow}{agrees}");
         out += &wrapped(&witness, "    ", width);
     }
     let count = |kind| told.iter().filter(|own| **own == kind).count();
@@ -76,6 +77,22 @@ pub fn text(diff: &Diff, width: usize) -> String {
             count(Kind::Changed)
         ),
     };
+    let all = diff.rows.len();
+    let same = diff.rows.iter();
+    match same
+        .filter(|row| row.witness.confirmed == Some(true))
+        .count()
+    {
+        _ if all == 0 => {}
+        same if same == all => {
+            out += "`nfpath explain` says the same of each flow under both rulesets\n";
+        }
+        same => {
+            let words =
+                format!("`nfpath explain` says the same of {same} of {all} flows under both");
+            out += &wrapped(&words, "", width);
+        }
+    }
     if let Some(why) = &diff.given_up {
         out += &wrapped(&format!("not all was compared: {why}"), "", width);
     }

@@ -6,7 +6,7 @@ use unicode_width::UnicodeWidthStr;
 use crate::logic::{self, Ranges};
 use crate::packet::{address, range_of};
 use crate::reach::class::{Class, Target, numbers, protocols};
-use crate::reach::{Reach, State};
+use crate::reach::{Cited, Reach, State};
 use crate::ruleset::datatype::DataType;
 use crate::sets::prefixes;
 
@@ -15,7 +15,7 @@ use super::safe;
 /// How many addresses of a row are told.
 const ADDRESSES: usize = 4;
 
-/// The rows, three lines each and more where they rest on something.
+/// The rows: the packets, where they go, by which rules, what it rests on, and a flow.
 pub fn text(reach: &Reach, width: usize) -> String {
     let mut out = String::new();
     let is_answer = reach.state == State::Established;
@@ -40,10 +40,17 @@ pub fn text(reach: &Reach, width: usize) -> String {
             (true, None) => "its answers reach this host".to_string(),
             (true, Some(oif)) => format!("its answers leave by {oif}"),
         };
-        if !row.by.is_empty() {
-            then += &format!(", by {}", row.by.join("; "));
+        let (rules, policies): (Vec<&Cited>, Vec<&Cited>) =
+            row.by.iter().partition(|cited| !cited.text.is_empty());
+        // where a rule lets pass, the policies of chains that pass it on tell nothing more
+        if let (true, [first, ..]) = (rules.is_empty(), policies.as_slice()) {
+            then += &format!(", by {}", first.place);
         }
         out += &wrapped(&then, "    ", width);
+        for cited in rules {
+            let line = format!("{}  {}", cited.place, cited.text);
+            out += &wrapped(&line, "        ", width);
+        }
         if !row.rests_on.is_empty() {
             let rests = format!("rests on: {}", row.rests_on.join("; "));
             out += &wrapped(&rests, "    ", width);
@@ -56,19 +63,20 @@ pub fn text(reach: &Reach, width: usize) -> String {
         } else {
             " (explain does not agree)"
         };
-        let example = format!("for example {flow}{disagrees}");
+        let example = format!("flow    {flow}{disagrees}");
         out += &wrapped(&example, "    ", width);
     }
     let confirmed = reach.rows.iter().filter(|row| row.witness.confirmed);
     match (reach.rows.len(), confirmed.count()) {
         (0, _) => {}
-        (1, 1) => out += "1 row; `nfpath explain` says the same of its example\n",
+        (1, 1) => out += "1 row; `nfpath explain` says the same of its flow\n",
         (all, same) if all == same => {
-            let words = format!("{all} rows; `nfpath explain` says the same of each example");
+            let words = format!("{all} rows; `nfpath explain` says the same of each flow");
             out += &wrapped(&words, "", width);
         }
         (all, same) => {
-            let words = format!("{all} rows; `nfpath explain` says the same of {same} examples");
+            let rows = if all == 1 { "row" } else { "rows" };
+            let words = format!("{all} {rows}; `nfpath explain` says the same of {same} flows");
             out += &wrapped(&words, "", width);
         }
     }
@@ -159,8 +167,13 @@ pub(super) fn class(class: &Class, zone: Option<&str>) -> String {
         true => "any".into(),
         false => nets(&class.sources),
     };
+    let elsewhere = match (class.v6, class.protocols.as_slice()) {
+        (false, [(58, 58)]) => " in IPv4",
+        (true, [(1, 1)]) => " in IPv6",
+        _ => "",
+    };
     format!(
-        "{interfaces}{} from {} to {}{port}{sport}",
+        "{interfaces}{}{elsewhere} from {} to {}{port}{sport}",
         protocols(&class.protocols),
         sources,
         nets(&class.destinations),
