@@ -285,6 +285,22 @@ fn rows_tell_the_zone_of_their_interfaces() {
 }
 
 #[test]
+fn a_zone_of_sources_does_not_hide_the_zone_of_an_interface() {
+    let found = rows("zones.json", &[]);
+    let zone = |iif: &str| {
+        let own = found.iter().filter(|row| {
+            let names = row["interfaces"].as_array().expect("names");
+            names.iter().any(|name| name == iif)
+        });
+        let mut zones: Vec<_> = own.map(|row| row["zone"].clone()).collect();
+        zones.dedup();
+        zones
+    };
+    assert_eq!(zone("wan0"), ["public"]);
+    assert_eq!(zone("lan0"), ["internal"]);
+}
+
+#[test]
 fn a_wildcard_in_a_command_is_quoted_for_the_shell() {
     let ruleset = "testdata/reach/wildcard.json";
     let (status, text, error) = nfpath(&["reach", ruleset], "140");

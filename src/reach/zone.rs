@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use crate::host::Link;
 use crate::owner::Owners;
-use crate::ruleset::{Hook, Rule, Ruleset, Stmt, Target, Verdict};
+use crate::ruleset::{Expr, Field, Hook, MetaKey, Rule, Ruleset, Stmt, Target, Verdict};
 use crate::sets::Set;
 use crate::symbolic::{Input, Space, Ways};
 
-/// The zone of each interface: the only one to whose chain for incoming packets any of its packets is sent. Zones that are
-/// chosen by the source of a packet do not count.
+/// The zone of each interface: the only one to whose chain for incoming packets its packets are sent for the interface that
+/// they enter by. Zones that are chosen by the source of a packet do not count.
 pub(super) fn zones(
     space: &mut Space,
     ruleset: &Ruleset,
@@ -29,10 +29,7 @@ pub(super) fn zones(
                 let (zone, what) = owner.role.strip_prefix("zone ")?.split_once(", ")?;
                 (what == "incoming packets").then(|| zone.to_string())
             });
-        let by_source = owners
-            .chain(rule.chain)
-            .is_some_and(|owner| owner.role.ends_with("by its source"));
-        if let Some(zone) = zone.filter(|_| !by_source) {
+        if let Some(zone) = zone.filter(|_| asks_for_interfaces(rule)) {
             sent.push((zone, packets));
         }
     }
@@ -51,6 +48,22 @@ pub(super) fn zones(
             }
         })
         .collect()
+}
+
+/// Whether a rule chooses its packets by their interface alone, or takes all.
+fn asks_for_interfaces(rule: &Rule) -> bool {
+    rule.statements
+        .iter()
+        .all(|statement| match &statement.kind {
+            Stmt::Match(one) => matches!(
+                one.left,
+                Expr::Field(Field::Meta(
+                    MetaKey::Iif | MetaKey::Iifname | MetaKey::Nfproto
+                ))
+            ),
+            Stmt::Verdict(_) | Stmt::NoEffect(_) => true,
+            _ => false,
+        })
 }
 
 /// The chains that a rule sends packets to.
