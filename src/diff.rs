@@ -8,26 +8,25 @@ mod pairs;
 pub mod v1;
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use crate::conntrack::Manip;
-use crate::eval::{Iface, World};
+use crate::eval::World;
 use crate::explain::{Question, explain};
 use crate::hooks::Hooks;
 use crate::host::Host;
 use crate::load::Loaded;
-use crate::logic::Known;
 use crate::reach::class::{
-    Class, MARTIAN, add_assumed, begins, cells, hidden, parts, pick, question, rests_on,
-    unusual_icmp, usual_answers, usual_only,
+    Class, Customary, Cutting, MARTIAN, Target, add_assumed, all_ways, begins, ends_so, parts,
+    question, rests_on, unusual_icmp, usual_answers, usual_only,
 };
-use crate::reach::{imagined, said};
-use crate::report::build::{Sources, host_drop_name, rule_text};
-use crate::ruleset::RuleId;
+use crate::reach::{Cited, cited, imagined};
+use crate::report::build::host_drop_name;
+use crate::ruleset::{RuleId, Ruleset, Stmt};
 use crate::sets::{GaveUp, Point, Room, Set};
 use crate::symbolic::{By, End, From, Input, Space, Ways, replies, requests};
 use crate::walk::link_values;
-use crate::walk::step::{Disposition, Path, Walked};
+use crate::walk::refuse::Told;
+use crate::walk::step::{HostDrop, Outcome, Walked};
 
 /// A ruleset and the host that it runs on.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +60,8 @@ impl Kind {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Ended {
     At(End),
+    /// A rule refuses it, and tells the sender this.
+    Refused(Told),
     /// There is no such interface on this host.
     NoInterface,
 }
@@ -70,18 +71,18 @@ impl Ended {
     fn passes(&self) -> Option<bool> {
         match self {
             Ended::At(end) => end.passes(),
-            Ended::NoInterface => Some(false),
+            Ended::Refused(_) | Ended::NoInterface => Some(false),
         }
     }
-}
 
-/// A rule or policy, and the rule's text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cited {
-    /// `ip filter INPUT #7`
-    pub place: String,
-    /// Empty for a policy.
-    pub text: String,
+    /// The host drops it for its addresses.
+    fn is_martian(&self) -> bool {
+        let why = match self {
+            Ended::At(End::Host(why)) => why.0,
+            Ended::At(_) | Ended::Refused(_) | Ended::NoInterface => return false,
+        };
+        matches!(why, HostDrop::MartianSource | HostDrop::MartianDestination)
+    }
 }
 
 /// What becomes of packets under one ruleset.
@@ -92,7 +93,7 @@ pub struct Fate {
     /// The interface that they leave by, why the host or nobody knows.
     pub detail: Option<String>,
     /// Where the destination is translated to.
-    pub translated: Option<(IpAddr, Option<u16>)>,
+    pub translated: Option<Target>,
     /// Who translates and lets pass, or who stops them.
     pub by: Vec<Cited>,
     /// Whether answers come back, and who stops them; `None`: it makes no difference here.
@@ -124,6 +125,8 @@ pub struct Witness {
     pub tcp_flags: Option<u8>,
     /// Type and code, where it is no echo request.
     pub icmp: Option<(u8, u8)>,
+    /// What `--assume` says of it: fields and their values.
+    pub assume: Vec<(String, String)>,
     /// Whether `explain` says the same of it, under both rulesets; `None`: it cannot be asked about such headers.
     pub confirmed: Option<bool>,
 }
@@ -230,12 +233,12 @@ impl Pair<'_> {
 /// Both hosts with what is worked out from the rulesets, and the same links at the same places.
 fn together(old: Side<'_>, new: Side<'_>) -> (Host, Host) {
     let mut before = imagined(&old.loaded.ruleset, old.host);
-    let mut after = imagined(&new.loaded.ruleset, new.host);
     if old.host == new.host {
         // one host: what either ruleset tells of it holds for both
-        before = imagined(&new.loaded.ruleset, &before);
-        after = before.clone();
+        let both = imagined(&new.loaded.ruleset, &before);
+        return (both.clone(), both);
     }
+    let mut after = imagined(&new.loaded.ruleset, new.host);
     let missing: Vec<_> = after
         .links
         .iter()
@@ -262,12 +265,23 @@ struct Followed<'a> {
     exits: Vec<(Ended, By, Set)>,
 }
 
+/// What a rule that rejects tells the sender.
+fn told(ruleset: &Ruleset, rule: RuleId, v6: bool) -> Option<Told> {
+    let statements = &ruleset.rule(rule).statements;
+    statements
+        .iter()
+        .find_map(|statement| match statement.kind {
+            Stmt::Reject(reject) => Some(Told::by(reject, v6)),
+            _ => None,
+        })
+}
+
 /// What a fate is made of; equal for packets of one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Label {
     end: Ended,
     by: Vec<By>,
-    translated: Option<(IpAddr, Option<u16>)>,
+    translated: Option<Target>,
     answers: Option<(bool, Vec<By>)>,
 }
 
@@ -295,7 +309,15 @@ impl<'a> Followed<'a> {
         let mut exits = Vec::new();
         for exit in &ways.exits {
             let packets = space.sets.minus(exit.packets, nowhere);
-            exits.push((Ended::At(exit.end.clone()), exit.by, packets));
+            let refusal = match (&exit.end, exit.by) {
+                (End::Rejected, By::Rule(rule)) => told(&loaded.ruleset, rule, space.v6),
+                _ => None,
+            };
+            let end = match refusal {
+                Some(told) => Ended::Refused(told),
+                None => Ended::At(exit.end.clone()),
+            };
+            exits.push((end, exit.by, packets));
         }
         let nowhere = space.sets.and(ways.sent, nowhere);
         exits.push((Ended::NoInterface, By::Stack, nowhere));
@@ -453,21 +475,7 @@ impl<'a> Followed<'a> {
         found
     }
 
-    fn cited(&self, by: &[By]) -> Vec<Cited> {
-        let sources = Sources::of(self.loaded, self.host);
-        by.iter()
-            .filter(|by| **by != By::Stack)
-            .map(|by| Cited {
-                place: said(&self.loaded.ruleset, *by),
-                text: match by {
-                    By::Rule(rule) => rule_text(sources, *rule),
-                    By::Policy(_) | By::Stack => String::new(),
-                },
-            })
-            .collect()
-    }
-
-    fn fate(&self, label: &Label) -> Fate {
+    fn fate(&self, label: &Label, v6: bool) -> Fate {
         let link = |at: u16| {
             self.host
                 .links
@@ -476,6 +484,7 @@ impl<'a> Followed<'a> {
         };
         let (end, detail) = match &label.end {
             Ended::NoInterface => ("no-interface", None),
+            Ended::Refused(told) => ("rejected", Some(told.words(v6))),
             Ended::At(end) => match end {
                 End::Local => ("local", None),
                 End::Forwarded(oif) => ("forwarded", link(*oif)),
@@ -494,66 +503,47 @@ impl<'a> Followed<'a> {
             end,
             detail,
             translated: label.translated,
-            by: self.cited(&label.by),
+            by: cited(self.loaded, self.host, &label.by),
             answers: label
                 .answers
                 .as_ref()
-                .map(|(back, by)| (*back, self.cited(by))),
+                .map(|(back, by)| (*back, cited(self.loaded, self.host, by))),
         }
     }
 
-    /// Whether `explain` says the same of a packet.
-    fn confirms(&self, space: &Space, point: &Point, question: &Question, label: &Label) -> bool {
-        let Ended::At(end) = &label.end else {
-            return true;
+    /// Whether `explain` says the same of a packet; `None`: it was not asked for some of the headers.
+    fn confirms(
+        &self,
+        space: &Space,
+        point: &Point,
+        question: &Question,
+        label: &Label,
+    ) -> Option<bool> {
+        let end = match &label.end {
+            Ended::At(end) => end,
+            Ended::Refused(_) => &End::Rejected,
+            Ended::NoInterface => return Some(true),
         };
-        let seen = self.ways.seen(space, point);
+        let dst = self.ways.seen(space, point).dst;
+        let dst = label.translated.map_or((dst, dst), |to| to.addresses);
         let Ok(answer) = explain(self.loaded, self.hooks, self.host, question) else {
-            return false;
-        };
-        let leaves_by = |path: &Path, at: u16| match path.output.oif {
-            Some(Iface::Link(own)) => {
-                answer.host.links[usize::from(own)].name == self.host.links[usize::from(at)].name
-            }
-            Some(Iface::Fact(_)) | None => true,
+            return Some(false);
         };
         let fits = |walked: &Walked| {
-            let path = &walked.request;
-            let same = match (end, &path.disposition) {
-                (End::Local, Disposition::Local)
-                | (End::Relayed, Disposition::Relayed)
-                | (End::Dropped, Disposition::Dropped)
-                | (End::Rejected, Disposition::Rejected)
-                | (End::Queued, Disposition::Queued)
-                | (End::Stolen, Disposition::Stolen)
-                | (End::Unknown(_), Disposition::Unknown { .. }) => true,
-                (End::Forwarded(at), Disposition::Forwarded)
-                | (End::Transmitted(at), Disposition::Transmitted) => leaves_by(path, *at),
-                (End::Host(drop), Disposition::Host(own)) => drop.0 == *own,
-                _ => false,
-            };
-            let back = walked.reply.as_ref().map(|reply| {
-                use crate::walk::step::Outcome;
-                reply.disposition.outcome() == Outcome::Accept
-            });
+            let back = walked.reply.as_ref();
+            let back = back.map(|reply| reply.disposition.outcome() == Outcome::Accept);
             let answers = match (&label.answers, back) {
                 (Some((wanted, _)), Some(back)) => *wanted == back,
                 _ => true,
             };
-            same && answers
-                && match path.output.dst {
-                    Known::Value(dst) => label.end.passes() != Some(true) || dst == seen.dst,
-                    Known::Fact(_) => true,
-                }
+            answers && ends_so(&answer, &walked.request, self.host, end, dst)
         };
-        let others = answer
-            .explored
-            .alternatives
-            .iter()
-            .map(|other| &other.walked);
-        std::iter::once(&answer.explored.primary)
-            .chain(others)
-            .any(fits)
+        match all_ways(&answer).any(fits) {
+            true => Some(true),
+            // a rule may ask for a field in other words than those of the assumption
+            false if !answer.unused.is_empty() => None,
+            false => Some(false),
+        }
     }
 }
 
@@ -565,29 +555,71 @@ struct Compared<'a> {
     answer: &'a mut Diff,
 }
 
+/// Whether it is nobody's question what becomes of packets: the host would drop them for their addresses anyway.
+fn no_matter(old: &Label, new: &Label) -> bool {
+    let stopped = |label: &Label| label.end.passes() == Some(false);
+    stopped(old) && stopped(new) && (old.end.is_martian() || new.end.is_martian())
+}
+
+/// The type of service of a packet as `--assume` takes it, where it is not 0.
+fn type_of_service(space: &Space, point: &Point) -> Vec<(String, String)> {
+    let family = if space.v6 { "ip6" } else { "ip" };
+    let tos = space.get(point, Input::Tos);
+    let fields = [("dscp", tos >> 2), ("ecn", tos & 3)];
+    let said = fields.iter().filter(|(_, value)| *value != 0);
+    said.map(|(name, value)| (format!("{family} {name}"), value.to_string()))
+        .collect()
+}
+
+/// Against what the packets of one side are cut.
+struct Frame {
+    /// First packets as they usually look.
+    usual: Cutting,
+    /// Packets with any headers.
+    every: Cutting,
+    /// Packets to many receivers.
+    many: Set,
+    customary: Customary,
+}
+
 impl Compared<'_> {
     fn rows(&mut self, space: &mut Space) -> Result<(), GaveUp> {
         let (changed, moved, heard) = self.changed(space);
         space.check()?;
         let old = self.before.labels(space, changed, moved, heard);
         let new = self.after.labels(space, changed, moved, heard);
+        let frame = self.frame(space);
         space.check()?;
+        let mut martians = Vec::new();
         for (old, own) in &old {
             for (new, other) in &new {
                 let mark = space.sets.mark();
                 let right = self.answer.rows.len();
                 let packets = space.sets.and(*own, *other);
-                if !packets.is_empty() {
-                    self.cut(space, old, new, packets);
+                if no_matter(old, new) {
+                    martians.push(usual_only(space, packets));
+                } else if !packets.is_empty() {
+                    self.cut(space, &frame, old, new, packets);
                 }
                 if let Err(error) = space.check() {
                     self.answer.rows.truncate(right);
                     return Err(error);
                 }
-                space.sets.release(mark);
+                if !no_matter(old, new) {
+                    space.sets.release(mark);
+                }
             }
         }
-        Ok(())
+        if !space.sets.union(&martians).is_empty() {
+            let words = format!(
+                "packets that get through under none, and that the host drops for their addresses under one (IPv{})",
+                if space.v6 { 6 } else { 4 }
+            );
+            if !self.answer.left_out.contains(&words) {
+                self.answer.left_out.push(words);
+            }
+        }
+        space.check()
     }
 
     /// What does not end, look or get answered as before: all, where addresses differ, and where answers do.
@@ -648,67 +680,83 @@ impl Compared<'_> {
         space.sets.union(&all)
     }
 
-    /// What the host drops for its source, under both.
-    fn martians(&self, space: &mut Space) -> Set {
-        let dropped = |end: &End| *end == MARTIAN;
-        let old = self.before.ways.ended(space, dropped);
-        let new = self.after.ways.ended(space, dropped);
-        space.sets.and(old, new)
+    fn frame(&self, space: &mut Space) -> Frame {
+        let all = usual_only(space, Set::ALL);
+        let every = usual_answers(space, Set::ALL);
+        let valid = space.valid();
+        let every = space.sets.and(every, valid);
+        let many = space
+            .sets
+            .or(self.before.ways.to_many, self.after.ways.to_many);
+        // what the host drops for its source, or would if no rule did
+        let mut martians = Vec::new();
+        let mut passed = Vec::new();
+        for side in [self.before, self.after] {
+            martians.push(side.ways.ended(space, |end| *end == MARTIAN));
+            passed.push(side.ways.passed(space));
+        }
+        let (martians, passed) = (space.sets.union(&martians), space.sets.union(&passed));
+        let martians = space.sets.minus(martians, passed);
+        Frame {
+            usual: Cutting::new(space, all, martians),
+            every: Cutting::new(space, every, martians),
+            many: usual_answers(space, many),
+            customary: Customary::of(self.after.host, space.v6),
+        }
     }
 
     /// Rows for packets of one fate before and one after: those that look as first packets usually do, then classes of
     /// which only others change.
-    fn cut(&mut self, space: &mut Space, old: &Label, new: &Label, packets: Set) {
-        let all = usual_only(space, Set::ALL);
+    fn cut(&mut self, space: &mut Space, frame: &Frame, old: &Label, new: &Label, packets: Set) {
         let usual = usual_only(space, packets);
-        let cube = hidden(space);
-        let told = space.sets.exists(usual, cube);
+        let told = frame.usual.visible(space, usual);
         let rare = space.sets.minus(packets, told);
-        let every = usual_answers(space, Set::ALL);
-        let valid = space.valid();
-        let every = space.sets.and(every, valid);
         // how the host refuses odd packets that no ruleset lets through is nobody's question
         let stopped = old.end.passes() == Some(false) && new.end.passes() == Some(false);
         let rare = if stopped { Set::NONE } else { rare };
-        let many = space
-            .sets
-            .or(self.before.ways.to_many, self.after.ways.to_many);
-        let many = usual_answers(space, many);
-        let martians = self.martians(space);
-        for (packets, all, to_many) in [
-            (space.sets.minus(usual, many), all, false),
-            (space.sets.and(usual, many), all, true),
-            (space.sets.minus(rare, many), every, false),
-            (space.sets.and(rare, many), every, true),
+        let kind = match (old.end.passes(), new.end.passes()) {
+            (Some(false), Some(true)) => Kind::Opened,
+            (Some(true), Some(false)) => Kind::Closed,
+            _ => Kind::Changed,
+        };
+        let v6 = space.v6;
+        let (before, after) = (self.before.fate(old, v6), self.after.fate(new, v6));
+        let many = frame.many;
+        for (packets, cutting, to_many) in [
+            (space.sets.minus(usual, many), &frame.usual, false),
+            (space.sets.and(usual, many), &frame.usual, true),
+            (space.sets.minus(rare, many), &frame.every, false),
+            (space.sets.and(rare, many), &frame.every, true),
         ] {
             let room = MOST.saturating_sub(self.answer.rows.len());
-            let (cells, more) = cells(space, &self.before.host.links, packets, all, martians, room);
+            let links = &self.before.host.links;
+            let (cells, more) = cutting.cells(space, links, packets, room);
             self.answer.truncated |= more;
             for cell in cells {
-                let point = pick(space, self.after.host, cell.packets);
-                let question = question(space, &self.before.host.links, &point, self.from);
-                let asked = |input, value| space.get(&point, input) == value;
-                let confirmed = (asked(Input::Ttl, 64) && asked(Input::Tos, 0)).then(|| {
-                    self.before.confirms(space, &point, &question, old)
-                        && self.after.confirms(space, &point, &question, new)
-                });
+                let point = frame.customary.pick(space, cell.packets);
+                let mut question = question(space, links, &point, self.from);
+                question.assume = type_of_service(space, &point);
+                let confirmed = match space.get(&point, Input::Ttl) {
+                    64 => {
+                        let before = self.before.confirms(space, &point, &question, old);
+                        let after = self.after.confirms(space, &point, &question, new);
+                        before.zip(after).map(|(before, after)| before && after)
+                    }
+                    _ => None,
+                };
                 let mut class = cell.class;
                 if self.from == From::Here {
                     class.interfaces.clear();
                 }
                 self.answer.rows.push(Row {
-                    kind: match (old.end.passes(), new.end.passes()) {
-                        (Some(false), Some(true)) => Kind::Opened,
-                        (Some(true), Some(false)) => Kind::Closed,
-                        _ => Kind::Changed,
-                    },
+                    kind,
                     sent_here: self.from == From::Here,
                     to_many,
                     class,
-                    before: self.before.fate(old),
-                    after: self.after.fate(new),
+                    before: before.clone(),
+                    after: after.clone(),
                     rests_on: match cell.is_open {
-                        true => rests_on(space, cell.packets, all),
+                        true => rests_on(space, cell.packets, cutting.all),
                         false => Vec::new(),
                     },
                     witness: Witness {
@@ -716,6 +764,7 @@ impl Compared<'_> {
                         icmp: unusual_icmp(&question),
                         iif: question.iif,
                         tcp_flags: question.tcp_flags,
+                        assume: question.assume,
                         confirmed,
                     },
                 });

@@ -49,24 +49,26 @@ pub struct Mismatch {
 const VERDICTS: [&str; 4] = ["accept", "drop", "reject", "unknown"];
 
 impl Expected {
-    /// One line when a word is none that an answer could have, or nothing is demanded.
-    pub fn check_words(&self) -> Result<(), String> {
+    /// The field and one line when a word is none that an answer could have; an empty field when nothing is demanded.
+    pub fn check_words(&self) -> Result<(), (&'static str, String)> {
         if *self == Expected::default() {
-            return Err(
-                "nothing is expected of this flow; say at least `verdict = \"accept\"`".into(),
-            );
+            let error = "nothing is expected of this flow; say at least `verdict = \"accept\"`";
+            return Err(("", error.into()));
         }
-        let known = |what: &str, word: &Option<String>, words: &[&str]| match word {
-            Some(word) if !words.contains(&word.as_str()) => Err(format!(
-                "`{what} = \"{word}\"`: one of {} is meant",
-                words.join(", ")
-            )),
+        let known = |what: &'static str, word: &Option<String>, words: &[&str]| match word {
+            Some(word) if !words.contains(&word.as_str()) => {
+                let meant = words.join(", ");
+                Err((
+                    what,
+                    format!("`{what} = \"{word}\"`: one of {meant} is meant"),
+                ))
+            }
             _ => Ok(()),
         };
         known("verdict", &self.verdict, &VERDICTS)?;
         known("request", &self.request, &DISPOSITIONS)?;
         if let Some(by) = &self.by {
-            check_by(by)?;
+            check_by(by).map_err(|error| ("by", error))?;
         }
         known(
             "reply",
@@ -77,9 +79,8 @@ impl Expected {
             if let Some(end) = end
                 && split(end).is_none()
             {
-                return Err(format!(
-                    "`{what} = \"{end}\"`: an address is meant, with or without a port"
-                ));
+                let error = "an address is meant, with or without a port";
+                return Err((what, format!("`{what} = \"{end}\"`: {error}")));
             }
         }
         Ok(())

@@ -4,7 +4,9 @@
 //! in the kernel (`nft_payload_eval`), whatever name nft gives the field. Bytes that nobody named are either
 //! assumed (TTL 64) or stand for a [`FactId`].
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
 
 use crate::logic::{FactId, Known, Source};
 use crate::ruleset::protocol::{Base, PacketKind};
@@ -65,6 +67,28 @@ pub mod tcp {
     pub const URG: u8 = 0x20;
     pub const ECE: u8 = 0x40;
     pub const CWR: u8 = 0x80;
+}
+
+/// An address as a number.
+pub fn number(ip: IpAddr) -> u128 {
+    match ip {
+        IpAddr::V4(v4) => u128::from(v4.to_bits()),
+        IpAddr::V6(v6) => v6.to_bits(),
+    }
+}
+
+/// The address that a number is; of IPv4 its last 32 bits.
+pub fn address(bits: u128, v6: bool) -> IpAddr {
+    if v6 {
+        IpAddr::V6(Ipv6Addr::from_bits(bits))
+    } else {
+        IpAddr::V4(Ipv4Addr::from_bits(bits as u32))
+    }
+}
+
+/// The first and the last address of a prefix, as numbers.
+pub fn range_of(net: IpNet) -> (u128, u128) {
+    (number(net.network()), number(net.broadcast()))
 }
 
 /// What a packet is made from.

@@ -1,40 +1,68 @@
 //! Who can reach what: the packets that a ruleset lets through, as rows that people can read (`nfpath reach`).
 //!
 //! The sets are those of [`crate::symbolic`]; this module cuts them into rows of interfaces, protocols, ports and prefixes,
-//! and asks [`crate::explain`] about one flow of each row. Only first packets of conversations from outside are looked at.
+//! and asks [`crate::explain`] about one flow of each row. First packets of conversations are looked at, and first answers.
 
 pub mod class;
 pub mod v1;
 pub mod whole;
+mod zone;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
 use crate::conntrack::Manip;
-use crate::eval::{Iface, World};
+use crate::eval::{Pf, World};
 use crate::explain::explain;
 use crate::flow::{Flow, IpFamily};
 use crate::hooks::Hooks;
 use crate::host::{Host, Link, LinkKind, Origin};
 use crate::infer::{infer, interface_patterns};
 use crate::load::Loaded;
-use crate::logic::{Known, Ranges};
-use crate::packet::proto;
+use crate::logic::Ranges;
+use crate::packet::{proto, range_of};
+use crate::report::build::{Sources, rule_text};
 use crate::ruleset::{Policy, Ruleset};
 use crate::sets::{GaveUp, Point, Room, Set};
-use crate::symbolic::{By, End, From, Input, Space, Ways, requests};
+use crate::symbolic::{By, End, Exit, From, Input, Space, Ways, replies, requests};
 use crate::walk::link_values;
-use crate::walk::step::{Disposition, Walked};
 
 use class::{
-    Class, MARTIAN, Part, add_assumed, cells, parts, pick, question, range_of, rests_on,
-    unusual_icmp, usual_only,
+    AsSeen, Cell, Class, Customary, Cutting, MARTIAN, Part, Target, add_assumed, all_ways, ends_so,
+    parts, question, rests_on, unusual_icmp, usual_headers, usual_only,
 };
 
-/// Which packets are asked for; what is `None` is not asked.
+/// What conntrack makes of the packets that are asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum State {
+    /// The first packet of a conversation.
+    #[default]
+    New,
+    /// The first answer to a conversation that is let through.
+    Established,
+    /// What begins no conversation and belongs to none.
+    Invalid,
+    /// What is spared conntrack.
+    Untracked,
+}
+
+impl State {
+    /// The word of `ct state`.
+    pub fn name(self) -> &'static str {
+        match self {
+            State::New => "new",
+            State::Established => "established",
+            State::Invalid => "invalid",
+            State::Untracked => "untracked",
+        }
+    }
+}
+
+/// Which packets are asked for; what is `None` is not asked. Of answers it is the conversation that is asked for.
 #[derive(Debug, Clone, Default)]
 pub struct Query {
+    pub state: State,
     /// Where the packet is delivered, behind all translations.
     pub to: Option<IpNet>,
     pub to_port: Option<u16>,
@@ -72,23 +100,77 @@ pub enum ReachError {
 /// Packets that have one way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
+    /// The packets; of answers the first packets of their conversations.
     pub class: Class,
-    /// Where the destination is translated to.
-    pub translated: Option<(IpAddr, Option<u16>)>,
+    /// The zone of the interfaces, by the program that dispatches packets by it.
+    pub zone: Option<String>,
+    /// Conversations of this host.
+    pub sent_here: bool,
+    /// Where the destination is translated to; not told of answers.
+    pub translated: Option<Target>,
+    pub delivered: Delivered,
     /// The interface it leaves by; `None`: this host is where it goes.
     pub leaves_by: Option<String>,
-    /// The rules and policies that translate and let pass, in words.
-    pub by: Vec<String>,
+    /// The rules and policies that translate and let pass.
+    pub by: Vec<Cited>,
     /// What the row rests on; empty: the input says it all.
     pub rests_on: Vec<String>,
     pub witness: Witness,
+}
+
+/// A rule or policy, and the rule's text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cited {
+    /// `ip filter INPUT #7`
+    pub place: String,
+    /// Empty for a policy.
+    pub text: String,
+}
+
+/// How a packet gets where it is going.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Delivered {
+    Local,
+    Forwarded,
+    /// An answer of this host.
+    Transmitted,
+}
+
+impl Delivered {
+    /// `None`: it does not get there.
+    fn of(end: &End) -> Option<(Delivered, Option<u16>)> {
+        match end {
+            End::Local => Some((Delivered::Local, None)),
+            End::Forwarded(at) => Some((Delivered::Forwarded, Some(*at))),
+            End::Transmitted(at) => Some((Delivered::Transmitted, Some(*at))),
+            End::Relayed
+            | End::Dropped
+            | End::Rejected
+            | End::Queued
+            | End::Stolen
+            | End::Host(_)
+            | End::Unknown(_)
+            | End::NotCovered(_) => None,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Delivered::Local => "local",
+            Delivered::Forwarded => "forwarded",
+            Delivered::Transmitted => "transmitted",
+        }
+    }
 }
 
 /// One flow of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Witness {
     pub flow: String,
-    pub iif: String,
+    /// `None` for conversations of this host.
+    pub iif: Option<String>,
+    /// Where they are not SYN alone.
+    pub tcp_flags: Option<u8>,
     /// Type and code, where it is no echo request.
     pub icmp: Option<(u8, u8)>,
     /// Whether `explain` says the same of it.
@@ -98,6 +180,7 @@ pub struct Witness {
 /// The answer.
 #[derive(Debug, Clone, Default)]
 pub struct Reach {
+    pub state: State,
     pub rows: Vec<Row>,
     /// Kinds of packets that were left out, in words.
     pub left_out: Vec<String>,
@@ -113,6 +196,9 @@ pub struct Reach {
 
 /// How many rows are made at most.
 const MOST: usize = 2000;
+
+/// How many other sources are tried for a flow of a row.
+const TRIES: usize = 16;
 
 /// The host with all interfaces that packets may enter by, where the listing of links is not whole: those that rules name,
 /// one for each wildcard (`ppp*`), and one that no rule names.
@@ -184,7 +270,10 @@ pub fn reach(
         host: &known,
         link_values: &values,
     };
-    let mut answer = Reach::default();
+    let mut answer = Reach {
+        state: query.state,
+        ..Reach::default()
+    };
     for v6 in [false, true] {
         let other = |net: &IpNet| matches!(net, IpNet::V6(_)) != v6;
         if query.to.as_ref().is_some_and(other) || query.from.as_ref().is_some_and(other) {
@@ -216,7 +305,11 @@ pub fn reach(
         let words = "packets to multicast and broadcast addresses, and what is only passed on; ask for them with `--to` or `--to-iface`";
         answer.not_asked.push(words.into());
     }
-    answer.rows.sort_by_key(order);
+    if query.state == State::Established {
+        let words = "packets of a conversation after its first answer";
+        answer.not_asked.push(words.into());
+    }
+    answer.rows.sort_by_cached_key(order);
     Ok(answer)
 }
 
@@ -232,51 +325,116 @@ struct Asked<'a> {
 impl Asked<'_> {
     /// Adds the rows of one IP version; those that were made before it gives up are right.
     fn of_version(&self, v6: bool, room: Room, answer: &mut Reach) -> Result<(), GaveUp> {
+        let version = if v6 { 6 } else { 4 };
+        let (pf, state) = (if v6 { Pf::Ip6 } else { Pf::Ip }, self.query.state);
+        let needs_conntrack = matches!(state, State::Invalid | State::Untracked);
+        if needs_conntrack && !self.hooks.tracks(pf) {
+            let words = format!(
+                "IPv{version}: no rule asks for conntrack, so no packet is {}",
+                state.name()
+            );
+            answer.not_asked.push(words);
+            return Ok(());
+        }
         let mut space = Space::new(v6, self.world.host.links.len(), room);
-        let ways = requests(&mut space, self.world, self.hooks, From::Outside, Some(0))?;
-        let mut cutter = Cutter {
-            loaded: self.loaded,
-            hooks: self.hooks,
-            host: self.host,
-            world: self.world,
-            ways: &ways,
-            query: self.query,
-            answer,
-        };
-        cutter.cut(&mut space)?;
-        for exit in &ways.exits {
-            let usual = usual_only(&mut space, exit.packets);
-            if usual.is_empty() {
-                continue;
-            }
-            let words = match &exit.end {
-                End::NotCovered(what) => format!("{what} (IPv{})", if v6 { 6 } else { 4 }),
-                End::Unknown(why) => why.clone(),
-                End::Queued => "packets that a program decides about (queue)".into(),
-                End::Stolen => "packets that synproxy or fwd takes".into(),
-                End::Relayed => "packets that a device's chain hands to another device".into(),
-                End::Local
-                | End::Forwarded(_)
-                | End::Transmitted(_)
-                | End::Dropped
-                | End::Rejected
-                | End::Host(_) => continue,
-            };
-            if !answer.left_out.contains(&words) {
-                answer.left_out.push(words);
-            }
+        self.of_side(&mut space, From::Outside, answer)?;
+        let outside_only = self.query.from.is_some() || self.query.from_iface.is_some();
+        if state == State::Established && !outside_only {
+            self.of_side(&mut space, From::Here, answer)?;
         }
         add_assumed(&space, &mut answer.assumed);
         Ok(())
     }
+
+    fn of_side(&self, space: &mut Space, from: From, answer: &mut Reach) -> Result<(), GaveUp> {
+        let ways = requests(space, self.world, self.hooks, from, Some(0))?;
+        let back = match self.query.state {
+            State::Established => Some(replies(space, self.world, self.hooks, &ways, from)?),
+            State::New | State::Invalid | State::Untracked => None,
+        };
+        let as_seen: AsSeen = match self.query.state {
+            State::Invalid => usual_headers,
+            State::New | State::Established | State::Untracked => usual_only,
+        };
+        let in_state = in_state(space, &ways, self.query.state);
+        let all = as_seen(space, in_state);
+        let martians = ways.ended(space, |end| *end == MARTIAN);
+        let links = &self.world.host.links;
+        let mut cutter = Cutter {
+            asked: self,
+            from,
+            ways: &ways,
+            followed: back.as_ref().unwrap_or(&ways),
+            as_seen,
+            cutting: Cutting::new(space, all, martians),
+            customary: Customary::of(self.world.host, space.v6),
+            zones: zone::zones(space, &self.loaded.ruleset, links, &ways),
+            answer,
+        };
+        cutter.cut(space)?;
+        for exit in ways
+            .exits
+            .iter()
+            .chain(back.iter().flat_map(|back| &back.exits))
+        {
+            left_out(space, exit, as_seen, answer);
+        }
+        Ok(())
+    }
 }
 
-type Order = (bool, String, Ranges, Vec<IpNet>, Ranges, Vec<IpNet>);
+/// Packets that have a state when they get where they are going; of answers all first packets.
+fn in_state(space: &mut Space, ways: &Ways, state: State) -> Set {
+    let ct = &ways.fields.ct;
+    match state {
+        State::New | State::Established => Set::ALL,
+        State::Untracked => ct.untracked,
+        State::Invalid => {
+            let known = space
+                .sets
+                .union(&[ct.untracked, ct.template, ct.new, ct.reply]);
+            known.not()
+        }
+    }
+}
+
+/// Tells of packets of which the end is not known or not followed.
+fn left_out(space: &mut Space, exit: &Exit, as_seen: AsSeen, answer: &mut Reach) {
+    let words = match &exit.end {
+        End::NotCovered(what) => format!("{what} (IPv{})", if space.v6 { 6 } else { 4 }),
+        End::Unknown(why) => why.clone(),
+        End::Queued => "packets that a program decides about (queue)".into(),
+        End::Stolen => "packets that synproxy or fwd takes".into(),
+        End::Relayed => "packets that a device's chain hands to another device".into(),
+        End::Local
+        | End::Forwarded(_)
+        | End::Transmitted(_)
+        | End::Dropped
+        | End::Rejected
+        | End::Host(_) => return,
+    };
+    if !as_seen(space, exit.packets).is_empty() && !answer.left_out.contains(&words) {
+        answer.left_out.push(words);
+    }
+}
+
+type Order = (
+    bool,
+    bool,
+    Option<String>,
+    String,
+    Ranges,
+    Vec<IpNet>,
+    Ranges,
+    Vec<IpNet>,
+);
 
 fn order(row: &Row) -> Order {
     let class = &row.class;
     (
         class.v6,
+        row.sent_here,
+        row.zone.clone(),
         class.interfaces.join(","),
         class.protocols.clone(),
         class.destinations.clone(),
@@ -285,55 +443,36 @@ fn order(row: &Row) -> Order {
     )
 }
 
-struct Cutter<'a, 'w> {
-    loaded: &'a Loaded,
-    hooks: &'a Hooks,
-    host: &'a Host,
-    world: World<'w>,
+/// Makes the rows of one IP version and side.
+struct Cutter<'a> {
+    asked: &'a Asked<'a>,
+    from: From,
+    /// The first packets.
     ways: &'a Ways,
-    query: &'a Query,
+    /// The packets that are asked for.
+    followed: &'a Ways,
+    as_seen: AsSeen,
+    cutting: Cutting,
+    customary: Customary,
+    /// By interface.
+    zones: Vec<Option<String>>,
     answer: &'a mut Reach,
 }
 
-impl Cutter<'_, '_> {
+impl Cutter<'_> {
     fn cut(&mut self, space: &mut Space) -> Result<(), GaveUp> {
-        let all = usual_only(space, Set::ALL);
         let wanted = self.wanted(space);
-        for exit in &self.ways.exits {
-            let leaves_by = match exit.end {
-                End::Local => None,
-                End::Forwarded(at) => Some(self.world.host.links[usize::from(at)].name.to_string()),
-                End::Transmitted(_)
-                | End::Relayed
-                | End::Dropped
-                | End::Rejected
-                | End::Queued
-                | End::Stolen
-                | End::Host(_)
-                | End::Unknown(_)
-                | End::NotCovered(_) => continue,
-            };
-            if self.query.to_iface.is_some() && self.query.to_iface != leaves_by {
+        let wanted = space.sets.and(wanted, self.cutting.all);
+        for exit in &self.followed.exits {
+            if Delivered::of(&exit.end).is_none() {
                 continue;
             }
-            let packets = usual_only(space, exit.packets);
-            let mut packets = space.sets.and(packets, wanted);
-            if self.query.is_open() {
-                packets = space.sets.minus(packets, self.ways.to_many);
-            }
-            if self.query.is_open() && leaves_by.is_some() {
-                // of what passes through, what this host publishes
-                let bound = self.ways.bound.iter();
-                let published = bound.filter(|bound| bound.manip == Manip::Dst);
-                let published: Vec<Set> = published.map(|bound| bound.packets).collect();
-                let published = space.sets.union(&published);
-                let published = usual_only(space, published);
-                packets = space.sets.and(packets, published);
-            }
-            for part in parts(space, self.ways, packets, usual_only) {
+            let packets = (self.as_seen)(space, exit.packets);
+            let packets = space.sets.and(packets, wanted);
+            for part in parts(space, self.followed, packets, self.as_seen) {
                 let mark = space.sets.mark();
                 let right = self.answer.rows.len();
-                self.rows(space, &part, all, leaves_by.as_deref(), &exit.end);
+                self.rows(space, &part, &exit.end);
                 if let Err(error) = space.check() {
                     self.answer.rows.truncate(right);
                     return Err(error);
@@ -344,17 +483,52 @@ impl Cutter<'_, '_> {
         space.check()
     }
 
+    /// The name of a link of the host.
+    fn link(&self, at: u16) -> String {
+        self.asked.world.host.links[usize::from(at)]
+            .name
+            .to_string()
+    }
+
+    /// First packets that leave by an interface of this name.
+    fn leaving_by(&self, space: &mut Space, name: &str) -> Set {
+        self.ways.ended(space, |end| {
+            let oif = Delivered::of(end).and_then(|(_, oif)| oif);
+            oif.is_some_and(|at| self.link(at) == name)
+        })
+    }
+
+    /// First packets that reach this host or that its rules translate to elsewhere, but to one receiver.
+    fn exposed(&self, space: &mut Space) -> Set {
+        let local = self.ways.ended(space, |end| *end == End::Local);
+        let bound = self.ways.bound.iter();
+        let published = bound.filter(|bound| bound.manip == Manip::Dst);
+        let mut all: Vec<Set> = published.map(|bound| bound.packets).collect();
+        all.push(local);
+        let exposed = space.sets.union(&all);
+        let exposed = (self.as_seen)(space, exposed);
+        let many = (self.as_seen)(space, self.ways.to_many);
+        space.sets.minus(exposed, many)
+    }
+
     /// What the query asks for.
     fn wanted(&self, space: &mut Space) -> Set {
-        let mut wanted = Set::ALL;
-        let query = self.query;
+        let query = self.asked.query;
+        let mut wanted = match self.from {
+            From::Outside if query.is_open() => self.exposed(space),
+            From::Outside | From::Here => Set::ALL,
+        };
+        if let Some(name) = &query.to_iface {
+            let leaving = self.leaving_by(space, name);
+            wanted = (self.as_seen)(space, leaving);
+        }
         if let Some(net) = query.from {
             let range = range_of(net);
             let from = space.packets(Input::Src, &[range]);
             wanted = space.sets.and(wanted, from);
         }
         if let Some(name) = &query.from_iface {
-            let links = &self.world.host.links;
+            let links = &self.asked.world.host.links;
             let at = links.iter().position(|link| link.name == name.as_str());
             let at = at.unwrap_or(0) as u128;
             let iif = space.packets(Input::Iif, &[(at, at)]);
@@ -380,83 +554,157 @@ impl Cutter<'_, '_> {
         wanted
     }
 
-    fn rows(
-        &mut self,
-        space: &mut Space,
-        part: &Part,
-        all: Set,
-        leaves_by: Option<&str>,
-        end: &End,
-    ) {
-        let room = MOST - self.answer.rows.len();
-        let links = &self.world.host.links;
-        let martians = self.ways.ended(space, |end| *end == MARTIAN);
-        let (cells, more) = cells(space, links, part.packets, all, martians, room);
+    fn rows(&mut self, space: &mut Space, part: &Part, end: &End) {
+        let Some((delivered, oif)) = Delivered::of(end) else {
+            return;
+        };
+        let room = MOST.saturating_sub(self.answer.rows.len());
+        let links = &self.asked.world.host.links;
+        let (cells, more) = self.cutting.cells(space, links, part.packets, room);
         self.answer.truncated |= more;
+        let is_answer = self.asked.query.state == State::Established;
+        let by = cited(self.asked.loaded, self.asked.host, &part.by);
         for cell in cells {
-            let point = pick(space, self.world.host, cell.packets);
-            let by = part.by.iter();
-            let row = Row {
-                translated: part.translated,
-                leaves_by: leaves_by.map(str::to_string),
-                by: by.map(|by| said(&self.loaded.ruleset, *by)).collect(),
-                rests_on: match cell.is_open {
-                    true => rests_on(space, cell.packets, all),
-                    false => Vec::new(),
-                },
-                class: cell.class,
-                witness: self.witness(space, &point, end),
+            let rests_on = match cell.is_open {
+                true => rests_on(space, cell.packets, self.cutting.all),
+                false => Vec::new(),
             };
-            self.answer.rows.push(row);
+            for (zone, cell) in self.by_zone(space, cell) {
+                let witness = self.shown(space, cell.packets, !rests_on.is_empty(), end, part);
+                let row = Row {
+                    zone,
+                    sent_here: self.from == From::Here,
+                    translated: part.translated.filter(|_| !is_answer),
+                    delivered,
+                    leaves_by: oif.map(|at| self.link(at)),
+                    by: by.clone(),
+                    rests_on: rests_on.clone(),
+                    class: cell.class,
+                    witness,
+                };
+                self.answer.rows.push(row);
+            }
         }
     }
 
-    fn witness(&self, space: &Space, point: &Point, end: &End) -> Witness {
-        let question = question(space, &self.world.host.links, point, From::Outside);
-        let seen = self.ways.seen(space, point);
-        let confirmed =
-            explain(self.loaded, self.hooks, self.host, &question).is_ok_and(|answer| {
-                let fits = |walked: &Walked| {
-                    let path = &walked.request;
-                    let same_end = match end {
-                        End::Local => path.disposition == Disposition::Local,
-                        End::Forwarded(at) => {
-                            let name = &self.world.host.links[usize::from(*at)].name;
-                            let by = match path.output.oif {
-                                Some(Iface::Link(at)) => {
-                                    answer.host.links[usize::from(at)].name == *name
-                                }
-                                Some(Iface::Fact(_)) | None => true,
-                            };
-                            path.disposition == Disposition::Forwarded && by
-                        }
-                        _ => false,
-                    };
-                    same_end
-                        && match path.output.dst {
-                            Known::Value(dst) => dst == seen.dst,
-                            Known::Fact(_) => true,
-                        }
+    /// One flow of some packets. What rests on a choice that the kernel makes by the addresses holds for some sources only: a
+    /// few are tried.
+    fn shown(
+        &self,
+        space: &mut Space,
+        packets: Set,
+        is_open: bool,
+        end: &End,
+        part: &Part,
+    ) -> Witness {
+        let point = self.customary.pick(space, packets);
+        let first = self.witness(space, &point, end, part.translated);
+        let (mut rest, mut at) = (packets, point);
+        for _ in 0..TRIES {
+            if first.confirmed || !is_open {
+                break;
+            }
+            let src = space.get(&at, Input::Src);
+            let same = space.packets(Input::Src, &[(src, src)]);
+            rest = space.sets.minus(rest, same);
+            if rest.is_empty() {
+                break;
+            }
+            at = self.customary.pick(space, rest);
+            let other = self.witness(space, &at, end, part.translated);
+            if other.confirmed {
+                return other;
+            }
+        }
+        first
+    }
+
+    /// The packets of each zone.
+    fn by_zone(&self, space: &mut Space, cell: Cell) -> Vec<(Option<String>, Cell)> {
+        if self.from == From::Here {
+            let mut cell = cell;
+            cell.class.interfaces.clear();
+            return vec![(None, cell)];
+        }
+        let links = &self.asked.world.host.links;
+        let mut zones: Vec<(Option<String>, Vec<u128>)> = Vec::new();
+        for name in &cell.class.interfaces {
+            let Some(at) = links.iter().position(|link| link.name == name.as_str()) else {
+                continue;
+            };
+            let zone = self.zones.get(at).cloned().flatten();
+            match zones.iter_mut().find(|(known, _)| *known == zone) {
+                Some((_, all)) => all.push(at as u128),
+                None => zones.push((zone, vec![at as u128])),
+            }
+        }
+        let one = |(zone, mut all): (Option<String>, Vec<u128>)| {
+            all.sort_unstable();
+            let ranges: Ranges = all.iter().map(|at| (*at, *at)).collect();
+            let own = space.packets(Input::Iif, &ranges);
+            let names = all.iter().map(|at| links[*at as usize].name.to_string());
+            let class = Class {
+                interfaces: names.collect(),
+                ..cell.class.clone()
+            };
+            let cell = Cell {
+                class,
+                packets: space.sets.and(cell.packets, own),
+                is_open: cell.is_open,
+            };
+            (zone, cell)
+        };
+        zones.into_iter().map(one).collect()
+    }
+
+    fn witness(
+        &self,
+        space: &Space,
+        point: &Point,
+        end: &End,
+        translated: Option<Target>,
+    ) -> Witness {
+        let asked = self.asked;
+        let host = asked.world.host;
+        let question = question(space, &host.links, point, self.from);
+        let dst = self.followed.seen(space, point).dst;
+        let dst = translated.map_or((dst, dst), |target| target.addresses);
+        let answer = explain(asked.loaded, asked.hooks, asked.host, &question);
+        let confirmed = answer.is_ok_and(|answer| {
+            all_ways(&answer).any(|walked| {
+                let path = match asked.query.state {
+                    State::Established => walked.reply.as_ref(),
+                    State::New | State::Invalid | State::Untracked => Some(&walked.request),
                 };
-                let others = answer
-                    .explored
-                    .alternatives
-                    .iter()
-                    .map(|other| &other.walked);
-                std::iter::once(&answer.explored.primary)
-                    .chain(others)
-                    .any(fits)
-            });
+                path.is_some_and(|path| ends_so(&answer, path, host, end, dst))
+            })
+        });
         Witness {
             flow: question.flow.to_string(),
-            iif: question.iif.clone().unwrap_or_default(),
             icmp: unusual_icmp(&question),
+            iif: question.iif,
+            tcp_flags: question.tcp_flags,
             confirmed,
         }
     }
 }
 
-pub(crate) fn said(ruleset: &Ruleset, by: By) -> String {
+/// Rules and policies with their texts.
+pub(crate) fn cited(loaded: &Loaded, host: &Host, by: &[By]) -> Vec<Cited> {
+    let sources = Sources::of(loaded, host);
+    by.iter()
+        .filter(|by| **by != By::Stack)
+        .map(|by| Cited {
+            place: said(&loaded.ruleset, *by),
+            text: match by {
+                By::Rule(rule) => rule_text(sources, *rule),
+                By::Policy(_) | By::Stack => String::new(),
+            },
+        })
+        .collect()
+}
+
+fn said(ruleset: &Ruleset, by: By) -> String {
     match by {
         By::Rule(id) => {
             let rule = ruleset.rule(id);

@@ -11,7 +11,7 @@ pub mod decide;
 pub mod explore;
 mod ip;
 mod nat;
-mod refuse;
+pub(crate) mod refuse;
 pub mod step;
 mod track;
 

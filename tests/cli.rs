@@ -245,6 +245,36 @@ fn reports_are_valid_by_their_schema() {
     }
 }
 
+#[test]
+fn answers_about_all_packets_are_valid_by_their_schemas() {
+    let facts = fs::read_to_string("testdata/diff/web.facts").expect("facts");
+    let facts: Vec<&str> = facts.split_whitespace().collect();
+    let reach = ["reach", "testdata/diff/web.new.json", "--format", "json"];
+    let diff = [
+        "diff",
+        "testdata/diff/web.old.json",
+        "testdata/diff/web.new.json",
+        "--format",
+        "json",
+    ];
+    for (format, args) in [("reach", reach.as_slice()), ("diff", diff.as_slice())] {
+        let schema: Value = serde_json::from_str(&succeeds(&["schema", format])).expect("JSON");
+        let validator = jsonschema::validator_for(&schema).expect("a schema");
+        let output = run(&[args, facts.as_slice()].concat());
+        let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert!(
+            answer["rows"]
+                .as_array()
+                .is_some_and(|rows| !rows.is_empty())
+        );
+        let errors: Vec<String> = validator
+            .iter_errors(&answer)
+            .map(|error| error.to_string())
+            .collect();
+        assert_eq!(errors, Vec::<String>::new(), "{format}");
+    }
+}
+
 // --- where things are printed, and how ---
 
 #[test]
@@ -1796,21 +1826,36 @@ fn expectations_that_are_none_run_nothing() {
         (
             "\"accept\"",
             "\"allow\"",
-            "line 5: `verdict = \"allow\"`: one of accept, drop",
+            "line 9, column 18: `verdict = \"allow\"`: one of accept, drop",
         ),
         ("172.20.0.4:1812", "box:1812", "an address is meant"),
         (
             "udp:10.254.10.105->",
             "udp:10.254.10.105-",
-            "line 5: `--flow`",
+            "line 7, column 8: `--flow`",
         ),
         ("ruleset.json", "gone.json", "gone.json: no such file"),
         (
             "\"udp:10.254.10.105->10.254.10.252:1812\"",
             "[]",
-            "line 5: `flow` names no flow",
+            "line 7, column 8: `flow` names no flow",
         ),
         ("name = ", "name == ", "line 6"),
+        (
+            "\"udp:10.254.10.105->10.254.10.252:1812\"",
+            "[\"udp:10.254.10.105->10.254.10.252:1812\", \"rubbish\"]",
+            "line 7, column 50: `--flow`",
+        ),
+        (
+            "packet.iif = \"ens192\"",
+            "packet.mark = \"x\"",
+            "line 8, column 15: `--mark`",
+        ),
+        (
+            "172.20.0.4:1812",
+            "box:1812",
+            "line 14, column 22: `destination",
+        ),
     ] {
         let output = expectations(&EXPECTED.replacen(from, to, 1), &[]);
         refused(&output, 3, &[words]);

@@ -110,6 +110,56 @@ fn every_kind_of_change_is_told_with_the_rules_of_both_sides() {
 }
 
 #[test]
+fn another_answer_to_what_is_refused_is_a_change() {
+    let output = told("refuse.old.json", "refuse.new.json", &["--format", "json"]);
+    let json: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let rows = json["rows"].as_array().expect("rows");
+    let outside = |port: &str| {
+        let is = |row: &&Value| {
+            let v4 = row["dst"][0].as_str().is_some_and(|dst| dst.contains('.'));
+            row["dport"] == port && row["sent_here"] == false && row["to_many"] == false && v4
+        };
+        rows.iter().filter(is).collect::<Vec<_>>()
+    };
+    let [reset] = outside("80")[..] else {
+        panic!("{rows:#?}");
+    };
+    assert_eq!(reset["kind"], "changed");
+    assert_eq!(reset["before"]["detail"], "icmp port-unreachable");
+    assert_eq!(reset["after"]["detail"], "tcp reset");
+    let [rejected] = outside("81")[..] else {
+        panic!("{rows:#?}");
+    };
+    assert_eq!(rejected["before"]["end"], "dropped");
+    assert_eq!(rejected["after"]["end"], "rejected");
+    // the same answer in the words of another family
+    assert!(outside("82").is_empty(), "{rows:#?}");
+    // what the host drops for its source is no change where a rule drops it instead
+    let from_loopback = |row: &&Value| {
+        let sources = row["src"].as_array().expect("sources");
+        sources.iter().any(|src| src == "127.0.0.0/8")
+    };
+    let martians = rows.iter().filter(|row| row["sent_here"] == false);
+    let martians: Vec<_> = martians.filter(from_loopback).collect();
+    assert!(martians.is_empty(), "{martians:#?}");
+    let left_out = json["left_out"].to_string();
+    assert!(left_out.contains("drops for their addresses"), "{left_out}");
+}
+
+#[test]
+fn a_flow_with_a_type_of_service_is_asked_of_explain() {
+    let output = told("refuse.old.json", "refuse.new.json", &["--format", "json"]);
+    let json: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let rows = json["rows"].as_array().expect("rows").iter();
+    let marked: Vec<_> = rows.filter(|row| row["dport"] == "5061").collect();
+    assert!(!marked.is_empty());
+    for row in marked {
+        assert_eq!(row["witness"]["assume"], serde_json::json!(["ip dscp=46"]));
+        assert_eq!(row["witness"]["confirmed"], true, "{row:#}");
+    }
+}
+
+#[test]
 fn the_exit_status_is_for_what_is_asked() {
     let status =
         |old: &str, new: &str, kind: &str| told(old, new, &["--fail-on", kind]).status.code();

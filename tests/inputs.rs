@@ -798,11 +798,11 @@ fn expectations_that_no_answer_could_meet_are_refused() {
     for (more, words) in [
         (
             "expect.request = \"lokal\"",
-            "expected.toml: line 4: `request = \"lokal\"`: one of local, forwarded,",
+            "expected.toml: line 6, column 18: `request = \"lokal\"`: one of local, forwarded,",
         ),
         (
             "expect.by = \"\"",
-            "expected.toml: line 4: `by = \"\"`: `FAMILY TABLE CHAIN`, the same with `#HANDLE`",
+            "expected.toml: line 6, column 13: `by = \"\"`: `FAMILY TABLE CHAIN`, the same with `#HANDLE`",
         ),
         ("expect.by = \"INPUT\"", "`by = \"INPUT\"`"),
     ] {
@@ -818,7 +818,7 @@ fn expectations_that_no_answer_could_meet_are_refused() {
     assert_ne!(output.status.code(), Some(0));
     has(
         err(&output),
-        &["expected.toml: line 4: `--iif eth9`: this host has no such interface"],
+        &["expected.toml: line 6, column 14: `--iif eth9`: this host has no such interface"],
     );
 }
 

@@ -40,12 +40,12 @@ fn a_published_port_is_reached_from_outside_past_the_zone() {
     assert_eq!(published.len(), 1, "{:#?}", answer.rows);
     let row = published[0];
     let to = row.translated.expect("a target");
-    assert_eq!(to.0.to_string(), "172.20.0.4");
+    assert_eq!(to.to_string(), "172.20.0.4");
     assert!(row.class.destinations.contains(&net("10.254.10.252/32")));
     assert_eq!(row.class.ports, [(1812, 1812)]);
     assert_eq!(row.leaves_by.as_deref(), Some("docker1"));
     assert!(row.rests_on.is_empty(), "{:?}", row.rests_on);
-    assert!(row.by[0].starts_with("ip nat DOCKER"), "{:?}", row.by);
+    assert!(row.by[0].place.starts_with("ip nat DOCKER"), "{:?}", row.by);
     assert!(row.witness.confirmed);
 }
 
@@ -157,6 +157,157 @@ fn a_question_that_makes_no_sense_is_refused() {
         assert_eq!((status, out.as_str()), (2, ""), "{error}");
         assert!(error.contains(word), "{error}");
     }
+}
+
+/// The rows of a ruleset of testdata/reach on its host, IPv4 only.
+fn rows(ruleset: &str, more: &[&str]) -> Vec<serde_json::Value> {
+    let facts = fs::read_to_string(testdata("reach/host.facts")).expect("facts");
+    let ruleset = format!("testdata/reach/{ruleset}");
+    let mut args = vec!["reach", ruleset.as_str(), "--format", "json"];
+    args.extend(facts.split_whitespace());
+    args.extend(more);
+    let (_, text, error) = nfpath(&args, "80");
+    let json: serde_json::Value = serde_json::from_str(&text).expect(&error);
+    let rows = json["rows"].as_array().expect("rows").iter();
+    let is_v4 = |row: &&serde_json::Value| {
+        let dst = row["dst"][0].as_str().expect("a prefix");
+        dst.contains('.')
+    };
+    rows.filter(is_v4).cloned().collect()
+}
+
+#[test]
+fn answers_get_through_where_a_rule_for_established_conversations_lets_them() {
+    // input takes established, output from port 22 and requests to port 123: of what the host is asked and asks itself
+    let found = rows("states.json", &["--state", "established"]);
+    for row in &found {
+        assert_eq!(row["witness"]["confirmed"], true, "{row:#}");
+    }
+    let of = |port: &str, here: bool| {
+        let is = |row: &&serde_json::Value| row["dport"] == port && row["sent_here"] == here;
+        found.iter().filter(is).collect::<Vec<_>>()
+    };
+    let ssh = of("22", false);
+    assert!(!ssh.is_empty());
+    for row in &ssh {
+        assert_eq!(row["delivered"], "transmitted", "{row:#}");
+        assert_eq!(row["by"][0]["place"], "inet f output #9");
+        let text = "ct state established tcp sport 22 accept";
+        assert_eq!(row["by"][0]["text"], text);
+    }
+    let time = of("123", true);
+    assert_eq!(time.len(), 1, "{found:#?}");
+    assert_eq!(time[0]["delivered"], "local");
+    assert_eq!(time[0]["interfaces"], serde_json::json!([]));
+    assert_eq!(time[0]["witness"]["iif"], serde_json::Value::Null);
+    // only the source port 123 is let out again of what is asked of port 53
+    for row in of("53", false) {
+        assert_eq!(row["sport"], "123", "{row:#}");
+    }
+    // who asks by an interface asks nothing of this host's own conversations
+    let outside = rows(
+        "states.json",
+        &["--state", "established", "--from-iface", "wan0"],
+    );
+    assert!(outside.iter().all(|row| row["sent_here"] == false));
+}
+
+#[test]
+fn what_conntrack_does_not_take_is_asked_for_by_state() {
+    let ports = |state: &str| {
+        let found = rows("states.json", &["--state", state]);
+        for row in &found {
+            assert_eq!(row["witness"]["confirmed"], true, "{state}: {row:#}");
+        }
+        let mut ports: Vec<String> = found
+            .iter()
+            .map(|row| format!("{} {}", row["proto"], row["dport"]).replace('"', ""))
+            .collect();
+        ports.sort();
+        ports.dedup();
+        ports
+    };
+    assert_eq!(ports("new"), ["tcp 22", "udp 53"]);
+    assert_eq!(ports("invalid"), ["tcp 113", "tcp 22"]);
+    assert_eq!(ports("untracked"), ["udp 53"]);
+    let found = rows("states.json", &["--state", "invalid"]);
+    assert!(found.iter().all(|row| row["witness"]["tcp_flags"].is_u64()));
+    let (status, out, error) = nfpath(
+        &["reach", "testdata/reach/states.json", "--state", "related"],
+        "80",
+    );
+    assert_eq!((status, out.as_str()), (2, ""));
+    assert!(error.contains("--ct-state related"), "{error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
+}
+
+#[test]
+fn a_state_without_conntrack_is_not_asked_for() {
+    let ruleset = "testdata/reach/wildcard.json";
+    let (status, text, error) = nfpath(&["reach", ruleset, "--state", "untracked"], "200");
+    assert_eq!(status, 1, "{error}");
+    assert!(text.contains("no rule asks for conntrack"), "{text}");
+}
+
+#[test]
+fn an_address_that_the_kernel_picks_is_one_of_a_range() {
+    let found = rows("range.json", &["--from-iface", "wan0", "--proto", "tcp"]);
+    let picked: Vec<_> = found
+        .iter()
+        .filter(|row| !row["translated_to"].is_null())
+        .collect();
+    assert_eq!(picked.len(), 1, "{found:#?}");
+    assert_eq!(picked[0]["translated_to"], "10.0.0.1-10.0.0.4");
+    assert_eq!(picked[0]["rests_on"], serde_json::json!([]));
+    assert_eq!(picked[0]["witness"]["confirmed"], true);
+    // one of them: by a source of which the kernel picks it
+    let found = rows("range.json", &["--to", "10.0.0.2", "--from-iface", "wan0"]);
+    let one = found.iter().find(|row| row["translated_to"] == "10.0.0.2");
+    let one = one.expect("a row");
+    assert_eq!(one["witness"]["confirmed"], true, "{one:#}");
+    assert_eq!(one["rests_on"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn rows_tell_the_zone_of_their_interfaces() {
+    let answer = asked("c1-captured/snapshot.json", &Query::default());
+    for row in &answer.rows {
+        let zone = match row.class.interfaces[0].as_str() {
+            "ens192" => "public",
+            _ => "docker",
+        };
+        assert_eq!(row.zone.as_deref(), Some(zone), "{row:#?}");
+    }
+    let mut zones: Vec<_> = answer.rows.iter().map(|row| row.zone.clone()).collect();
+    zones.dedup();
+    let (_, text, _) = nfpath(&["reach", "testdata/c1-captured/snapshot.json"], "140");
+    assert!(text.contains("ens192 (zone public): tcp"), "{text}");
+}
+
+#[test]
+fn a_zone_of_sources_does_not_hide_the_zone_of_an_interface() {
+    let found = rows("zones.json", &[]);
+    let zone = |iif: &str| {
+        let own = found.iter().filter(|row| {
+            let names = row["interfaces"].as_array().expect("names");
+            names.iter().any(|name| name == iif)
+        });
+        let mut zones: Vec<_> = own.map(|row| row["zone"].clone()).collect();
+        zones.dedup();
+        zones
+    };
+    assert_eq!(zone("wan0"), ["public"]);
+    assert_eq!(zone("lan0"), ["internal"]);
+}
+
+#[test]
+fn a_wildcard_in_a_command_is_quoted_for_the_shell() {
+    let ruleset = "testdata/reach/wildcard.json";
+    let (status, text, error) = nfpath(&["reach", ruleset], "140");
+    // nothing is known of its addresses
+    assert_eq!(status, 4, "{error}");
+    assert!(text.contains("--iif 'ppp*'"), "{text}");
+    assert!(!text.contains("--iif ppp*"), "{text}");
 }
 
 /// `nfpath test` of one class of packets on the host of testdata/c4; its exit status and what it prints.

@@ -8,10 +8,10 @@ use ipnet::IpNet;
 
 use crate::hooks::Hooks;
 use crate::packet::proto;
-use crate::reach::{Query, Reach as Answered, reach, v1};
+use crate::reach::{Query, Reach as Answered, State, reach, v1};
 use crate::render;
 
-use super::{Answer, Exit, Facts, Failure, input, output};
+use super::{Answer, CtState, Exit, Facts, Failure, input, output};
 
 /// Who can reach what: all packets from outside that get through, as rows.
 ///
@@ -38,6 +38,9 @@ pub(super) struct Reach {
     /// Protocol, by name or number.
     #[arg(long, value_name = "PROTO")]
     proto: Option<String>,
+    /// What conntrack makes of the packets. `established`: first answers, of conversations that the other options say.
+    #[arg(long, value_name = "STATE", default_value = "new")]
+    state: CtState,
     /// How to write the answer.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
@@ -91,7 +94,19 @@ impl Reach {
                 Failure::usage(anyhow!("`--proto {text}`: no protocol of that name"))
             })
         });
+        let state = match self.state {
+            CtState::New => State::New,
+            CtState::Established => State::Established,
+            CtState::Invalid => State::Invalid,
+            CtState::Untracked => State::Untracked,
+            CtState::Related => {
+                return Err(Failure::usage(anyhow!(
+                    "`--state related`: what a conversation announces is followed for one flow only: `nfpath explain --flow FLOW --ct-state related`"
+                )));
+            }
+        };
         Ok(Query {
+            state,
             to,
             to_port,
             from: from.transpose()?,

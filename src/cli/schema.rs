@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use crate::report::v1;
+use crate::{diff, reach, report};
 
 use super::{Answer, Exit, output};
 
@@ -18,12 +18,18 @@ pub(super) struct Schema {
 enum Format {
     /// `nfpath explain --format json`
     Report,
+    /// `nfpath reach --format json`
+    Reach,
+    /// `nfpath diff --format json`
+    Diff,
 }
 
 impl Schema {
     pub(super) fn run(&self) -> Answer {
         let schema = match self.format {
-            Format::Report => v1::schema(),
+            Format::Report => report::v1::schema(),
+            Format::Reach => reach::v1::schema(),
+            Format::Diff => diff::v1::schema(),
         };
         output::result(&format!("{schema:#}\n"))?;
         Ok(Exit::Yes)

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 use clap::Args;
 use serde::{Deserialize, Serialize};
+use toml::de::DeTable;
 
 use crate::expect::{Expected, Mismatch};
 use crate::explain::{Question, explain};
@@ -14,6 +15,7 @@ use crate::reach::ReachError;
 use crate::reach::class::unusual_icmp;
 use crate::reach::whole::{Wanted, Whole, whole};
 use crate::render::checks::{self, Check, Suite};
+use crate::render::reach::flags;
 use crate::report::{FlowReport, Verdict};
 
 use super::input::{self, Input};
@@ -85,28 +87,29 @@ struct Class {
 }
 
 impl Class {
-    /// One line when a word of it cannot be read.
-    fn read(&self) -> Result<Wanted, String> {
-        let net = |what: &str, text: &Option<String>| match text {
+    fn read(&self) -> Result<Wanted, Wrong> {
+        let wrong = |what: &'static str, text: &str, meant: &str| {
+            Wrong::at(&["class", what], format!("`{what} = \"{text}\"`: {meant}"))
+        };
+        let net = |what: &'static str, text: &Option<String>| match text {
             None => Ok(None),
             Some(text) => match reach::net(text) {
                 Some(net) => Ok(Some(net)),
-                None => Err(format!(
-                    "`{what} = \"{text}\"`: an address or a prefix is meant"
-                )),
+                None => Err(wrong(what, text, "an address or a prefix is meant")),
             },
         };
         let proto = match &self.proto {
             None => None,
             Some(text) => match reach::protocol(text) {
                 Some(number) => Some(number),
-                None => return Err(format!("`proto = \"{text}\"`: no protocol of that name")),
+                None => return Err(wrong("proto", text, "no protocol of that name")),
             },
         };
         let dports = match &self.dport {
             None => None,
             Some(text) => Some(ports(text).ok_or_else(|| {
-                format!("`dport = \"{text}\"`: ports are meant, such as 443, 1-1023 or 80,443")
+                let meant = "ports are meant, such as 443, 1-1023 or 80,443";
+                wrong("dport", text, meant)
             })?),
         };
         Ok(Wanted {
@@ -160,8 +163,75 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 /// A file that was read, with the line of each test.
 struct Read {
     name: String,
+    text: String,
     file: File,
     lines: Vec<usize>,
+}
+
+impl Read {
+    /// Names the place of something wrong in a test: its value, or the test where it has none.
+    fn error(&self, test: usize, wrong: &Wrong, more: &str) -> anyhow::Error {
+        let (line, column) = match offset(&self.text, test, &wrong.keys) {
+            Some(offset) => place(&self.text, offset),
+            None => (self.lines.get(test).copied().unwrap_or(1), 1),
+        };
+        let Wrong { error, .. } = wrong;
+        anyhow!("{}: line {line}, column {column}: {error}{more}", self.name)
+    }
+}
+
+/// What is wrong with a test, and the keys that lead to the value.
+#[derive(Debug)]
+struct Wrong {
+    keys: Vec<String>,
+    error: String,
+}
+
+impl Wrong {
+    fn at(keys: &[&str], error: impl Into<String>) -> Wrong {
+        Wrong {
+            keys: keys.iter().map(ToString::to_string).collect(),
+            error: error.into(),
+        }
+    }
+
+    /// What a flag of the command line would say: the value of that name in `packet`, else where the test says what it asks.
+    fn of_flag(error: String, otherwise: &[&str]) -> Wrong {
+        let flag = error.strip_prefix("`--").and_then(|rest| {
+            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '-')?;
+            rest.get(..end).map(str::to_string)
+        });
+        match flag.as_deref() {
+            Some(flag) if flag != "flow" => Wrong::at(&["packet", flag], error),
+            _ => Wrong::at(otherwise, error),
+        }
+    }
+}
+
+/// Where the value stands to which some keys of a test lead, or as much of them as there is.
+fn offset(text: &str, test: usize, keys: &[String]) -> Option<usize> {
+    let document = DeTable::parse(text).ok()?;
+    let tests = document.get_ref().iter();
+    let (_, tests) = tests
+        .into_iter()
+        .find(|(key, _)| *key.get_ref() == "test")?;
+    let mut value = tests.get_ref().get(test)?;
+    for key in keys {
+        let of_table = value.get_ref().get(key.as_str());
+        let number = || key.parse::<usize>().ok();
+        let next = of_table.or_else(|| value.get_ref().get(number()?));
+        let Some(next) = next else { break };
+        value = next;
+    }
+    Some(value.span().start)
+}
+
+/// Line and column of a place in a text, both from 1.
+fn place(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let last = before.rsplit('\n').next().unwrap_or_default();
+    (line, last.chars().count() + 1)
 }
 
 impl Test {
@@ -258,19 +328,9 @@ impl Test {
 /// Reads a file; what is wrong with it is told with line and column.
 fn read(name: &str) -> Result<Read, Failure> {
     let text = input::text(name)?;
-    let at = |offset: usize| {
-        let before = text.get(..offset).unwrap_or(&text);
-        let line = before.matches('\n').count() + 1;
-        let column = before
-            .rsplit('\n')
-            .next()
-            .map_or(0, |line| line.chars().count())
-            + 1;
-        (line, column)
-    };
     let mut file: File = toml::from_str(&text).map_err(|error| {
         let place = error.span().map_or(String::new(), |span| {
-            let (line, column) = at(span.start);
+            let (line, column) = place(&text, span.start);
             format!("line {line}, column {column}: ")
         });
         Failure::unreadable(anyhow!(
@@ -281,43 +341,53 @@ fn read(name: &str) -> Result<Read, Failure> {
     let lines: Vec<usize> = file
         .test
         .iter()
-        .map(|test| at(test.span().start).0)
+        .map(|test| place(&text, test.span().start).0)
         .collect();
     if file.test.is_empty() {
         let error = "has no `[[test]]`; nothing was run";
         return Err(Failure::unreadable(anyhow!("{name}: {error}")));
     }
-    for (test, line) in file.test.iter().zip(&lines) {
-        what_is_tested(test.get_ref()).map_err(|error| {
-            Failure::unreadable(anyhow!("{name}: line {line}: {error}; nothing was run"))
-        })?;
-        test.get_ref().expect.check_words().map_err(|error| {
-            Failure::unreadable(anyhow!("{name}: line {line}: {error}; nothing was run"))
-        })?;
-    }
+    let folder = Path::new(name).parent().unwrap_or(Path::new(""));
     if name != "-" {
-        let folder = Path::new(name).parent().unwrap_or(Path::new(""));
         file.host.below(folder);
         file.ruleset = below(folder, &file.ruleset);
     }
-    Ok(Read {
+    let read = Read {
         name: name.to_string(),
+        text,
         file,
         lines,
-    })
+    };
+    for (at, test) in read.file.test.iter().enumerate() {
+        let test = test.get_ref();
+        let expected = || {
+            let words = test.expect.check_words();
+            words.map_err(|(field, error)| Wrong::at(&["expect", field], error))
+        };
+        what_is_tested(test)
+            .and_then(|()| expected())
+            .map_err(|wrong| Failure::unreadable(read.error(at, &wrong, "; nothing was run")))?;
+    }
+    Ok(read)
 }
 
-/// One line when a test names no flow and no class, or asks of a class what classes do not have.
-fn what_is_tested(test: &Expectation) -> Result<(), String> {
+/// A test names flows or a class, and asks of a class only what classes have.
+fn what_is_tested(test: &Expectation) -> Result<(), Wrong> {
     match (&test.flow, &test.class) {
-        (Some(Flows::Many(flows)), None) if flows.is_empty() => Err("`flow` names no flow".into()),
+        (Some(Flows::Many(flows)), None) if flows.is_empty() => {
+            Err(Wrong::at(&["flow"], "`flow` names no flow"))
+        }
         (Some(_), None) => Ok(()),
-        (None, None) => Err("neither `flow` nor `class` says what is tested".into()),
-        (Some(_), Some(_)) => Err("`flow` and `class` are two tests".into()),
+        (None, None) => Err(Wrong::at(
+            &[],
+            "neither `flow` nor `class` says what is tested",
+        )),
+        (Some(_), Some(_)) => Err(Wrong::at(&["class"], "`flow` and `class` are two tests")),
         (None, Some(class)) => {
             class.read()?;
             if test.packet != Packet::default() {
-                return Err("`packet` refines a flow; of a class say it in `class`".into());
+                let error = "`packet` refines a flow; of a class say it in `class`";
+                return Err(Wrong::at(&["packet"], error));
             }
             let verdict = test.expect.verdict.as_deref();
             let alone = Expected {
@@ -326,9 +396,15 @@ fn what_is_tested(test: &Expectation) -> Result<(), String> {
             };
             match verdict {
                 Some("accept" | "drop") if test.expect == alone => Ok(()),
-                _ => Err(
-                    "of a class only `verdict = \"accept\"` or `\"drop\"` can be expected".into(),
-                ),
+                _ => {
+                    let error =
+                        "of a class only `verdict = \"accept\"` or `\"drop\"` can be expected";
+                    let keys: &[&str] = match test.expect == alone {
+                        true => &["expect", "verdict"],
+                        false => &["expect"],
+                    };
+                    Err(Wrong::at(keys, error))
+                }
             }
         }
     }
@@ -390,25 +466,33 @@ impl Facts {
 
 /// The questions of each test.
 fn questions(read: &Read) -> Result<Vec<Vec<input::Asked>>, Failure> {
-    let tests = read.file.test.iter().zip(&read.lines);
+    let tests = read.file.test.iter().enumerate();
     tests
-        .map(|(test, line)| {
+        .map(|(at, test)| {
             let test = test.get_ref();
-            let packet = Packet {
-                flow: match &test.flow {
-                    Some(Flows::One(flow)) => vec![flow.clone()],
-                    Some(Flows::Many(flows)) => flows.clone(),
-                    None => Vec::new(),
-                },
-                ..test.packet.clone()
+            let flows: Vec<(Vec<String>, &String)> = match &test.flow {
+                Some(Flows::One(flow)) => vec![(vec!["flow".into()], flow)],
+                Some(Flows::Many(flows)) => {
+                    let keys = |at: usize| vec!["flow".to_string(), at.to_string()];
+                    let flows = flows.iter().enumerate();
+                    flows.map(|(at, flow)| (keys(at), flow)).collect()
+                }
+                None => Vec::new(),
             };
-            input::questions(&packet).map_err(|failure| {
-                Failure::unreadable(anyhow!(
-                    "{}: line {line}: {:#}; nothing was run",
-                    read.name,
-                    failure.error
-                ))
-            })
+            let mut asked = Vec::new();
+            for (keys, flow) in flows {
+                let packet = Packet {
+                    flow: vec![flow.clone()],
+                    ..test.packet.clone()
+                };
+                let found = input::questions(&packet).map_err(|failure| {
+                    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+                    let wrong = Wrong::of_flag(format!("{:#}", failure.error), &keys);
+                    Failure::unreadable(read.error(at, &wrong, "; nothing was run"))
+                })?;
+                asked.extend(found);
+            }
+            Ok(asked)
         })
         .collect()
 }
@@ -431,11 +515,11 @@ fn check(read: &Read, asked: &[Vec<input::Asked>]) -> Result<Suite, Failure> {
     output::diagnostics(&input.loaded.diagnostics);
     let mut checks = Vec::new();
     let tests = read.file.test.iter().zip(&read.lines).zip(asked);
-    for ((test, line), asked) in tests {
+    for (at, ((test, line), asked)) in tests.enumerate() {
         let test = test.get_ref();
         if let Some(class) = &test.class {
             let (undecided, wrong) = check_class(&input, class, &test.expect)
-                .map_err(|error| Failure::usage(anyhow!("{}: line {line}: {error}", read.name)))?;
+                .map_err(|wrong| Failure::usage(read.error(at, &wrong, "")))?;
             checks.push(Check {
                 name: test.name.clone(),
                 flow: class.title(),
@@ -447,7 +531,8 @@ fn check(read: &Read, asked: &[Vec<input::Asked>]) -> Result<Suite, Failure> {
         }
         let answers = answers(&input, asked.iter().map(|asked| &asked.question));
         let answers = answers.map_err(|failure| {
-            Failure::usage(anyhow!("{}: line {line}: {:#}", read.name, failure.error))
+            let wrong = Wrong::of_flag(format!("{:#}", failure.error), &["flow"]);
+            Failure::usage(read.error(at, &wrong, ""))
         })?;
         for answer in answers {
             let wrong: Vec<Mismatch> = test.expect.check(&answer);
@@ -472,7 +557,7 @@ fn check_class(
     input: &Input,
     class: &Class,
     expected: &Expected,
-) -> Result<(bool, Vec<Mismatch>), String> {
+) -> Result<(bool, Vec<Mismatch>), Wrong> {
     let hooks = Hooks::new(&input.loaded.ruleset);
     let wanted = class.read()?;
     let passes = expected.verdict.as_deref() == Some("accept");
@@ -481,22 +566,21 @@ fn check_class(
     let (undecided, is) = match answer {
         Ok(Whole::Yes) => return Ok((false, Vec::new())),
         Ok(Whole::No(question)) => {
-            let iif = question.iif.as_ref();
-            let iif = iif.map_or(String::new(), |iif| format!(" --iif {iif}"));
             let verdict = if passes { "not accepted" } else { "accepted" };
-            let icmp = unusual_icmp(&question);
-            let icmp = icmp.map(|(kind, code)| format!(" --icmp-type {kind}/{code}"));
-            let flow = format!(
-                "--flow '{}'{iif}{}",
-                question.flow,
-                icmp.unwrap_or_default()
+            let flow = flags(
+                &question.flow.to_string(),
+                question.iif.as_deref(),
+                question.tcp_flags,
+                unusual_icmp(&question),
             );
             (false, format!("{verdict} for {flow}"))
         }
         Ok(Whole::Open(questions)) => (true, format!("open: {}", questions.join("; "))),
         Ok(Whole::Nothing) => (true, "nothing: no packet of the class is followed".into()),
         Err(ReachError::GaveUp(error)) => (true, format!("not told: {error}")),
-        Err(error) => return Err(error.to_string()),
+        Err(error @ ReachError::NoInterface { .. }) => {
+            return Err(Wrong::at(&["class", "iif"], error.to_string()));
+        }
     };
     let what = if passes {
         "accept, for all"

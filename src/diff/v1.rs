@@ -1,13 +1,14 @@
 //! The JSON contract of `nfpath diff` (docs/formats/diff.md): types of its own, so that the answer may change.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::reach::v1::{ClassJson, target};
+use crate::reach::v1::{CitedJson, ClassJson, cited};
 
-use super::{Cited, Diff, Fate, Row};
+use super::{Diff, Fate, Row};
 
-#[derive(Debug, Serialize)]
-struct Document {
+#[derive(Debug, Serialize, JsonSchema)]
+struct DiffJson {
     schema: &'static str,
     rows: Vec<RowJson>,
     left_out: Vec<String>,
@@ -16,7 +17,7 @@ struct Document {
     given_up: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct RowJson {
     kind: &'static str,
     sent_here: bool,
@@ -29,7 +30,7 @@ struct RowJson {
     witness: WitnessJson,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct FateJson {
     end: &'static str,
     detail: Option<String>,
@@ -38,30 +39,25 @@ struct FateJson {
     answers: Option<AnswersJson>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct AnswersJson {
     come_back: bool,
     by: Vec<CitedJson>,
 }
 
-#[derive(Debug, Serialize)]
-struct CitedJson {
-    place: String,
-    text: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct WitnessJson {
     flow: String,
     iif: Option<String>,
     tcp_flags: Option<u8>,
     icmp_type: Option<String>,
+    assume: Vec<String>,
     confirmed: Option<bool>,
 }
 
 /// The answer as JSON, with a newline at its end.
 pub fn json(diff: &Diff) -> String {
-    let document = Document {
+    let document = DiffJson {
         schema: "nfpath.diff/1",
         rows: diff.rows.iter().map(row).collect(),
         left_out: diff.left_out.clone(),
@@ -90,6 +86,12 @@ fn row(row: &Row) -> RowJson {
                 .witness
                 .icmp
                 .map(|(kind, code)| format!("{kind}/{code}")),
+            assume: row
+                .witness
+                .assume
+                .iter()
+                .map(|(fact, value)| format!("{fact}={value}"))
+                .collect(),
             confirmed: row.witness.confirmed,
         },
     }
@@ -99,7 +101,7 @@ fn fate(fate: &Fate) -> FateJson {
     FateJson {
         end: fate.end,
         detail: fate.detail.clone(),
-        translated_to: target(fate.translated),
+        translated_to: fate.translated.map(|target| target.to_string()),
         by: cited(&fate.by),
         answers: fate.answers.as_ref().map(|(back, by)| AnswersJson {
             come_back: *back,
@@ -108,10 +110,7 @@ fn fate(fate: &Fate) -> FateJson {
     }
 }
 
-fn cited(all: &[Cited]) -> Vec<CitedJson> {
-    let cited = all.iter().map(|cited| CitedJson {
-        place: cited.place.clone(),
-        text: (!cited.text.is_empty()).then(|| cited.text.clone()),
-    });
-    cited.collect()
+/// JSON Schema of the document.
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(DiffJson).to_value()
 }

@@ -1,20 +1,23 @@
 //! Sets of packets as classes that people can read: interfaces, protocols, ports and prefixes.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::fmt;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
 use crate::conntrack::Manip;
-use crate::explain::Question;
+use crate::eval::Iface;
+use crate::explain::{Answer, Question};
 use crate::flow::{Flow, IpFamily};
 use crate::host::{Host, Link};
-use crate::logic::{Ranges, Source, max_of};
-use crate::packet::{proto, tcp};
+use crate::logic::{Known, Ranges, Source, max_of, subtract};
+pub(crate) use crate::packet::number;
+use crate::packet::{address, proto, tcp};
 use crate::report::build::protocol_name;
 use crate::ruleset::Hook;
 use crate::sets::{Point, Set, Var, prefixes};
-use crate::symbolic::{By, Dropped, End, From, Input, Space, Ways};
-use crate::walk::step::{HostDrop, Taken};
+use crate::symbolic::{self, By, Dropped, End, From, Input, Space, Ways, within};
+use crate::walk::step::{Disposition, HostDrop, Path, Taken, Walked};
 
 /// The end of packets that the host drops for their source.
 pub(crate) const MARTIAN: End = End::Host(Dropped(HostDrop::MartianSource));
@@ -61,13 +64,24 @@ pub(crate) fn usual_answers(space: &mut Space, set: Set) -> Set {
 
 /// The set as it is where what has a usual answer has it, and headers are those of a first packet.
 pub fn usual_only(space: &mut Space, set: Set) -> Set {
+    let set = usual_headers(space, set);
+    let begins = begins(space);
+    space.sets.and(set, begins)
+}
+
+/// The set as it is where what has a usual answer has it, with the usual type of service and hops left.
+pub(crate) fn usual_headers(space: &mut Space, set: Set) -> Set {
     let set = usual_answers(space, set);
     let fixed = bits_of(space.vars(Input::Tos), 0).collect();
     let set = restricted(space, set, fixed);
-    let begins = begins(space);
+    let hops = hops(space);
     let valid = space.valid();
-    let set = space.sets.and(set, begins);
+    let set = space.sets.and(set, hops);
     space.sets.and(set, valid)
+}
+
+fn hops(space: &mut Space) -> Set {
+    space.packets(Input::Ttl, &[(2, 255)])
 }
 
 /// Adds the claims that [`usual_answers`] takes for granted, in words.
@@ -92,7 +106,7 @@ pub(crate) fn begins(space: &mut Space) -> Set {
     let flags = space.packets(Input::TcpFlags, &[(syn, syn)]);
     let tcp = space.protos(&[proto::TCP]);
     let other = space.sets.or(tcp.not(), flags);
-    let hops = space.packets(Input::Ttl, &[(2, 255)]);
+    let hops = hops(space);
     space.sets.and(other, hops)
 }
 
@@ -120,7 +134,7 @@ const HIDDEN: [Input; 8] = [
 ];
 
 /// What no class names, and all questions.
-pub(crate) fn hidden(space: &mut Space) -> Set {
+fn hidden(space: &mut Space) -> Set {
     let mut vars: Vec<Var> = Vec::new();
     for input in HIDDEN {
         vars.extend_from_slice(space.vars(input));
@@ -129,7 +143,7 @@ pub(crate) fn hidden(space: &mut Space) -> Set {
     space.sets.cube(&vars)
 }
 
-/// What of a set is looked at: [`usual_only`] or [`usual_answers`].
+/// What of a set is looked at: [`usual_only`], [`usual_headers`] or [`usual_answers`].
 pub(crate) type AsSeen = fn(&mut Space, Set) -> Set;
 
 /// How many targets of one rule are told apart.
@@ -140,8 +154,44 @@ const TARGETS: usize = 512;
 pub(crate) struct Part {
     pub packets: Set,
     pub by: Vec<By>,
-    /// Where the destination is translated to.
-    pub translated: Option<(IpAddr, Option<u16>)>,
+    pub translated: Option<Target>,
+}
+
+/// Where a destination is translated to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target {
+    /// The first and the last of those of which the kernel picks one; the same where there is no choice.
+    pub addresses: (IpAddr, IpAddr),
+    /// In the same way; `None`: the port stays.
+    pub ports: Option<(u16, u16)>,
+}
+
+impl Target {
+    /// Whether it is the kernel's choice.
+    pub fn is_picked(&self) -> bool {
+        self.addresses.0 != self.addresses.1 || self.ports.is_some_and(|(lo, hi)| lo != hi)
+    }
+}
+
+/// `172.17.0.2`, `172.17.0.2:80`, `10.0.0.1-10.0.0.4:8000-8010`, `[fd00::1]:80`.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (first, last) = self.addresses;
+        let addresses = match first == last {
+            true => first.to_string(),
+            false => format!("{first}-{last}"),
+        };
+        match self.ports {
+            None => f.write_str(&addresses),
+            Some((lo, hi)) => {
+                match first.is_ipv6() {
+                    true => write!(f, "[{addresses}]:{lo}")?,
+                    false => write!(f, "{addresses}:{lo}")?,
+                }
+                if lo == hi { Ok(()) } else { write!(f, "-{hi}") }
+            }
+        }
+    }
 }
 
 /// Cuts packets up by who translated them, where to, and who let them pass.
@@ -149,8 +199,7 @@ pub(crate) fn parts(space: &mut Space, ways: &Ways, packets: Set, as_seen: AsSee
     let mut parts = Vec::new();
     // a conversation is bound once
     let mut all = Vec::new();
-    let dst = ways.fields.dst(space).to_vec();
-    let dport = ways.fields.dport(space).to_vec();
+    let picks = Picks::of(space, ways);
     for bound in &ways.bound {
         if bound.manip != Manip::Dst {
             continue;
@@ -170,18 +219,10 @@ pub(crate) fn parts(space: &mut Space, ways: &Ways, packets: Set, as_seen: AsSee
         own = space.sets.minus(own, unknown);
         parts.push(part(unknown, None));
         for _ in 0..TARGETS {
-            let Some(point) = space.sets.pick(own, &space.usual()) else {
+            let Some((target, same)) = picks.target(space, own) else {
                 break;
             };
-            let seen = ways.seen(space, &point);
-            let mut same = having(space, own, &dst, number(seen.dst));
-            let first = space.get(&point, Input::Dport);
-            let has_ports = proto::has_ports(space.get(&point, Input::Proto) as u8);
-            let port = (has_ports && first != seen.dport.into()).then_some(seen.dport);
-            if let Some(port) = port {
-                same = having(space, same, &dport, port.into());
-            }
-            parts.push(part(same, Some((seen.dst, port))));
+            parts.push(part(same, Some(target)));
             own = space.sets.minus(own, same);
         }
         parts.push(part(own, None));
@@ -192,13 +233,117 @@ pub(crate) fn parts(space: &mut Space, ways: &Ways, packets: Set, as_seen: AsSee
         by: Vec::new(),
         translated: None,
     });
+    let chains = letting_pass(space, ways, packets, as_seen);
     let mut cut = Vec::new();
     for part in parts {
         if !part.packets.is_empty() {
-            cut.extend(by_verdict(space, ways, part, as_seen));
+            cut.extend(by_verdict(space, &chains, part));
         }
     }
     cut
+}
+
+/// Destinations at the end, of which some are picked by the kernel.
+struct Picks {
+    dst: Vec<Set>,
+    dport: Vec<Set>,
+    /// All numbers that the input leaves open.
+    facts: Set,
+    /// The variables of all else.
+    given: Vec<Var>,
+}
+
+impl Picks {
+    fn of(space: &mut Space, ways: &Ways) -> Picks {
+        let is_fact = |question: &&symbolic::Question| !question.is_claim();
+        let facts = space.questions().filter(is_fact);
+        let facts: Vec<Var> = facts.flat_map(|fact| fact.vars.iter().copied()).collect();
+        let mut given: Vec<Var> = Vec::new();
+        for input in Input::ALL {
+            given.extend_from_slice(space.vars(input));
+        }
+        let claims = space.questions().filter(|question| question.is_claim());
+        given.extend(claims.flat_map(|claim| claim.vars.iter().copied()));
+        Picks {
+            dst: ways.fields.dst(space).to_vec(),
+            dport: ways.fields.dport(space).to_vec(),
+            facts: space.sets.cube(&facts),
+            given,
+        }
+    }
+
+    /// Where one of the packets is translated to, and all that are translated so. `None`: there is no packet.
+    fn target(&self, space: &mut Space, packets: Set) -> Option<(Target, Set)> {
+        let point = space.sets.pick(packets, &space.usual())?;
+        let literals: Vec<_> = self
+            .given
+            .iter()
+            .map(|var| (*var, point.get(*var)))
+            .collect();
+        let one = space.sets.literals(&literals);
+        let one = space.sets.and(packets, one);
+        let (addresses, mut same) = self.range(space, packets, one, &self.dst);
+        let has_ports = proto::has_ports(space.get(&point, Input::Proto) as u8);
+        let mut ports = None;
+        if has_ports {
+            let first = space.get(&point, Input::Dport);
+            let ((lo, hi), alike) = self.range(space, same, one, &self.dport);
+            if (lo, hi) != (first, first) {
+                ports = Some((lo as u16, hi as u16));
+                same = alike;
+            }
+        }
+        let target = Target {
+            addresses: (
+                address(addresses.0, space.v6),
+                address(addresses.1, space.v6),
+            ),
+            ports,
+        };
+        Some((target, same))
+    }
+
+    /// The least and the greatest number that one packet can have, and all packets that have these.
+    fn range(
+        &self,
+        space: &mut Space,
+        packets: Set,
+        one: Set,
+        bits: &[Set],
+    ) -> ((u128, u128), Set) {
+        let range = (
+            end_of(space, one, bits, false),
+            end_of(space, one, bits, true),
+        );
+        let (lo, hi) = (
+            having(space, packets, bits, range.0),
+            having(space, packets, bits, range.1),
+        );
+        if range.0 == range.1 && self.facts.is_all() {
+            return (range, lo);
+        }
+        let within = within(&mut space.sets, bits, &[range]);
+        let outside = space.sets.minus(packets, within);
+        let mut same = packets;
+        for (set, is_in) in [(lo, true), (hi, true), (outside, false)] {
+            let some = space.sets.exists(set, self.facts);
+            same = space.sets.and(same, if is_in { some } else { some.not() });
+        }
+        (range, same)
+    }
+}
+
+/// The least or the greatest number that any of some packets has.
+fn end_of(space: &mut Space, packets: Set, bits: &[Set], greatest: bool) -> u128 {
+    let (mut left, mut value) = (packets, 0u128);
+    for bit in bits {
+        let wanted = if greatest { *bit } else { bit.not() };
+        let own = space.sets.and(left, wanted);
+        let has = own.is_empty() != greatest;
+        left = if own.is_empty() { left } else { own };
+        value = value << 1 | u128::from(has);
+    }
+    value
 }
 
 /// Those of some packets that have a number: narrowed down bit by bit, which costs as much as the packets are large.
@@ -211,34 +356,59 @@ fn having(space: &mut Space, packets: Set, bits: &[Set], value: u128) -> Set {
     found
 }
 
-/// Cuts packets up by the rules that let them pass, in chains that drop others.
-fn by_verdict(space: &mut Space, ways: &Ways, part: Part, as_seen: AsSeen) -> Vec<Part> {
-    let decided = &ways.decided;
-    let filters = |hook: Hook| matches!(hook, Hook::Input | Hook::Forward | Hook::Prerouting);
+/// Who lets which of some packets pass, for each chain that drops others.
+fn letting_pass(
+    space: &mut Space,
+    ways: &Ways,
+    packets: Set,
+    as_seen: AsSeen,
+) -> Vec<Vec<(By, Set)>> {
+    let filters = |hook: Hook| {
+        matches!(
+            hook,
+            Hook::Prerouting | Hook::Input | Hook::Forward | Hook::Output
+        )
+    };
     let mut chains = Vec::new();
-    for one in decided {
+    for one in &ways.decided {
         let drops = matches!(one.taken, Taken::Drop | Taken::Reject);
         if filters(one.hook) && drops && !chains.contains(&(one.hook, one.chain)) {
             chains.push((one.hook, one.chain));
         }
     }
+    let mut found = Vec::new();
+    for chain in chains {
+        let mut passes = Vec::new();
+        for one in &ways.decided {
+            if (one.hook, one.chain) != chain || one.taken != Taken::Accept {
+                continue;
+            }
+            if space.sets.and(packets, one.packets).is_empty() {
+                continue;
+            }
+            let all = as_seen(space, one.packets);
+            passes.push((one.by, space.sets.and(packets, all)));
+        }
+        found.push(passes);
+    }
+    found
+}
+
+/// Cuts packets up by the rules that let them pass, in chains that drop others.
+fn by_verdict(space: &mut Space, chains: &[Vec<(By, Set)>], part: Part) -> Vec<Part> {
     let mut parts = vec![part];
-    for (hook, chain) in chains {
+    for passes in chains {
         let mut cut: Vec<Part> = Vec::new();
         for part in parts {
             let mut rest = part.packets;
-            let passes = decided
-                .iter()
-                .filter(|one| (one.hook, one.chain) == (hook, chain) && one.taken == Taken::Accept);
-            for one in passes {
-                if space.sets.and(rest, one.packets).is_empty() {
+            for (who, all) in passes {
+                let own = space.sets.and(rest, *all);
+                if own.is_empty() {
                     continue;
                 }
-                let all = as_seen(space, one.packets);
-                let own = space.sets.and(rest, all);
                 rest = space.sets.minus(rest, own);
                 let mut by = part.by.clone();
-                by.push(one.by);
+                by.push(*who);
                 match cut
                     .iter_mut()
                     .find(|known| known.by == by && known.translated == part.translated)
@@ -263,48 +433,6 @@ fn by_verdict(space: &mut Space, ways: &Ways, part: Part, as_seen: AsSeen) -> Ve
     parts
 }
 
-/// Cuts packets, of all that there are, into classes: first those that hold whatever is open, then the others. True when
-/// there are more than so many. `martians`: what the host drops for its source.
-pub(crate) fn cells(
-    space: &mut Space,
-    links: &[Link],
-    packets: Set,
-    all: Set,
-    martians: Set,
-    room: usize,
-) -> Cells {
-    let martians = usual_answers(space, martians);
-    let cube = hidden(space);
-    let possible = space.sets.exists(packets, cube);
-    let missing = space.sets.minus(all, packets);
-    let uncertain = space.sets.exists(missing, cube);
-    let certain = space.sets.minus(possible, uncertain);
-    let open = space.sets.and(possible, uncertain);
-    let mut found = Vec::new();
-    for (visible, is_open) in [(certain, false), (open, true)] {
-        let mut stack: Vec<(Vec<Ranges>, Set)> = vec![(Vec::new(), visible)];
-        while let Some((known, set)) = stack.pop() {
-            if set.is_empty() {
-                continue;
-            }
-            if let Ok(whole) = <&[Ranges; 6]>::try_from(known.as_slice()) {
-                if found.len() >= room {
-                    return (found, true);
-                }
-                found.push(cell(space, links, packets, all, whole, martians, is_open));
-                continue;
-            }
-            let vars = space.vars(NAMED[known.len()]).to_vec();
-            for (ranges, rest) in space.sets.parts(set, &vars).into_iter().rev() {
-                let mut known = known.clone();
-                known.push(ranges);
-                stack.push((known, rest));
-            }
-        }
-    }
-    (found, false)
-}
-
 /// The parts of a packet that a class names, in the order in which packets are cut.
 const NAMED: [Input; 6] = [
     Input::Iif,
@@ -315,46 +443,108 @@ const NAMED: [Input; 6] = [
     Input::Sport,
 ];
 
-fn cell(
-    space: &mut Space,
-    links: &[Link],
-    packets: Set,
-    all: Set,
-    known: &[Ranges; 6],
+/// Against what packets are cut into classes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cutting {
+    /// All packets that there are.
+    pub all: Set,
+    hidden: Set,
     martians: Set,
-    is_open: bool,
-) -> Cell {
-    let v6 = space.v6;
-    let [iif, protocols, ports, dst, src, source_ports] = known;
-    let interfaces = iif
-        .iter()
-        .flat_map(|(lo, hi)| *lo..=*hi)
-        .filter_map(|at| links.get(at as usize))
-        .map(|link| link.name.to_string());
-    let (mut inside, mut from_all) = (packets, Set::ALL);
-    for (input, ranges) in NAMED.into_iter().zip(known) {
-        let own = space.packets(input, ranges);
-        inside = space.sets.and(inside, own);
-        if input != Input::Src {
-            from_all = space.sets.and(from_all, own);
+}
+
+impl Cutting {
+    /// `martians`: what the host drops for its source. Asks for all questions, so no walk may follow.
+    pub(crate) fn new(space: &mut Space, all: Set, martians: Set) -> Cutting {
+        Cutting {
+            all,
+            hidden: hidden(space),
+            martians: usual_answers(space, martians),
         }
     }
-    let others = space.packets(Input::Src, src).not();
-    let others = space.sets.and(from_all, others);
-    let others = space.sets.and(others, all);
-    Cell {
-        class: Class {
-            v6,
-            interfaces: interfaces.collect(),
-            protocols: protocols.clone(),
-            sources: nets(src, v6),
-            any_source: space.sets.is_within(others, martians),
-            destinations: nets(dst, v6),
-            ports: ports.clone(),
-            source_ports: source_ports.clone(),
-        },
-        packets: inside,
-        is_open,
+
+    /// The set whatever stands in what no class names.
+    pub(crate) fn visible(&self, space: &mut Space, set: Set) -> Set {
+        space.sets.exists(set, self.hidden)
+    }
+
+    /// Classes of packets: first those that hold whatever is open, then the others. True when there are more than so many.
+    pub(crate) fn cells(
+        &self,
+        space: &mut Space,
+        links: &[Link],
+        packets: Set,
+        room: usize,
+    ) -> Cells {
+        let possible = self.visible(space, packets);
+        let missing = space.sets.minus(self.all, packets);
+        let uncertain = self.visible(space, missing);
+        let certain = space.sets.minus(possible, uncertain);
+        let open = space.sets.and(possible, uncertain);
+        let mut found = Vec::new();
+        for (visible, is_open) in [(certain, false), (open, true)] {
+            let mut stack: Vec<(Vec<Ranges>, Set)> = vec![(Vec::new(), visible)];
+            while let Some((known, set)) = stack.pop() {
+                if set.is_empty() {
+                    continue;
+                }
+                if let Ok(whole) = <&[Ranges; 6]>::try_from(known.as_slice()) {
+                    if found.len() >= room {
+                        return (found, true);
+                    }
+                    found.push(self.cell(space, links, packets, whole, is_open));
+                    continue;
+                }
+                let vars = space.vars(NAMED[known.len()]).to_vec();
+                for (ranges, rest) in space.sets.parts(set, &vars).into_iter().rev() {
+                    let mut known = known.clone();
+                    known.push(ranges);
+                    stack.push((known, rest));
+                }
+            }
+        }
+        (found, false)
+    }
+
+    fn cell(
+        &self,
+        space: &mut Space,
+        links: &[Link],
+        packets: Set,
+        known: &[Ranges; 6],
+        is_open: bool,
+    ) -> Cell {
+        let v6 = space.v6;
+        let [iif, protocols, ports, dst, src, source_ports] = known;
+        let interfaces = iif
+            .iter()
+            .flat_map(|(lo, hi)| *lo..=*hi)
+            .filter_map(|at| links.get(at as usize))
+            .map(|link| link.name.to_string());
+        let (mut inside, mut from_all) = (packets, Set::ALL);
+        for (input, ranges) in NAMED.into_iter().zip(known) {
+            let own = space.packets(input, ranges);
+            inside = space.sets.and(inside, own);
+            if input != Input::Src {
+                from_all = space.sets.and(from_all, own);
+            }
+        }
+        let others = space.packets(Input::Src, src).not();
+        let others = space.sets.and(from_all, others);
+        let others = space.sets.and(others, self.all);
+        Cell {
+            class: Class {
+                v6,
+                interfaces: interfaces.collect(),
+                protocols: protocols.clone(),
+                sources: nets(src, v6),
+                any_source: space.sets.is_within(others, self.martians),
+                destinations: nets(dst, v6),
+                ports: ports.clone(),
+                source_ports: source_ports.clone(),
+            },
+            packets: inside,
+            is_open,
+        }
     }
 }
 
@@ -396,76 +586,141 @@ pub(crate) fn unusual_icmp(question: &Question) -> Option<(u8, u8)> {
     question.icmp.filter(|icmp| *icmp != (echo, 0))
 }
 
-/// A packet as people send it, if it may be: from the way to the outside, or from a neighbour; to an address of the host.
+/// A packet as people send it, if it may be.
 pub(crate) fn pick(space: &mut Space, host: &Host, packets: Set) -> Point {
-    let v6 = space.v6;
-    let outside = if v6 {
-        0x2001_0db8 << 96 | 0x77
-    } else {
-        0xcb00_7107
-    };
-    let elsewhere = if v6 {
-        0x2001_0db8 << 96 | 0x9_0009
-    } else {
-        0xc633_6409
-    };
-    let link_of = |name: &str| host.links.iter().position(|link| link.name == name);
-    let addresses = || {
-        host.addresses.iter().filter(|address| {
-            let near = match address.ip {
-                IpAddr::V4(v4) => v4.is_link_local(),
-                IpAddr::V6(v6) => v6.is_unicast_link_local(),
-            };
-            address.ip.is_ipv6() == v6 && !address.ip.is_loopback() && !near
-        })
-    };
-    // from the outside by the default route, then from the subnet of each address, then from outside by whatever interface
-    let mut sources: Vec<(Option<usize>, u128)> = host
-        .routes
-        .iter()
-        .filter(|route| route.prefix.prefix_len() == 0 && route.prefix.addr().is_ipv6() == v6)
-        .flat_map(|route| &route.nexthops)
-        .filter_map(|hop| hop.dev.as_deref())
-        .map(|dev| (link_of(dev), outside))
-        .filter(|(link, _)| link.is_some())
-        .collect();
-    for address in addresses() {
-        let own = number(address.ip);
-        let hosts = match (v6, address.prefix_len) {
-            (false, ..=30) | (true, ..=126) => [own ^ 2, own ^ 3],
-            _ => continue,
+    Customary::of(host, space.v6).pick(space, packets)
+}
+
+/// Where packets usually come from and go to.
+#[derive(Debug)]
+pub(crate) struct Customary {
+    /// From the way to the outside, then from neighbours; each with its interface.
+    sources: Vec<(Option<usize>, u128)>,
+    /// Addresses of the host first.
+    destinations: Vec<u128>,
+    outside: u128,
+    elsewhere: u128,
+}
+
+impl Customary {
+    pub(crate) fn of(host: &Host, v6: bool) -> Customary {
+        let (outside, elsewhere) = match v6 {
+            true => (0x2001_0db8 << 96 | 0x77, 0x2001_0db8 << 96 | 0x9_0009),
+            false => (0xcb00_7107, 0xc633_6409),
         };
-        for neighbour in hosts {
-            sources.push((link_of(&address.dev), neighbour));
+        let link_of = |name: &str| host.links.iter().position(|link| link.name == name);
+        let addresses = || {
+            host.addresses.iter().filter(|address| {
+                let near = match address.ip {
+                    IpAddr::V4(v4) => v4.is_link_local(),
+                    IpAddr::V6(v6) => v6.is_unicast_link_local(),
+                };
+                address.ip.is_ipv6() == v6 && !address.ip.is_loopback() && !near
+            })
+        };
+        // from the outside by the default route, then from the subnet of each address, then from outside by whatever interface
+        let mut sources: Vec<(Option<usize>, u128)> = host
+            .routes
+            .iter()
+            .filter(|route| route.prefix.prefix_len() == 0 && route.prefix.addr().is_ipv6() == v6)
+            .flat_map(|route| &route.nexthops)
+            .filter_map(|hop| hop.dev.as_deref())
+            .map(|dev| (link_of(dev), outside))
+            .filter(|(link, _)| link.is_some())
+            .collect();
+        for address in addresses() {
+            let own = number(address.ip);
+            let hosts = match (v6, address.prefix_len) {
+                (false, ..=30) | (true, ..=126) => [own ^ 2, own ^ 3],
+                _ => continue,
+            };
+            for neighbour in hosts {
+                sources.push((link_of(&address.dev), neighbour));
+            }
+        }
+        sources.push((None, outside));
+        let destinations = addresses().map(|address| number(address.ip));
+        Customary {
+            sources,
+            destinations: destinations.chain([elsewhere]).collect(),
+            outside,
+            elsewhere,
         }
     }
-    sources.push((None, outside));
-    let mut wish = space.usual();
-    let mut packets = packets;
-    for (link, src) in sources {
-        let own = space.packets(Input::Src, &[(src, src)]);
-        let mut own = space.sets.and(packets, own);
-        if let Some(at) = link {
-            let by = space.packets(Input::Iif, &[(at as u128, at as u128)]);
-            own = space.sets.and(own, by);
+
+    /// One of the packets, as customary as may be.
+    pub(crate) fn pick(&self, space: &mut Space, packets: Set) -> Point {
+        let mut packets = packets;
+        for (link, src) in &self.sources {
+            let own = space.packets(Input::Src, &[(*src, *src)]);
+            let mut own = space.sets.and(packets, own);
+            if let Some(at) = link {
+                let by = space.packets(Input::Iif, &[(*at as u128, *at as u128)]);
+                own = space.sets.and(own, by);
+            }
+            if !own.is_empty() {
+                packets = own;
+                break;
+            }
         }
-        if !own.is_empty() {
-            packets = own;
-            break;
+        for dst in &self.destinations {
+            let own = space.packets(Input::Dst, &[(*dst, *dst)]);
+            let own = space.sets.and(packets, own);
+            if !own.is_empty() {
+                packets = own;
+                break;
+            }
         }
+        let mut wish = space.usual();
+        space.put(&mut wish, Input::Src, self.outside);
+        space.put(&mut wish, Input::Dst, self.elsewhere);
+        for (icmp, echo) in [(proto::ICMP, 8u128), (proto::ICMPV6, 128)] {
+            let own = space.protos(&[icmp]);
+            if space.sets.is_within(packets, own) {
+                space.put(&mut wish, Input::Sport, echo << 8);
+            }
+        }
+        space.sets.pick(packets, &wish).unwrap_or(wish)
     }
-    let destinations = addresses().map(|address| number(address.ip));
-    for dst in destinations.chain([elsewhere]) {
-        let own = space.packets(Input::Dst, &[(dst, dst)]);
-        let own = space.sets.and(packets, own);
-        if !own.is_empty() {
-            packets = own;
-            break;
+}
+
+/// Every way that `explain` found of a flow.
+pub(crate) fn all_ways(answer: &Answer) -> impl Iterator<Item = &Walked> {
+    let others = answer.explored.alternatives.iter();
+    std::iter::once(&answer.explored.primary).chain(others.map(|other| &other.walked))
+}
+
+/// Whether a path that `explain` found ends as packets on `host` do that end so and are for one of these addresses there.
+pub(crate) fn ends_so(
+    answer: &Answer,
+    path: &Path,
+    host: &Host,
+    end: &End,
+    (first, last): (IpAddr, IpAddr),
+) -> bool {
+    let leaves_by = |at: u16| match path.output.oif {
+        Some(Iface::Link(own)) => {
+            answer.host.links[usize::from(own)].name == host.links[usize::from(at)].name
         }
+        Some(Iface::Fact(_)) | None => true,
+    };
+    let same = match (end, &path.disposition) {
+        (End::Local, Disposition::Local)
+        | (End::Relayed, Disposition::Relayed)
+        | (End::Dropped, Disposition::Dropped)
+        | (End::Rejected, Disposition::Rejected)
+        | (End::Queued, Disposition::Queued)
+        | (End::Stolen, Disposition::Stolen)
+        | (End::Unknown(_), Disposition::Unknown { .. }) => true,
+        (End::Forwarded(at), Disposition::Forwarded)
+        | (End::Transmitted(at), Disposition::Transmitted) => leaves_by(*at),
+        (End::Host(drop), Disposition::Host(own)) => drop.0 == *own,
+        _ => false,
+    };
+    same && match path.output.dst {
+        Known::Value(own) => end.passes() != Some(true) || first <= own && own <= last,
+        Known::Fact(_) => true,
     }
-    space.put(&mut wish, Input::Src, outside);
-    space.put(&mut wish, Input::Dst, elsewhere);
-    space.sets.pick(packets, &wish).unwrap_or(wish)
 }
 
 /// What a set rests on, among all packets that there are: header fields that no class names, and open questions.
@@ -487,21 +742,6 @@ pub(crate) fn rests_on(space: &mut Space, set: Set, all: Set) -> Vec<String> {
     words
 }
 
-pub(crate) fn number(ip: IpAddr) -> u128 {
-    match ip {
-        IpAddr::V4(v4) => u128::from(v4.to_bits()),
-        IpAddr::V6(v6) => v6.to_bits(),
-    }
-}
-
-pub(crate) fn address(bits: u128, v6: bool) -> IpAddr {
-    if v6 {
-        IpAddr::V6(Ipv6Addr::from_bits(bits))
-    } else {
-        IpAddr::V4(Ipv4Addr::from_bits(bits as u32))
-    }
-}
-
 /// Ranges of addresses as prefixes.
 fn nets(ranges: &Ranges, v6: bool) -> Vec<IpNet> {
     let width = if v6 { 128 } else { 32 };
@@ -511,11 +751,9 @@ fn nets(ranges: &Ranges, v6: bool) -> Vec<IpNet> {
         .collect()
 }
 
-/// Protocols in words: `tcp`, `any`, `6, 17`.
+/// Protocols in words: `tcp`, `any`, `6, 17`, `any but icmp`.
 pub fn protocols(ranges: &Ranges) -> String {
-    if ranges.as_slice() == [(0, 255)] {
-        return "any".into();
-    }
+    let others = subtract(&[(0, 255)], ranges);
     let one = |(lo, hi): &(u128, u128)| {
         if lo == hi {
             protocol_name(*lo as u8)
@@ -523,7 +761,14 @@ pub fn protocols(ranges: &Ranges) -> String {
             format!("{lo}-{hi}")
         }
     };
-    ranges.iter().map(one).collect::<Vec<_>>().join(", ")
+    let all = |ranges: &Ranges| ranges.iter().map(one).collect::<Vec<_>>().join(", ");
+    match others.len() {
+        0 => "any".into(),
+        _ if ranges.contains(&(0, 0)) || ranges.iter().any(|(lo, hi)| hi - lo > 9) => {
+            format!("any but {}", all(&others))
+        }
+        _ => all(ranges),
+    }
 }
 
 /// Numbers in words: `22, 80-90`; `None` for all of a width.
@@ -539,9 +784,4 @@ pub fn numbers(ranges: &Ranges, width: u32) -> Option<String> {
         }
     };
     Some(ranges.iter().map(one).collect::<Vec<_>>().join(", "))
-}
-
-/// The addresses of a prefix.
-pub(crate) fn range_of(net: IpNet) -> (u128, u128) {
-    (number(net.network()), number(net.broadcast()))
 }

@@ -1,15 +1,15 @@
 //! The JSON contract of `nfpath reach` (docs/formats/reach.md): types of its own, so that the answer may change.
 
-use std::net::{IpAddr, SocketAddr};
-
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::class::{Class, numbers, protocols};
-use super::{Reach, Row};
+use super::{Cited, Reach, Row};
 
-#[derive(Debug, Serialize)]
-struct Document {
+#[derive(Debug, Serialize, JsonSchema)]
+struct ReachJson {
     schema: &'static str,
+    state: &'static str,
     rows: Vec<RowJson>,
     left_out: Vec<String>,
     not_asked: Vec<String>,
@@ -19,7 +19,7 @@ struct Document {
 }
 
 /// The members of a row that say which packets are in it, here and in the contract of `nfpath diff`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct ClassJson {
     interfaces: Vec<String>,
     proto: String,
@@ -43,38 +43,41 @@ impl ClassJson {
     }
 }
 
-/// `172.17.0.2`, or `172.17.0.2:80`.
-pub(crate) fn target(to: Option<(IpAddr, Option<u16>)>) -> Option<String> {
-    to.map(|(ip, port)| match port {
-        None => ip.to_string(),
-        Some(port) => SocketAddr::new(ip, port).to_string(),
-    })
+/// A rule or policy, here and in the contract of `nfpath diff`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct CitedJson {
+    place: String,
+    text: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct RowJson {
     #[serde(flatten)]
     class: ClassJson,
+    zone: Option<String>,
+    sent_here: bool,
     translated_to: Option<String>,
     delivered: &'static str,
     oif: Option<String>,
-    by: Vec<String>,
+    by: Vec<CitedJson>,
     rests_on: Vec<String>,
     witness: WitnessJson,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct WitnessJson {
     flow: String,
-    iif: String,
+    iif: Option<String>,
+    tcp_flags: Option<u8>,
     icmp_type: Option<String>,
     confirmed: bool,
 }
 
 /// The answer as JSON, with a newline at its end.
 pub fn json(reach: &Reach) -> String {
-    let document = Document {
+    let document = ReachJson {
         schema: "nfpath.reach/1",
+        state: reach.state.name(),
         rows: reach.rows.iter().map(row).collect(),
         left_out: reach.left_out.clone(),
         not_asked: reach.not_asked.clone(),
@@ -89,17 +92,17 @@ pub fn json(reach: &Reach) -> String {
 fn row(row: &Row) -> RowJson {
     RowJson {
         class: ClassJson::of(&row.class),
-        translated_to: target(row.translated),
-        delivered: match row.leaves_by {
-            None => "local",
-            Some(_) => "forwarded",
-        },
+        zone: row.zone.clone(),
+        sent_here: row.sent_here,
+        translated_to: row.translated.map(|target| target.to_string()),
+        delivered: row.delivered.name(),
         oif: row.leaves_by.clone(),
-        by: row.by.clone(),
+        by: cited(&row.by),
         rests_on: row.rests_on.clone(),
         witness: WitnessJson {
             flow: row.witness.flow.clone(),
             iif: row.witness.iif.clone(),
+            tcp_flags: row.witness.tcp_flags,
             icmp_type: row
                 .witness
                 .icmp
@@ -107,4 +110,17 @@ fn row(row: &Row) -> RowJson {
             confirmed: row.witness.confirmed,
         },
     }
+}
+
+pub(crate) fn cited(all: &[Cited]) -> Vec<CitedJson> {
+    let cited = all.iter().map(|cited| CitedJson {
+        place: cited.place.clone(),
+        text: (!cited.text.is_empty()).then(|| cited.text.clone()),
+    });
+    cited.collect()
+}
+
+/// JSON Schema of the document.
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(ReachJson).to_value()
 }

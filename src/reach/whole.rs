@@ -8,11 +8,12 @@ use crate::hooks::Hooks;
 use crate::host::Host;
 use crate::load::Loaded;
 use crate::logic::Ranges;
+use crate::packet::range_of;
 use crate::sets::{GaveUp, Room, Set};
 use crate::symbolic::{End, From, Input, Space, replies, requests};
 use crate::walk::link_values;
 
-use super::class::{MARTIAN, cells, pick, question, range_of, rests_on, usual_only};
+use super::class::{Cutting, MARTIAN, pick, question, rests_on, usual_only};
 use super::{ReachError, imagined, link_at};
 
 /// First packets from outside, as they are sent; what is not said can be anything.
@@ -113,7 +114,8 @@ fn of_version(
     let wrong = if passes { through.not() } else { through };
     let wrong = usual_only(space, wrong);
     let wrong = space.sets.and(class, wrong);
-    let (cells, _) = cells(space, &world.host.links, wrong, all, Set::NONE, 1);
+    let cutting = Cutting::new(space, all, Set::NONE);
+    let (cells, _) = cutting.cells(space, &world.host.links, wrong, 1);
     space.check()?;
     Ok(match cells.into_iter().next() {
         None => Whole::Yes,

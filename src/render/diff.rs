@@ -2,9 +2,10 @@
 
 use colored::Colorize;
 
-use crate::diff::{Cited, Diff, Fate, Kind, Row};
+use crate::diff::{Diff, Fate, Kind, Row};
+use crate::reach::Cited;
 
-use super::reach::{class, icmp_flag, translated, wrapped};
+use super::reach::{class, flags, translated, wrapped};
 
 /// The rows, what they rest on, and what was compared.
 pub fn text(diff: &Diff, width: usize) -> String {
@@ -28,7 +29,7 @@ pub fn text(diff: &Diff, width: usize) -> String {
         } else {
             ""
         };
-        let head = format!("{:<8} {from}{}", row.kind.name(), class(&row.class));
+        let head = format!("{:<8} {from}{}", row.kind.name(), class(&row.class, None));
         let head = wrapped(&head, "", width);
         out += &match row.kind {
             Kind::Opened => head.replacen("opened", &"opened".red().to_string(), 1),
@@ -46,23 +47,21 @@ pub fn text(diff: &Diff, width: usize) -> String {
             let rests = format!("rests on: {}", row.rests_on.join("; "));
             out += &wrapped(&rests, "    ", width);
         }
-        let iif = row.witness.iif.as_ref();
-        let iif = iif.map_or(String::new(), |iif| format!(" --iif {iif}"));
         let agrees = match row.witness.confirmed {
-            Some(true) => "explain agrees",
-            Some(false) => "explain does not agree",
-            None => "with other headers than explain can be asked about",
+            Some(true) => "",
+            Some(false) => " (explain does not agree)",
+            None => " (with other headers than explain can be asked about)",
         };
         if twin.is_some() {
             out += "    also to multicast or broadcast addresses\n";
         }
-        let flags = row.witness.tcp_flags;
-        let flags = flags.map_or(String::new(), |flags| format!(" --tcp-flags {flags:#x}"));
-        let witness = format!(
-            "flow    --flow '{}'{iif}{flags}{} ({agrees})",
-            row.witness.flow,
-            icmp_flag(row.witness.icmp)
-        );
+        let witness = &row.witness;
+        let iif = witness.iif.as_deref();
+        let mut flow = flags(&witness.flow, iif, witness.tcp_flags, witness.icmp);
+        for (fact, value) in &witness.assume {
+            flow += &format!(" --assume '{fact}={value}'");
+        }
+        let witness = format!("flow    {flow}{agrees}");
         out += &wrapped(&witness, "    ", width);
     }
     let count = |kind| told.iter().filter(|own| **own == kind).count();
@@ -78,6 +77,22 @@ pub fn text(diff: &Diff, width: usize) -> String {
             count(Kind::Changed)
         ),
     };
+    let all = diff.rows.len();
+    let same = diff.rows.iter();
+    match same
+        .filter(|row| row.witness.confirmed == Some(true))
+        .count()
+    {
+        _ if all == 0 => {}
+        same if same == all => {
+            out += "`nfpath explain` says the same of each flow under both rulesets\n";
+        }
+        same => {
+            let words =
+                format!("`nfpath explain` says the same of {same} of {all} flows under both");
+            out += &wrapped(&words, "", width);
+        }
+    }
     if let Some(why) = &diff.given_up {
         out += &wrapped(&format!("not all was compared: {why}"), "", width);
     }
@@ -111,6 +126,10 @@ fn words(fate: &Fate) -> String {
         "host-dropped" => format!("dropped by the host ({detail})"),
         "no-interface" => "there is no such interface".into(),
         "unknown" => format!("not known: {detail}"),
+        "rejected" => match &fate.detail {
+            Some(told) => format!("rejected with {told}"),
+            None => "rejected".into(),
+        },
         refused => refused.to_string(),
     };
     let places = |by: &[Cited]| {

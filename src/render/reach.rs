@@ -1,13 +1,13 @@
 //! `nfpath reach` as text.
 
-use std::net::{IpAddr, SocketAddr};
-
 use ipnet::IpNet;
 use unicode_width::UnicodeWidthStr;
 
 use crate::logic::{self, Ranges};
-use crate::reach::Reach;
-use crate::reach::class::{Class, address, number, numbers, protocols};
+use crate::packet::{address, range_of};
+use crate::reach::class::{Class, Target, numbers, protocols};
+use crate::reach::{Cited, Reach, State};
+use crate::ruleset::datatype::DataType;
 use crate::sets::prefixes;
 
 use super::safe;
@@ -15,40 +15,70 @@ use super::safe;
 /// How many addresses of a row are told.
 const ADDRESSES: usize = 4;
 
-/// The rows, two lines each and more where they rest on something.
+/// The rows: the packets, where they go, by which rules, what it rests on, and a flow.
 pub fn text(reach: &Reach, width: usize) -> String {
     let mut out = String::new();
+    let is_answer = reach.state == State::Established;
     if reach.rows.is_empty() && reach.given_up.is_none() {
-        out += "nothing gets there\n";
+        out += match is_answer {
+            true => "no answer gets through\n",
+            false => "nothing gets there\n",
+        };
     }
     for row in &reach.rows {
-        let head = class(&row.class);
+        let from = if row.sent_here {
+            "from this host, "
+        } else {
+            ""
+        };
+        let head = format!("{from}{}", class(&row.class, row.zone.as_deref()));
         out += &wrapped(&head, "", width);
         let mut then = translated(row.translated);
-        then += &match &row.leaves_by {
-            None => "reaches this host".to_string(),
-            Some(oif) => format!("leaves by {oif}"),
+        then += &match (is_answer, &row.leaves_by) {
+            (false, None) => "reaches this host".to_string(),
+            (false, Some(oif)) => format!("leaves by {oif}"),
+            (true, None) => "its answers reach this host".to_string(),
+            (true, Some(oif)) => format!("its answers leave by {oif}"),
         };
-        if !row.by.is_empty() {
-            then += &format!(", by {}", row.by.join("; "));
+        let (rules, policies): (Vec<&Cited>, Vec<&Cited>) =
+            row.by.iter().partition(|cited| !cited.text.is_empty());
+        // where a rule lets pass, the policies of chains that pass it on tell nothing more
+        if let (true, [first, ..]) = (rules.is_empty(), policies.as_slice()) {
+            then += &format!(", by {}", first.place);
         }
         out += &wrapped(&then, "    ", width);
+        for cited in rules {
+            let line = format!("{}  {}", cited.place, cited.text);
+            out += &wrapped(&line, "        ", width);
+        }
         if !row.rests_on.is_empty() {
             let rests = format!("rests on: {}", row.rests_on.join("; "));
             out += &wrapped(&rests, "    ", width);
         }
-        let said = if row.witness.confirmed {
-            "explain agrees"
+        let witness = &row.witness;
+        let iif = witness.iif.as_deref();
+        let flow = flags(&witness.flow, iif, witness.tcp_flags, witness.icmp);
+        let disagrees = if witness.confirmed {
+            ""
         } else {
-            "explain does not agree"
+            " (explain does not agree)"
         };
-        let witness = format!(
-            "for example {} --iif {}{} ({said})",
-            row.witness.flow,
-            row.witness.iif,
-            icmp_flag(row.witness.icmp)
-        );
-        out += &wrapped(&witness, "    ", width);
+        let example = format!("flow    {flow}{disagrees}");
+        out += &wrapped(&example, "    ", width);
+    }
+    let confirmed = reach.rows.iter().filter(|row| row.witness.confirmed);
+    match (reach.rows.len(), confirmed.count()) {
+        (0, _) => {}
+        (1, 1) => out += "1 row; `nfpath explain` says the same of its flow\n",
+        (all, same) if all == same => {
+            let words = format!("{all} rows; `nfpath explain` says the same of each flow");
+            out += &wrapped(&words, "", width);
+        }
+        (all, same) => {
+            let rows = if all == 1 { "row" } else { "rows" };
+            let words = format!("{all} {rows}; `nfpath explain` says the same of {same} flows");
+            out += &wrapped(&words, "", width);
+        }
     }
     if let Some(why) = &reach.given_up {
         out += &wrapped(&format!("these are not all: {why}"), "", width);
@@ -68,24 +98,37 @@ pub fn text(reach: &Reach, width: usize) -> String {
     out
 }
 
-/// ` --icmp-type 3/4`
-pub(super) fn icmp_flag(icmp: Option<(u8, u8)>) -> String {
-    icmp.map_or(String::new(), |(kind, code)| {
-        format!(" --icmp-type {kind}/{code}")
-    })
+/// What `nfpath explain` takes to ask about a packet: `--flow 'icmp:10.0.0.2->10.0.0.1' --iif eth0 --icmp-type 3/4`.
+pub fn flags(
+    flow: &str,
+    iif: Option<&str>,
+    tcp_flags: Option<u8>,
+    icmp: Option<(u8, u8)>,
+) -> String {
+    let mut words = format!("--flow '{flow}'");
+    if let Some(iif) = iif {
+        words += &format!(" --iif {}", safe::shell(iif));
+    }
+    if let Some(flags) = tcp_flags {
+        words += &format!(" --tcp-flags {flags:#x}");
+    }
+    if let Some((kind, code)) = icmp {
+        words += &format!(" --icmp-type {kind}/{code}");
+    }
+    words
 }
 
 /// `translated to 172.17.0.2:80, `
-pub(super) fn translated(to: Option<(IpAddr, Option<u16>)>) -> String {
+pub(super) fn translated(to: Option<Target>) -> String {
     match to {
-        Some((ip, None)) => format!("translated to {ip}, "),
-        Some((ip, Some(port))) => format!("translated to {}, ", SocketAddr::new(ip, port)),
+        Some(to) if to.is_picked() => format!("translated to one of {to}, "),
+        Some(to) => format!("translated to {to}, "),
         None => String::new(),
     }
 }
 
-/// ICMP messages: ` type 8, 13`, or with codes ` type/code 3/4`; `None`: all.
-fn messages(ranges: &Ranges) -> Option<String> {
+/// ICMP messages: ` type echo-request, 15`, or with codes ` type/code 3/4`; `None`: all.
+fn messages(ranges: &Ranges, types: DataType) -> Option<String> {
     if ranges.as_slice() == [(0, 0xffff)] {
         return None;
     }
@@ -94,6 +137,7 @@ fn messages(ranges: &Ranges) -> Option<String> {
         .all(|(lo, hi)| lo % 256 == 0 && hi % 256 == 255);
     let range = |lo: String, hi: String| if lo == hi { lo } else { format!("{lo}-{hi}") };
     let one = |(lo, hi): &(u128, u128)| match whole {
+        true if lo / 256 == hi / 256 => types.display(lo / 256),
         true => range((lo / 256).to_string(), (hi / 256).to_string()),
         false => range(
             format!("{}/{}", lo / 256, lo % 256),
@@ -105,25 +149,31 @@ fn messages(ranges: &Ranges) -> Option<String> {
     Some(format!(" {what} {}", words.join(", ")))
 }
 
-/// `eth0: tcp from any to 192.0.2.10 port 22`
-pub(super) fn class(class: &Class) -> String {
+/// `eth0 (zone public): tcp from any to 192.0.2.10 port 22`
+pub(super) fn class(class: &Class, zone: Option<&str>) -> String {
+    let zone = zone.map_or(String::new(), |zone| format!(" (zone {zone})"));
     let interfaces = match class.interfaces.as_slice() {
         [] => String::new(),
-        names => format!("{}: ", names.join(", ")),
+        names => format!("{}{zone}: ", names.join(", ")),
     };
     let port = numbers(&class.ports, 16).map_or(String::new(), |port| format!(" port {port}"));
-    let is_icmp = matches!(class.protocols.as_slice(), [(1, 1)] | [(58, 58)]);
-    let sport = match is_icmp {
-        true => messages(&class.source_ports),
-        false => numbers(&class.source_ports, 16).map(|port| format!(" from port {port}")),
+    let sport = match class.protocols.as_slice() {
+        [(1, 1)] => messages(&class.source_ports, DataType::IcmpType),
+        [(58, 58)] => messages(&class.source_ports, DataType::Icmpv6Type),
+        _ => numbers(&class.source_ports, 16).map(|port| format!(" from port {port}")),
     };
     let sport = sport.unwrap_or_default();
     let sources = match class.any_source {
         true => "any".into(),
         false => nets(&class.sources),
     };
+    let elsewhere = match (class.v6, class.protocols.as_slice()) {
+        (false, [(58, 58)]) => " in IPv4",
+        (true, [(1, 1)]) => " in IPv6",
+        _ => "",
+    };
     format!(
-        "{interfaces}{} from {} to {}{port}{sport}",
+        "{interfaces}{}{elsewhere} from {} to {}{port}{sport}",
         protocols(&class.protocols),
         sources,
         nets(&class.destinations),
@@ -132,21 +182,37 @@ pub(super) fn class(class: &Class) -> String {
 
 fn nets(nets: &[IpNet]) -> String {
     let width = if is_v6(nets) { 128 } else { 32 };
-    let ranges: Vec<(u128, u128)> = nets
-        .iter()
-        .map(|net| (number(net.network()), number(net.broadcast())))
-        .collect();
+    let ranges: Vec<(u128, u128)> = nets.iter().map(|net| range_of(*net)).collect();
     let others_of = others(&ranges, width);
     // twice: ranges that touch are one
     let (these, others) = (others(&others_of, width), others_of);
-    let size = |ranges: &Ranges| -> u128 { ranges.iter().map(|(lo, hi)| hi - lo).sum() };
+    let size = |ranges: &Ranges| -> u128 {
+        let sizes = ranges.iter().map(|(lo, hi)| hi - lo);
+        sizes.fold(0, u128::saturating_add)
+    };
+    let v6 = is_v6(nets);
     if others.is_empty() {
-        "any".into()
-    } else if others.len() <= these.len() + 1 && size(&these) > size(&others) {
-        format!("any but {}", listed(&others, is_v6(nets)))
-    } else {
-        listed(&these, is_v6(nets))
+        return "any".into();
     }
+    if others.len() <= these.len() + 1 && size(&these) > size(&others) {
+        return format!("any but {}", listed(&others, v6));
+    }
+    let cover = cover(&these, width);
+    let without = logic::subtract(&[cover], &these);
+    if !without.is_empty() && without.len() < these.len() && size(&these) > size(&without) {
+        let cover = listed(&vec![cover], v6);
+        return format!("{cover} but {}", listed(&without, v6));
+    }
+    listed(&these, v6)
+}
+
+/// The smallest prefix that has all of some ranges in it, as a range.
+fn cover(ranges: &Ranges, width: u32) -> (u128, u128) {
+    let lo = ranges.first().map_or(0, |(lo, _)| *lo);
+    let hi = ranges.last().map_or(0, |(_, hi)| *hi);
+    let free = (128 - (lo ^ hi).leading_zeros()).min(width);
+    let host = if free == 0 { 0 } else { logic::max_of(free) };
+    (lo & !host, lo | host)
 }
 
 /// All that is not in some ranges.

@@ -9,7 +9,7 @@ use crate::conntrack::{CtInfo, CtRef, Manip, Tuple, status};
 use crate::eval::{Loaded, Pf, Skb};
 use crate::host::IpFamily;
 use crate::logic::Known;
-use crate::packet::proto;
+use crate::packet::{address, number, proto};
 use crate::ruleset::{ChainId, Data, Expr, Family, Hook, Nat, NatKind, NatRange, RuleId, Stmt};
 
 use super::step::{Disposition, HostDrop, NatStep, StepKind};
@@ -339,10 +339,7 @@ impl<R: Record> Walker<'_, R> {
             return Known::Value(address(lo, v6));
         }
         if let Known::Value(old) = old {
-            let bits = match old {
-                IpAddr::V4(ip) => u128::from(ip.to_bits()),
-                IpAddr::V6(ip) => ip.to_bits(),
-            };
+            let bits = number(old);
             if nat.prefix {
                 return Known::Value(address(lo | bits & (hi ^ lo), v6));
             }
@@ -449,12 +446,4 @@ fn manip_of(hook: Hook) -> Manip {
 /// `nf_ct_invert_tuple`
 fn invert(tuple: &Tuple) -> Tuple {
     tuple.inverse()
-}
-
-fn address(value: u128, v6: bool) -> IpAddr {
-    if v6 {
-        IpAddr::V6(Ipv6Addr::from_bits(value))
-    } else {
-        IpAddr::V4(Ipv4Addr::from_bits(value as u32))
-    }
 }

@@ -12,27 +12,24 @@ use crate::eval::{Pf, Sender, Skb};
 use crate::host::{AddressType, TypeAnswer};
 use crate::logic::Known;
 use crate::packet::{self, Packet, proto, tcp};
+use crate::ruleset::datatype::DataType;
 use crate::ruleset::{Hook, Reject};
 
 use super::step::{Disposition, HostDrop, Path};
 use super::{Entrance, GivenState, HOST, Probe, Record, Walker, take_path};
 
 /// What a sender is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Told {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Told {
     Reset,
     /// ICMP type and code, of the packet's own IP version.
     Icmp(u8, u8),
 }
 
-impl<R: Record> Walker<'_, R> {
-    /// The answer of a rule that rejects; its way is over before the rule's own (`nft_reject_inet_eval`).
-    pub(super) fn reject(&mut self, skb: &Skb, pf: Pf, hook: Hook, reject: Reject) {
-        if matches!(pf, Pf::Bridge | Pf::Netdev | Pf::Arp) {
-            return;
-        }
-        let v6 = skb.packet.v6;
-        let told = match reject {
+impl Told {
+    /// What `reject` tells (`nft_reject_inet_eval`).
+    pub(crate) fn by(reject: Reject, v6: bool) -> Told {
+        match reject {
             Reject::TcpReset => Told::Reset,
             Reject::Icmp(code) => Told::Icmp(3, code),
             Reject::Icmpv6(code) => Told::Icmp(1, code),
@@ -47,7 +44,29 @@ impl<R: Record> Walker<'_, R> {
                 (true, 2) => Told::Icmp(1, 3),
                 (true, _) => Told::Icmp(1, 1),
             },
+        }
+    }
+
+    /// `tcp reset`, `icmp port-unreachable`, in the words of nft.
+    pub(crate) fn words(self, v6: bool) -> String {
+        let (family, codes) = match v6 {
+            true => ("icmpv6", DataType::Icmpv6Code),
+            false => ("icmp", DataType::IcmpCode),
         };
+        match self {
+            Told::Reset => "tcp reset".into(),
+            Told::Icmp(_, code) => format!("{family} {}", codes.display(code.into())),
+        }
+    }
+}
+
+impl<R: Record> Walker<'_, R> {
+    /// The answer of a rule that rejects; its way is over before the rule's own (`nft_reject_inet_eval`).
+    pub(super) fn reject(&mut self, skb: &Skb, pf: Pf, hook: Hook, reject: Reject) {
+        if matches!(pf, Pf::Bridge | Pf::Netdev | Pf::Arp) {
+            return;
+        }
+        let told = Told::by(reject, skb.packet.v6);
         self.tell(skb, hook, told);
     }
 

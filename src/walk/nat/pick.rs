@@ -90,19 +90,13 @@ fn jhash(words: [u32; 4], seed: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::packet::{address, number};
 
     fn picked(src: &str, dst: &str, range: (&str, &str), persistent: bool) -> IpAddr {
         let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
-        let bits = |text: &str| match ip(text) {
-            IpAddr::V4(v4) => u128::from(v4.to_bits()),
-            IpAddr::V6(v6) => v6.to_bits(),
-        };
-        let ends = (bits(range.0), bits(range.1));
+        let ends = (number(ip(range.0)), number(ip(range.1)));
         let picked = of_range((ip(src), ip(dst)), ends, persistent, 0);
-        match ip(src) {
-            IpAddr::V4(_) => IpAddr::V4((picked as u32).into()),
-            IpAddr::V6(_) => IpAddr::V6(picked.into()),
-        }
+        address(picked, ip(src).is_ipv6())
     }
 
     /// What Linux 6.18 on x86-64 made of these packets.
