@@ -28,8 +28,8 @@ use crate::reach::class::{pick, question, usual_only};
 use crate::reach::imagined;
 use crate::report::RuleRef;
 use crate::report::build::{Sources, rule_ref, rule_text};
-use crate::ruleset::{ChainId, Dormancy, Family, Hook, RuleId, Ruleset};
-use crate::sets::{Mark, Room, Set};
+use crate::ruleset::{ChainId, Dormancy, Family, Hook, RuleId, Ruleset, Stmt, Verdict};
+use crate::sets::{Mark, Room, Set, Var};
 use crate::symbolic::free::{self, Free};
 use crate::symbolic::{
     End, From, Input as Part, Space, Watch, Ways, replies, requests, requests_watched,
@@ -448,6 +448,8 @@ pub(crate) struct View {
     pub here_back: Ways,
     /// Answers and what this host sends were followed, too.
     pub whole: bool,
+    /// First packets as programs send them ([`conversations::customary`]).
+    pub customary: Set,
 }
 
 /// What every audit is given.
@@ -680,20 +682,26 @@ fn view(
             if v6 { 6 } else { 4 }
         )),
     }
-    let mut space = Space::new(v6, world.host.links.len(), room(options, NODES));
-    let outside = requests_watched(
-        &mut space,
-        world,
-        hooks,
-        From::Outside,
-        Some(0),
-        watch.clone(),
-    )?;
+    from_outside(world, hooks, v6, watch, room(options, NODES))
+}
+
+/// Follows first packets from outside, and nothing else.
+fn from_outside(
+    world: World<'_>,
+    hooks: &Hooks,
+    v6: bool,
+    watch: &Watch,
+    room: Room,
+) -> Result<View, crate::sets::GaveUp> {
+    let mut space = Space::new(v6, world.host.links.len(), room);
+    let watch = watch.clone();
+    let outside = requests_watched(&mut space, world, hooks, From::Outside, Some(0), watch)?;
     Ok(View {
         back: outside.nothing(),
         here: outside.nothing(),
         here_back: outside.nothing(),
         whole: false,
+        customary: conversations::customary(&mut space),
         outside,
         space,
     })
@@ -706,26 +714,13 @@ fn whole(
     watch: &Watch,
     room: Room,
 ) -> Result<View, crate::sets::GaveUp> {
-    let mut space = Space::new(v6, world.host.links.len(), room);
-    let outside = requests_watched(
-        &mut space,
-        world,
-        hooks,
-        From::Outside,
-        Some(0),
-        watch.clone(),
-    )?;
-    let back = replies(&mut space, world, hooks, &outside, From::Outside)?;
-    let here = requests(&mut space, world, hooks, From::Here, Some(0))?;
-    let here_back = replies(&mut space, world, hooks, &here, From::Here)?;
-    Ok(View {
-        space,
-        outside,
-        back,
-        here,
-        here_back,
-        whole: true,
-    })
+    let mut view = from_outside(world, hooks, v6, watch, room)?;
+    let space = &mut view.space;
+    view.back = replies(space, world, hooks, &view.outside, From::Outside)?;
+    view.here = requests(space, world, hooks, From::Here, Some(0))?;
+    view.here_back = replies(space, world, hooks, &view.here, From::Here)?;
+    view.whole = true;
+    Ok(view)
 }
 
 /// The base chains of IP that run; of others it is said that they are left out.
@@ -820,9 +815,24 @@ impl Input<'_> {
         explain(self.loaded, self.hooks, self.given, question)
             .is_ok_and(|answer| shows.holds(&answer.explored.primary))
     }
-}
 
-impl Input<'_> {
+    /// Whether a rule accepts.
+    pub(crate) fn accepts(&self, rule: RuleId) -> bool {
+        let mut statements = self.ruleset().rule(rule).statements.iter();
+        statements.any(|statement| matches!(statement.kind, Stmt::Verdict(Verdict::Accept)))
+    }
+
+    /// Whether a rule drops or rejects.
+    pub(crate) fn drops(&self, rule: RuleId) -> bool {
+        let mut statements = self.ruleset().rule(rule).statements.iter();
+        statements.any(|statement| {
+            matches!(
+                statement.kind,
+                Stmt::Verdict(Verdict::Drop) | Stmt::Reject(_)
+            )
+        })
+    }
+
     /// Whether a rule can match packets, in an IP version in which not all ways were followed.
     pub(crate) fn may_match_unseen(&self, rule: RuleId) -> bool {
         self.views.iter().any(|view| {
@@ -871,14 +881,67 @@ impl View {
         self.space.sets.union(&honest)
     }
 
-    /// What was translated towards another destination, by rule.
-    pub(crate) fn published(&self) -> BTreeMap<RuleId, Vec<Set>> {
-        let mut found: BTreeMap<RuleId, Vec<Set>> = BTreeMap::new();
-        for bound in &self.outside.bound {
-            if bound.manip == Manip::Dst {
-                found.entry(bound.rule).or_default().push(bound.packets);
+    /// All first packets of one side, and their answers.
+    pub(crate) fn ways(&self, from: From) -> (&Ways, &Ways) {
+        match from {
+            From::Outside => (&self.outside, &self.back),
+            From::Here => (&self.here, &self.here_back),
+        }
+    }
+
+    /// Usual first packets that a rule translated, by rule.
+    pub(crate) fn bound(&mut self, manip: Manip, from: From) -> BTreeMap<RuleId, Set> {
+        let mut sets: BTreeMap<RuleId, Vec<Set>> = BTreeMap::new();
+        for bound in &self.ways(from).0.bound {
+            if bound.manip == manip {
+                sets.entry(bound.rule).or_default().push(bound.packets);
             }
         }
+        let mut found = BTreeMap::new();
+        for (rule, sets) in sets {
+            let all = self.space.sets.union(&sets);
+            found.insert(rule, self.usual(all));
+        }
         found
+    }
+
+    /// Usual first packets from outside that are forwarded, by the link that they leave by.
+    pub(crate) fn forwarded(&mut self) -> BTreeMap<u16, Set> {
+        let mut sets: BTreeMap<u16, Vec<Set>> = BTreeMap::new();
+        for exit in &self.outside.exits {
+            if let End::Forwarded(oif) = exit.end {
+                sets.entry(oif).or_default().push(exit.packets);
+            }
+        }
+        let mut found = BTreeMap::new();
+        for (oif, sets) in sets {
+            let all = self.space.sets.union(&sets);
+            found.insert(oif, self.usual(all));
+        }
+        found
+    }
+
+    /// Those of them that leave by another link than they came by.
+    pub(crate) fn across(&mut self) -> Set {
+        let mut all = Vec::new();
+        for (oif, packets) in self.forwarded() {
+            let oif = u128::from(oif);
+            let same = self.space.packets(Part::Iif, &[(oif, oif)]);
+            all.push(self.space.sets.minus(packets, same));
+        }
+        self.space.sets.union(&all)
+    }
+
+    /// All packets that have a part in common with some of these.
+    pub(crate) fn with_part(&mut self, set: Set, part: Part) -> Set {
+        let mut vars: Vec<Var> = Vec::new();
+        for input in Part::ALL {
+            if input != part {
+                vars.extend_from_slice(self.space.vars(input));
+            }
+        }
+        vars.extend(self.space.questions().flat_map(|one| one.vars.clone()));
+        let cube = self.space.sets.cube(&vars);
+        self.space.sets.exists(set, cube)
     }
 }

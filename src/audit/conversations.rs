@@ -7,7 +7,7 @@ use crate::host::IpFamily;
 use crate::packet::proto;
 use crate::ruleset::{Hook, RuleId, Stmt};
 use crate::sets::Set;
-use crate::symbolic::{By, End, From, Input as Part};
+use crate::symbolic::{By, End, From, Input as Part, Space};
 use crate::walk::step::{RuleOutcome, StepKind, Taken};
 
 use super::{Cited, Finding, Input, One, Question, Shows, View, about};
@@ -22,9 +22,8 @@ pub(super) const ALL: &[(&str, One)] = &[
 const EPHEMERAL: [(u128, u128); 1] = [(32768, 60999)];
 
 /// Conversations as programs hold them: TCP and UDP between unicast addresses, from an unprivileged port, and pings.
-pub(super) fn customary(view: &mut View) -> Set {
-    let v6 = view.space.v6;
-    let space = &mut view.space;
+pub(super) fn customary(space: &mut Space) -> Set {
+    let v6 = space.v6;
     let ports = space.protos(&[proto::TCP, proto::UDP]);
     let high = space.packets(Part::Sport, &EPHEMERAL);
     let low = space.packets(Part::Dport, &[(1, 65535)]);
@@ -65,7 +64,7 @@ fn answers(input: &mut Input<'_>) -> Vec<Finding> {
     for at in 0..input.views.len() {
         let links = input.host.links.len();
         let view = &mut input.views[at];
-        let customary = customary(view);
+        let customary = view.customary;
         let honest = view.honest(links);
         let many = view.space.sets.or(view.outside.to_many, view.here.to_many);
         let exits: Vec<(From, By, Set)> =
@@ -189,26 +188,8 @@ fn forward(input: &mut Input<'_>) -> Vec<Finding> {
         if !refuses(view, &[Hook::Forward, Hook::Prerouting, Hook::Postrouting]).is_empty() {
             continue;
         }
-        let customary = customary(view);
-        let exits: Vec<(u16, Set)> = view
-            .outside
-            .exits
-            .iter()
-            .filter_map(|exit| match exit.end {
-                End::Forwarded(oif) => Some((oif, exit.packets)),
-                _ => None,
-            })
-            .collect();
-        let mut across = Vec::new();
-        for (oif, packets) in exits {
-            let packets = view.usual(packets);
-            let same = view
-                .space
-                .packets(Part::Iif, &[(u128::from(oif), u128::from(oif))]);
-            let packets = view.space.sets.minus(packets, same);
-            across.push(view.space.sets.and(packets, customary));
-        }
-        let across = view.space.sets.union(&across);
+        let across = view.across();
+        let across = view.space.sets.and(across, view.customary);
         if across.is_empty() || links < 2 {
             continue;
         }
@@ -256,7 +237,7 @@ fn ipv6(input: &mut Input<'_>) -> Vec<Finding> {
         if off || whole && !known || !refuses(v6, &hooks).is_empty() {
             return Vec::new();
         }
-        let customary = customary(v6);
+        let customary = v6.customary;
         let local = v6.outside.ended(&mut v6.space, |end| *end == End::Local);
         let local = v6.usual(local);
         let local = v6.space.sets.and(local, customary);

@@ -6,15 +6,13 @@ use crate::eval::Pf;
 use crate::explain::explain;
 use crate::hooks::Hooks;
 use crate::reach::class::usual_only;
-use crate::ruleset::{ChainId, ChainType, Hook, RuleId, Stmt, Verdict};
+use crate::ruleset::{ChainId, ChainType, Hook, RuleId};
 use crate::sets::Set;
 use crate::symbolic::{By, Decided, Dropped, End, From, Space, Ways};
 use crate::walk::step::{HostDrop, Outcome, PacketView, Path, Taken};
 
-use super::conversations::customary;
-use super::docker::drops;
 use super::rules::led_to;
-use super::{Cited, Finding, Input, One, Question, Shows, View, about};
+use super::{Cited, Finding, Input, One, Question, Shows, View, Witness, about};
 
 pub(super) const ALL: &[(&str, One)] = &[
     ("accept-dropped-later", accepted_in_vain),
@@ -60,6 +58,18 @@ impl Refusers {
             words: words.join(", "),
         }
     }
+
+    /// A finding about a rule, with these as the others that have part in it.
+    fn told(self, input: &Input<'_>, rule: RuleId, witness: Witness, finding: Finding) -> Finding {
+        let mut rules = vec![input.cite(rule, "")];
+        rules.extend(self.rules);
+        Finding {
+            rules,
+            places: self.places,
+            witness: Some(witness),
+            ..finding
+        }
+    }
 }
 
 /// The verdicts of all packets that are followed, answers too.
@@ -76,7 +86,7 @@ fn verdicts(view: &View) -> [(From, &Vec<Decided>); 4] {
 fn accepted_in_vain(input: &mut Input<'_>) -> Vec<Finding> {
     let mut rules: BTreeMap<(Hook, RuleId), Vain> = BTreeMap::new();
     for at in 0..input.views.len() {
-        let customary = customary(&mut input.views[at]);
+        let customary = input.views[at].customary;
         for way in 0..4 {
             let (from, decided) = verdicts(&input.views[at])[way];
             let decided = decided.clone();
@@ -139,24 +149,16 @@ fn accepted_in_vain(input: &mut Input<'_>) -> Vec<Finding> {
             continue;
         };
         let refusers = Refusers::of(input, &vain.by, "drops it");
-        let what = format!(
-            "all that this rule accepts is dropped behind it, by {}",
-            refusers.words
+        let finding = Finding::new(
+            about::ACCEPT_DROPPED_LATER,
+            format!(
+                "all that this rule accepts is dropped behind it, by {}",
+                refusers.words
+            ),
+            "accept ends the base chain that it is said in; later base chains of the hook, of whatever table, are asked as well",
+            "accept it in the later chain, too, or keep such packets from it",
         );
-        let mut rules = vec![input.cite(rule, "")];
-        rules.extend(refusers.rules);
-        let places = refusers.places;
-        found.push(Finding {
-            rules,
-            places,
-            witness: Some(witness),
-            ..Finding::new(
-                about::ACCEPT_DROPPED_LATER,
-                what,
-                "accept ends the base chain that it is said in; later base chains of the hook, of whatever table, are asked as well",
-                "accept it in the later chain, too, or keep such packets from it",
-            )
-        });
+        found.push(refusers.told(input, rule, witness, finding));
     }
     found
 }
@@ -258,16 +260,13 @@ fn rp_filtered(input: &mut Input<'_>) -> Vec<Finding> {
     }
     let mut rules: Vec<(RuleId, Hook)> = Vec::new();
     for (rule, _, hook) in filtering(input) {
-        let mut statements = input.ruleset().rule(rule).statements.iter();
-        let accepts =
-            statements.any(|statement| matches!(statement.kind, Stmt::Verdict(Verdict::Accept)));
         let usual = |view: &mut View, set: Set| {
-            let customary = customary(view);
+            let customary = view.customary;
             let set = view.usual(set);
             view.space.sets.and(set, customary)
         };
         let generated = input.owners.rule(rule).is_some();
-        if accepts && !generated && is_idle(input, rule, hook, usual) {
+        if input.accepts(rule) && !generated && is_idle(input, rule, hook, usual) {
             rules.push((rule, hook));
         }
     }
@@ -284,7 +283,7 @@ fn rp_filtered(input: &mut Input<'_>) -> Vec<Finding> {
     let Some(ways) = input.other_ways(at, hooks, &host, From::Outside) else {
         return Vec::new();
     };
-    let customary = customary(&mut input.views[at]);
+    let customary = input.views[at].customary;
     let mut found = Vec::new();
     for (rule, hook) in rules {
         let visit = ways.visits.get(&(hook, rule)).copied();
@@ -319,7 +318,7 @@ fn dropped_before(input: &mut Input<'_>) -> Vec<Finding> {
     let mut by_others: BTreeMap<(Hook, Vec<ChainId>), Vec<RuleId>> = BTreeMap::new();
     for (rule, base, hook) in filtering(input) {
         let generated = input.owners.rule(rule).is_some();
-        if generated || !drops(input, rule) || !is_idle(input, rule, hook, |_, set| set) {
+        if generated || !input.drops(rule) || !is_idle(input, rule, hook, |_, set| set) {
             continue;
         }
         let table = input.ruleset().chain(base).table;
@@ -335,7 +334,7 @@ fn dropped_before(input: &mut Input<'_>) -> Vec<Finding> {
         let mut would: BTreeMap<RuleId, Vain> = BTreeMap::new();
         let hooks = input.hooks.without(&others);
         for at in 0..input.views.len() {
-            let customary = customary(&mut input.views[at]);
+            let customary = input.views[at].customary;
             for from in [From::Outside, From::Here] {
                 let Some(ways) = input.other_ways(at, &hooks, host, from) else {
                     return found;
@@ -383,24 +382,16 @@ fn dropped_before(input: &mut Input<'_>) -> Vec<Finding> {
                 .find_map(|(at, from, set)| input.witness(*at, *from, *set, Shows::Stopped));
             let Some(witness) = witness else { continue };
             let refusers = Refusers::of(input, &vain.by, "drops it before");
-            let what = format!(
-                "all that this rule would drop is dropped before, by {}",
-                refusers.words
+            let finding = Finding::new(
+                about::DEAD_DROP,
+                format!(
+                    "all that this rule would drop is dropped before, by {}",
+                    refusers.words
+                ),
+                "the rule does nothing as long as the other table is loaded, and its counter says that nobody tries",
+                "delete the rule, or leave it as a second lock and say so in its comment (`nfpath: allow dead-drop REASON`)",
             );
-            let mut rules = vec![input.cite(rule, "")];
-            rules.extend(refusers.rules);
-            let places = refusers.places;
-            found.push(Finding {
-                rules,
-                places,
-                witness: Some(witness),
-                ..Finding::new(
-                    about::DEAD_DROP,
-                    what,
-                    "the rule does nothing as long as the other table is loaded, and its counter says that nobody tries",
-                    "delete the rule, or leave it as a second lock and say so in its comment (`nfpath: allow dead-drop REASON`)",
-                )
-            });
+            found.push(refusers.told(input, rule, witness, finding));
         }
     }
     found
@@ -410,11 +401,7 @@ fn dropped_before(input: &mut Input<'_>) -> Vec<Finding> {
 fn passed(space: &mut Space, ways: &Ways) -> BTreeMap<End, Set> {
     let mut found: BTreeMap<End, Set> = BTreeMap::new();
     for exit in &ways.exits {
-        let passes = matches!(
-            exit.end,
-            End::Local | End::Forwarded(_) | End::Transmitted(_) | End::Relayed
-        );
-        if passes {
+        if exit.end.passes() == Some(true) {
             let packets = usual_only(space, exit.packets);
             let known = found.entry(exit.end.clone()).or_default();
             *known = space.sets.or(*known, packets);
@@ -456,7 +443,7 @@ fn tied(input: &mut Input<'_>) -> Vec<Finding> {
             if pf != tie.pf {
                 continue;
             }
-            let customary = customary(&mut input.views[at]);
+            let customary = input.views[at].customary;
             let Some(other) = input.other_ways(at, &hooks, host, From::Outside) else {
                 return Vec::new();
             };
