@@ -11,8 +11,10 @@ mod docker;
 mod host;
 mod lint;
 mod order;
+mod routes;
 mod rules;
 pub mod sarif;
+mod tracking;
 pub mod v1;
 
 use std::collections::BTreeMap;
@@ -180,6 +182,16 @@ pub mod about {
         severity: Severity::Note,
         title: "SSH to this host is open to everyone outside",
     };
+    pub const NOTRACK_ONE_WAY: &About = &About {
+        id: "notrack-one-way",
+        severity: Severity::Warning,
+        title: "A rule takes one direction of connections out of connection tracking",
+    };
+    pub const NO_ROUTE_BACK: &About = &About {
+        id: "no-route-back",
+        severity: Severity::Warning,
+        title: "A rule lets requests through whose answers have no route",
+    };
     pub const NO_WAY_BACK: &About = &About {
         id: "no-way-back",
         severity: Severity::Warning,
@@ -199,6 +211,11 @@ pub mod about {
         id: "reply-dropped",
         severity: Severity::Warning,
         title: "A rule drops the answers to what is let through",
+    };
+    pub const REPLY_RP_FILTER: &About = &About {
+        id: "reply-rp-filter",
+        severity: Severity::Warning,
+        title: "The reverse path filter drops the answers to what is let through",
     };
     pub const RP_FILTER_DROP: &About = &About {
         id: "rp-filter-drop",
@@ -230,6 +247,11 @@ pub mod about {
         severity: Severity::Note,
         title: "No rule asks for a set",
     };
+    pub const ZONE_BREAKS_REPLY: &About = &About {
+        id: "zone-breaks-reply",
+        severity: Severity::Warning,
+        title: "Requests and their answers are in different conntrack zones",
+    };
 
     /// In the order of their names.
     pub const ALL: &[&About] = &[
@@ -255,16 +277,20 @@ pub mod about {
         LOOPBACK_PORT_EXPOSED,
         MANAGEMENT_CLOSED,
         MANAGEMENT_OPEN,
+        NO_ROUTE_BACK,
         NO_WAY_BACK,
+        NOTRACK_ONE_WAY,
         PUBLISHED_PAST_ZONE,
         REDUNDANT_RULE,
         REPLY_DROPPED,
+        REPLY_RP_FILTER,
         RP_FILTER_DROP,
         RULE_AFTER_VERDICT,
         SHADOWED_RULE,
         UNREACHABLE_RULE,
         UNUSED_CHAIN,
         UNUSED_SET,
+        ZONE_BREAKS_REPLY,
     ];
 }
 
@@ -304,7 +330,7 @@ pub enum Shows {
     Refused(RuleId),
     /// A rule or policy refuses the request.
     Stopped,
-    /// The request comes to this base chain.
+    /// The request, or its answer, comes to this base chain.
     Comes(ChainId),
     /// The reverse path filter of this host drops the request.
     RpFiltered,
@@ -312,18 +338,55 @@ pub enum Shows {
     Lets(RuleId),
     /// The request gets through, and the reply is dropped.
     NoReply,
+    /// The request gets through, and the reply gets somewhere, but is no answer to it ([`answers`]).
+    Astray,
+    /// The request gets through, and this host has no route for the reply.
+    Unrouted,
+    /// The request gets through, and the reverse path filter drops the reply.
+    ReplyRpFiltered,
     /// The request gets to its end.
     Passes,
+}
+
+/// Whether a packet gets where it is going.
+fn gets_there(path: &Path) -> bool {
+    matches!(
+        path.disposition,
+        Disposition::Local | Disposition::Forwarded | Disposition::Transmitted
+    )
+}
+
+/// Whether a request gets through, and its reply comes back with the addresses that the request was sent to and from.
+pub(crate) fn answers(walked: &Walked) -> bool {
+    let Some(reply) = &walked.reply else {
+        return false;
+    };
+    let (asked, said) = (&walked.request.input, &reply.output);
+    // a socket of this host gets its source on the way
+    let sent_here = walked.request.disposition == Disposition::Transmitted;
+    gets_there(&walked.request)
+        && gets_there(reply)
+        && (said.src, said.sport) == (asked.dst, asked.dport)
+        && said.dport == asked.sport
+        && (sent_here || said.dst == asked.src)
+}
+
+/// The host without a reverse path filter.
+fn unfiltered(host: &Host) -> Host {
+    let mut host = host.clone();
+    for (key, value) in &mut host.sysctls {
+        if key.ends_with(".rp_filter") {
+            *value = "0".into();
+        }
+    }
+    host
 }
 
 impl Shows {
     /// Whether a walk does so.
     pub fn holds(self, walked: &Walked) -> bool {
-        let gets_there = |path: &Path| {
-            matches!(
-                path.disposition,
-                Disposition::Local | Disposition::Forwarded | Disposition::Transmitted
-            )
+        let replied = |holds: &dyn Fn(&Path) -> bool| {
+            gets_there(&walked.request) && walked.reply.as_ref().is_some_and(holds)
         };
         let takes = |id: RuleId| {
             walked.request.steps.iter().any(|step| match &step.kind {
@@ -345,16 +408,19 @@ impl Shows {
                 walked.request.disposition == Disposition::Host(HostDrop::RpFilter)
             }
             Shows::Comes(id) => {
-                let mut steps = walked.request.steps.iter();
+                let paths = std::iter::once(&walked.request).chain(&walked.reply);
+                let mut steps = paths.flat_map(|path| &path.steps);
                 steps.any(|step| matches!(step.kind, StepKind::Chain(chain) if chain == id))
             }
             Shows::Lets(id) => takes(id) && gets_there(&walked.request),
-            Shows::NoReply => {
-                gets_there(&walked.request)
-                    && walked
-                        .reply
-                        .as_ref()
-                        .is_some_and(|reply| !gets_there(reply))
+            Shows::NoReply => replied(&|reply| !gets_there(reply)),
+            Shows::Astray => replied(&gets_there) && !answers(walked),
+            Shows::Unrouted => replied(&|reply| match reply.disposition {
+                Disposition::Host(why) => routes::UNROUTED.contains(&why),
+                _ => false,
+            }),
+            Shows::ReplyRpFiltered => {
+                replied(&|reply| reply.disposition == Disposition::Host(HostDrop::RpFilter))
             }
             Shows::Passes => gets_there(&walked.request),
         }
@@ -537,6 +603,7 @@ pub fn audit(loaded: &Loaded, hooks: &Hooks, host: &Host, options: &Options) -> 
         .chain(docker::ALL)
         .chain(host::ALL)
         .chain(order::ALL)
+        .chain(routes::ALL)
     {
         findings.extend(apart(&mut input, &mut answer.left_out, id, one));
     }

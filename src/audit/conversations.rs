@@ -1,19 +1,21 @@
 //! What becomes of whole conversations: answers that are dropped, and what is not filtered at all.
 
-use std::collections::BTreeMap;
-
 use crate::explain::explain;
 use crate::host::IpFamily;
 use crate::packet::proto;
-use crate::ruleset::{Hook, RuleId, Stmt};
+use crate::ruleset::{Hook, RuleId};
 use crate::sets::Set;
 use crate::symbolic::{By, End, From, Input as Part, Space};
-use crate::walk::step::{RuleOutcome, StepKind, Taken};
+use crate::walk::step::Taken;
 
+use super::tracking::{self, Lost, matched, untracks};
 use super::{Cited, Finding, Input, One, Question, Shows, View, about};
 
 pub(super) const ALL: &[(&str, One)] = &[
-    ("no-way-back, reply-dropped", answers),
+    (
+        "no-way-back, notrack-one-way, reply-dropped, zone-breaks-reply",
+        answers,
+    ),
     ("forward-open", forward),
     ("ipv6-open", ipv6),
 ];
@@ -60,12 +62,10 @@ fn any_port(view: &mut View, packets: Set) -> Set {
 
 /// Answers that a rule or a policy drops, though what they answer was let through.
 fn answers(input: &mut Input<'_>) -> Vec<Finding> {
-    let mut sets: BTreeMap<By, Vec<(usize, From, Set)>> = BTreeMap::new();
+    let mut lost = Lost::new();
     for at in 0..input.views.len() {
-        let links = input.host.links.len();
         let view = &mut input.views[at];
         let customary = view.customary;
-        let honest = view.honest(links);
         let many = view.space.sets.or(view.outside.to_many, view.here.to_many);
         let exits: Vec<(From, By, Set)> =
             [(From::Outside, &view.back), (From::Here, &view.here_back)]
@@ -83,20 +83,25 @@ fn answers(input: &mut Input<'_>) -> Vec<Finding> {
             let packets = view.space.sets.and(packets, customary);
             let packets = view.space.sets.minus(packets, many);
             let packets = any_port(view, packets);
-            let packets = match from {
-                From::Outside => view.space.sets.and(packets, honest),
-                From::Here => packets,
-            };
             if !packets.is_empty() {
-                sets.entry(by).or_default().push((at, from, packets));
+                lost.entry(by).or_default().push((at, from, packets));
             }
         }
     }
-    let mut found = Vec::new();
-    for (by, parts) in sets {
-        let witness = parts
-            .iter()
-            .find_map(|(at, from, set)| input.witness(*at, *from, *set, Shows::NoReply));
+    let mut found = tracking::findings(input, &mut lost);
+    for (by, parts) in lost {
+        let witness = parts.iter().find_map(|(at, from, set)| {
+            let links = input.host.links.len();
+            let view = &mut input.views[*at];
+            let set = match from {
+                From::Outside => {
+                    let honest = view.honest(links);
+                    view.space.sets.and(*set, honest)
+                }
+                From::Here => *set,
+            };
+            input.witness(*at, *from, set, Shows::NoReply)
+        });
         // a set that no flow of explain confirms rests on what is open
         let Some(witness) = witness else { continue };
         let untracked = untracking(input, &witness.question);
@@ -145,22 +150,8 @@ fn untracking(input: &Input<'_>, question: &Question) -> Vec<RuleId> {
         return Vec::new();
     };
     let walked = &answer.explored.primary;
-    let paths = std::iter::once(&walked.request).chain(&walked.reply);
-    let mut found: Vec<RuleId> = paths
-        .flat_map(|path| &path.steps)
-        .filter_map(|step| match &step.kind {
-            StepKind::Rule(rule) if matches!(rule.outcome, RuleOutcome::Matched(_)) => {
-                Some(rule.rule)
-            }
-            _ => None,
-        })
-        .filter(|rule| {
-            let mut statements = input.ruleset().rule(*rule).statements.iter();
-            statements.any(|statement| matches!(statement.kind, Stmt::Notrack))
-        })
-        .collect();
-    found.sort_unstable();
-    found.dedup();
+    let mut found = matched(std::iter::once(&walked.request).chain(&walked.reply));
+    found.retain(|rule| untracks(input, *rule));
     found
 }
 

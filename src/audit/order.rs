@@ -12,7 +12,7 @@ use crate::symbolic::{By, Decided, Dropped, End, From, Space, Ways};
 use crate::walk::step::{HostDrop, Outcome, PacketView, Path, Taken};
 
 use super::rules::led_to;
-use super::{Cited, Finding, Input, One, Question, Shows, View, Witness, about};
+use super::{Cited, Finding, Input, One, Question, Shows, View, Witness, about, unfiltered};
 
 pub(super) const ALL: &[(&str, One)] = &[
     ("accept-dropped-later", accepted_in_vain),
@@ -165,7 +165,7 @@ fn accepted_in_vain(input: &mut Input<'_>) -> Vec<Finding> {
 
 /// Programs that an administrator tells what to let through. Others open what they need themselves, and an
 /// administrator who limits them means it.
-const MANAGERS: [&str; 5] = [
+pub(super) const MANAGERS: [&str; 5] = [
     "firewalld",
     "ufw",
     "OpenWrt",
@@ -205,7 +205,7 @@ fn refusing(input: &Input<'_>, hook: Hook) -> Vec<ChainId> {
 }
 
 /// Rules of one base chain that filters, each with that chain and its hook.
-fn filtering(input: &Input<'_>) -> Vec<(RuleId, ChainId, Hook)> {
+pub(super) fn filtering(input: &Input<'_>) -> Vec<(RuleId, ChainId, Hook)> {
     let mut bases: BTreeMap<RuleId, Vec<(ChainId, Hook)>> = BTreeMap::new();
     for (id, chain) in input.ruleset().chains() {
         let Some(base) = &chain.base else { continue };
@@ -273,12 +273,7 @@ fn rp_filtered(input: &mut Input<'_>) -> Vec<Finding> {
     if rules.is_empty() {
         return Vec::new();
     }
-    let mut host = input.host.clone();
-    for (key, value) in &mut host.sysctls {
-        if key.ends_with(".rp_filter") {
-            *value = "0".into();
-        }
-    }
+    let host = unfiltered(input.host);
     let hooks = input.hooks;
     let Some(ways) = input.other_ways(at, hooks, &host, From::Outside) else {
         return Vec::new();

@@ -503,7 +503,7 @@ pub(crate) fn address(bits: u128, v6: bool) -> IpAddr {
 }
 
 /// Ranges of addresses as prefixes.
-fn nets(ranges: &Ranges, v6: bool) -> Vec<IpNet> {
+pub(crate) fn nets(ranges: &Ranges, v6: bool) -> Vec<IpNet> {
     let width = if v6 { 128 } else { 32 };
     let found = prefixes(ranges, width).into_iter();
     found
