@@ -925,6 +925,38 @@ impl Input<'_> {
         };
         requests(&mut self.views[at].space, world, hooks, from, Some(0)).ok()
     }
+
+    /// The answers to such packets.
+    pub(crate) fn other_answers(
+        &mut self,
+        at: usize,
+        hooks: &Hooks,
+        host: &Host,
+        requests: &Ways,
+        from: From,
+    ) -> Option<Ways> {
+        let values = link_values(host);
+        let world = World {
+            ruleset: &self.loaded.ruleset,
+            host,
+            link_values: &values,
+        };
+        replies(&mut self.views[at].space, world, hooks, requests, from).ok()
+    }
+}
+
+/// Packets whose answers leave by the interface that they came by.
+fn honest_in(space: &mut Space, answers: &Ways, links: usize) -> Set {
+    let mut honest = Vec::new();
+    for (link, packets) in &answers.fields.oif.0 {
+        let Some(at) = link.filter(|at| usize::from(*at) < links) else {
+            continue;
+        };
+        let at = u128::from(at);
+        let iif = space.packets(Part::Iif, &[(at, at)]);
+        honest.push(space.sets.and(iif, *packets));
+    }
+    space.sets.union(&honest)
 }
 
 impl View {
@@ -935,17 +967,7 @@ impl View {
 
     /// Packets that came by the interface that the answer leaves by: nobody has made up their source.
     pub(crate) fn honest(&mut self, links: usize) -> Set {
-        let mut honest = Vec::new();
-        let oif = self.back.fields.oif.clone();
-        for (link, packets) in oif.0 {
-            let Some(at) = link.filter(|at| usize::from(*at) < links) else {
-                continue;
-            };
-            let at = u128::from(at);
-            let iif = self.space.packets(Part::Iif, &[(at, at)]);
-            honest.push(self.space.sets.and(iif, packets));
-        }
-        self.space.sets.union(&honest)
+        honest_in(&mut self.space, &self.back, links)
     }
 
     /// All first packets of one side, and their answers.

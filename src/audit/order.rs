@@ -12,7 +12,9 @@ use crate::symbolic::{By, Decided, Dropped, End, From, Space, Ways};
 use crate::walk::step::{HostDrop, Outcome, PacketView, Path, Taken};
 
 use super::rules::led_to;
-use super::{Cited, Finding, Input, One, Question, Shows, View, Witness, about, unfiltered};
+use super::{
+    Cited, Finding, Input, One, Question, Shows, View, Witness, about, honest_in, unfiltered,
+};
 
 pub(super) const ALL: &[(&str, One)] = &[
     ("accept-dropped-later", accepted_in_vain),
@@ -431,25 +433,27 @@ fn tied(input: &mut Input<'_>) -> Vec<Finding> {
         if found.iter().any(known) {
             continue;
         }
-        let (hooks, host) = (input.hooks.swapped(tie), input.host);
+        let hooks = input.hooks.swapped(tie);
         for at in 0..input.views.len() {
             let view = &input.views[at];
             let pf = if view.space.v6 { Pf::Ip6 } else { Pf::Ip };
             if pf != tie.pf {
                 continue;
             }
-            let customary = input.views[at].customary;
-            let Some(other) = input.other_ways(at, &hooks, host, From::Outside) else {
-                return Vec::new();
-            };
-            let View { space, outside, .. } = &mut input.views[at];
-            let differs = differing(space, outside, &other);
-            let differs = space.sets.and(differs, customary);
-            let shows = Shows::Comes(tie.first);
-            let swaps = |input: &Input<'_>, question: &Question| {
-                ends(input, input.hooks, question) != ends(input, &hooks, question)
-            };
-            let witness = input.witness_if(at, From::Outside, differs, shows, swaps);
+            let mut witness = None;
+            for from in [From::Outside, From::Here] {
+                let Some(differs) = reordered(input, at, &hooks, from) else {
+                    return Vec::new();
+                };
+                let swaps = |input: &Input<'_>, question: &Question| {
+                    ends(input, input.hooks, question) != ends(input, &hooks, question)
+                };
+                let shows = Shows::Comes(tie.first);
+                witness = input.witness_if(at, from, differs, shows, swaps);
+                if witness.is_some() {
+                    break;
+                }
+            }
             let Some(witness) = witness else { continue };
             let (first, second) = (input.chain_words(tie.first), input.chain_words(tie.second));
             let finding = Finding {
@@ -470,13 +474,54 @@ fn tied(input: &mut Input<'_>) -> Vec<Finding> {
     found.into_iter().map(|(_, _, finding)| finding).collect()
 }
 
-/// What `explain` says that a request looks like at its end, if it gets there.
-fn ends(input: &Input<'_>, hooks: &Hooks, question: &Question) -> Option<PacketView> {
-    let answer = explain(input.loaded, hooks, input.given, question).ok()?;
-    let Path {
-        disposition,
-        output,
+/// Customary packets of one side of which something else becomes with other hooks, or of whose answers. `None`: there are
+/// too many sets.
+fn reordered(input: &mut Input<'_>, at: usize, hooks: &Hooks, from: From) -> Option<Set> {
+    let host = input.host;
+    let links = host.links.len();
+    let whole = input.views[at].whole;
+    if from == From::Here && !whole {
+        return Some(Set::NONE);
+    }
+    let other = input.other_ways(at, hooks, host, from)?;
+    let other_back = match whole {
+        true => Some(input.other_answers(at, hooks, host, &other, from)?),
+        false => None,
+    };
+    let view = &mut input.views[at];
+    let mut honest = view.honest(links);
+    if let Some(back) = &other_back {
+        let more = honest_in(&mut view.space, back, links);
+        honest = view.space.sets.or(honest, more);
+    }
+    let View {
+        space,
+        outside,
+        back,
+        here,
+        here_back,
         ..
-    } = &answer.explored.primary.request;
-    (disposition.outcome() == Outcome::Accept).then_some(*output)
+    } = view;
+    let (requests, answers) = match from {
+        From::Outside => (&*outside, &*back),
+        From::Here => (&*here, &*here_back),
+    };
+    let mut differs = differing(space, requests, &other);
+    if let Some(other_back) = &other_back {
+        let mut answered = differing(space, answers, other_back);
+        // nobody hears the answer to a made-up source
+        if from == From::Outside {
+            answered = space.sets.and(answered, honest);
+        }
+        differs = space.sets.or(differs, answered);
+    }
+    Some(space.sets.and(differs, view.customary))
+}
+
+/// What `explain` says that a request and its answer look like at their ends, where they get there.
+fn ends(input: &Input<'_>, hooks: &Hooks, question: &Question) -> Option<[Option<PacketView>; 2]> {
+    let answer = explain(input.loaded, hooks, input.given, question).ok()?;
+    let end = |path: &Path| (path.disposition.outcome() == Outcome::Accept).then_some(path.output);
+    let walked = &answer.explored.primary;
+    Some([end(&walked.request), walked.reply.as_ref().and_then(end)])
 }

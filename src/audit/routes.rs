@@ -135,7 +135,7 @@ fn no_route(input: &mut Input<'_>) -> Vec<Finding> {
                 ..Finding::new(
                     about::NO_ROUTE_BACK,
                     format!(
-                        "this rule lets requests from {words} through, and this host has no route for the answers"
+                        "requests from {words} pass this rule and arrive, and this host has no route for the answers"
                     ),
                     "the request arrives and nobody hears the answer: a connection that hangs",
                     "add the route to these sources (`ip route add PREFIX via GATEWAY`), correct the address, or delete the rule if nobody there is to ask",
