@@ -1,5 +1,6 @@
 //! What becomes of whole conversations: answers that are dropped, and what is not filtered at all.
 
+use crate::conntrack::Manip;
 use crate::explain::explain;
 use crate::host::IpFamily;
 use crate::packet::proto;
@@ -184,7 +185,17 @@ fn forward(input: &mut Input<'_>) -> Vec<Finding> {
         if across.is_empty() || links < 2 {
             continue;
         }
-        let Some(witness) = input.witness(at, From::Outside, across, Shows::Passes) else {
+        // a published port is open on purpose
+        let published: Vec<Set> = view
+            .bound(Manip::Dst, From::Outside)
+            .into_values()
+            .collect();
+        let published = view.space.sets.union(&published);
+        let plain = view.space.sets.minus(across, published);
+        let found_one = [plain, across]
+            .into_iter()
+            .find_map(|set| input.witness(at, From::Outside, set, Shows::Passes));
+        let Some(witness) = found_one else {
             continue;
         };
         let (key, version) = match v6 {

@@ -256,18 +256,25 @@ fn wrong_port(input: &mut Input<'_>, at: usize) -> Vec<Finding> {
         }
         let witness = input.witness(at, From::Outside, meant, Shows::Passes);
         let Some(witness) = witness else { continue };
+        let port = match lo == hi {
+            true => lo.to_string(),
+            false => format!("{lo}-{hi}"),
+        };
         let (about, what, why, remedy) = match hook {
             Hook::Forward => (
                 about::DOCKER_USER_PUBLISHED_PORT,
                 "the port of this rule is the published one; packets to it have the container's address and port when they get here",
                 "dnat runs in prerouting, before every chain of forward; the rule does not drop what it is for",
-                "ask for `ct original proto-dst PORT` (`-m conntrack --ctorigdstport PORT`), or for the container's port",
+                format!(
+                    "ask for `ct original proto-dst {port}` (`-m conntrack --ctorigdstport {}`), or for the container's port",
+                    port.replace('-', ":")
+                ),
             ),
             _ => (
                 about::INPUT_RULE_FOR_CONTAINER,
                 "the port of this rule is published: packets to it are forwarded to the container and never come to input",
                 "dnat runs before routing; chains of input see only what is for this host itself",
-                "put the rule into DOCKER-USER, with `ct original proto-dst PORT`",
+                format!("put the rule into DOCKER-USER, with `ct original proto-dst {port}`"),
             ),
         };
         let mut rules = vec![input.cite(rule, "")];
@@ -275,7 +282,7 @@ fn wrong_port(input: &mut Input<'_>, at: usize) -> Vec<Finding> {
         found.push(Finding {
             rules,
             witness: Some(witness),
-            ..Finding::new(about, what, why, remedy)
+            ..Finding::new(about, what, why, &remedy)
         });
     }
     found

@@ -328,7 +328,9 @@ fn no_zone(input: &mut Input<'_>) -> Vec<Finding> {
                         about::INTERFACE_IN_NO_ZONE,
                         format!("{name} is in no zone; its packets fall to {zone}, the default"),
                         "a change of the default zone changes what is open on this interface",
-                        "give the interface a zone: `firewall-cmd --permanent --zone=ZONE --add-interface=NAME`",
+                        &format!(
+                            "give the interface a zone: `firewall-cmd --permanent --zone=ZONE --add-interface={name}`"
+                        ),
                     )
                 };
                 found.insert((*rule, link), one);
@@ -684,7 +686,9 @@ fn bridged(input: &mut Input<'_>) -> Vec<Finding> {
                     about::BRIDGED_DROPPED,
                     format!("{key} is on, and what passes from one port of {bridge} to another is dropped in forward ({of})"),
                     "machines on one bridge do not reach each other, although nothing is routed",
-                    "accept what stays on the bridge (`iifname BRIDGE oifname BRIDGE accept`), or switch the sysctl off if no program needs it",
+                    &format!(
+                        "accept what stays on the bridge (`iifname \"{bridge}\" oifname \"{bridge}\" accept`), or switch the sysctl off if no program needs it"
+                    ),
                 )
             });
         }

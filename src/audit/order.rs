@@ -295,6 +295,7 @@ fn rp_filtered(input: &mut Input<'_>) -> Vec<Finding> {
         }
         let witness = input.witness(at, From::Outside, matched, Shows::RpFiltered);
         let Some(witness) = witness else { continue };
+        let by = witness.iif.clone().unwrap_or_else(|| "IF".into());
         found.push(Finding {
             rules: vec![input.cite(rule, "")],
             witness: Some(witness),
@@ -302,7 +303,9 @@ fn rp_filtered(input: &mut Input<'_>) -> Vec<Finding> {
                 about::RP_FILTER_DROP,
                 "the reverse path filter of this host drops all that this rule would accept",
                 "the route back to these sources is by another interface, so the packets are dropped before rules of input or forward see them",
-                "correct the route to the sources, or set `net.ipv4.conf.IF.rp_filter` and `net.ipv4.conf.all.rp_filter` to 2 (loose)",
+                &format!(
+                    "correct the route to the sources, or set `net.ipv4.conf.{by}.rp_filter` and `net.ipv4.conf.all.rp_filter` to 2 (loose)"
+                ),
             )
         });
     }

@@ -128,6 +128,7 @@ fn no_route(input: &mut Input<'_>) -> Vec<Finding> {
                 ..=4 => places.join(", "),
                 many => format!("{} and {} more", places[..3].join(", "), many - 3),
             };
+            let first = places.first().cloned().unwrap_or_default();
             found.push(Finding {
                 rules: vec![input.cite(rule, "")],
                 places,
@@ -138,7 +139,9 @@ fn no_route(input: &mut Input<'_>) -> Vec<Finding> {
                         "requests from {words} pass this rule and arrive, and this host has no route for the answers"
                     ),
                     "the request arrives and nobody hears the answer: a connection that hangs",
-                    "add the route to these sources (`ip route add PREFIX via GATEWAY`), correct the address, or delete the rule if nobody there is to ask",
+                    &format!(
+                        "add the route to these sources (`ip route add {first} via GATEWAY`), correct the address, or delete the rule if nobody there is to ask"
+                    ),
                 )
             });
         }
@@ -220,7 +223,9 @@ fn filtered(input: &mut Input<'_>) -> Vec<Finding> {
                             "the reverse path filter drops the answers to requests that {who} by {name}"
                         ),
                         "requests leave by a table of routes that an answer is not looked up in (a mark, a rule for an interface): its way back would be another interface",
-                        "set `net.ipv4.conf.IF.rp_filter` and `net.ipv4.conf.all.rp_filter` to 2 (loose), or mark answers from `ct mark` and set `net.ipv4.conf.IF.src_valid_mark` to 1",
+                        &format!(
+                            "set `net.ipv4.conf.{name}.rp_filter` and `net.ipv4.conf.all.rp_filter` to 2 (loose), or mark answers from `ct mark` and set `net.ipv4.conf.{name}.src_valid_mark` to 1"
+                        ),
                     )
                 };
                 found.insert(link, finding);
