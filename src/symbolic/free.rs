@@ -298,6 +298,31 @@ fn any(space: &mut Space, world: World<'_>) -> Fields {
     fields
 }
 
+/// Whether what is read of a field that is not followed here may be another thing behind a write.
+fn may_change(target: &Field, field: &Field) -> bool {
+    match field {
+        Field::Meta(_) => target == field,
+        Field::Ct { .. } => matches!(target, Field::Ct { .. }),
+        Field::Payload { .. }
+        | Field::Exthdr { .. }
+        | Field::Option { .. }
+        | Field::Fib { .. }
+        | Field::Rt(_)
+        | Field::Socket(_)
+        | Field::Opaque(_) => match target {
+            Field::Meta(key) => *key == MetaKey::Mark,
+            Field::Ct { .. } => false,
+            Field::Payload { .. }
+            | Field::Exthdr { .. }
+            | Field::Option { .. }
+            | Field::Fib { .. }
+            | Field::Rt(_)
+            | Field::Socket(_)
+            | Field::Opaque(_) => true,
+        },
+    }
+}
+
 impl Walk<'_, '_> {
     pub(super) fn took(&mut self, rule: RuleId, packets: Set) {
         self.kept(rule, packets, None);
@@ -459,7 +484,13 @@ impl Walk<'_, '_> {
         };
         let name = match drawn {
             true => format!("{which} of {:?}", place.rule),
-            false => format!("{which} {}", free.wrote.len()),
+            false => {
+                let wrote = free.wrote.iter().map(|wrote| &wrote.target);
+                format!(
+                    "{which} {}",
+                    wrote.filter(|to| may_change(to, field)).count()
+                )
+            }
         };
         let bits = self.space.fact(&name, "", &vec![(0, u128::MAX)], None);
         let absent = format!("{name} is not there");
