@@ -338,7 +338,7 @@ pub enum Shows {
     Lets(RuleId),
     /// The request gets through, and the reply is dropped.
     NoReply,
-    /// The request gets through, and the reply gets somewhere, but is no answer to it ([`answers`]).
+    /// The request gets through, and the reply gets somewhere, but not to who asked, or not from where it asked.
     Astray,
     /// The request gets through, and this host has no route for the reply.
     Unrouted,
