@@ -11,8 +11,10 @@ mod docker;
 mod host;
 mod lint;
 mod order;
+mod routes;
 mod rules;
 pub mod sarif;
+mod tracking;
 pub mod v1;
 
 use std::collections::BTreeMap;
@@ -28,8 +30,8 @@ use crate::reach::class::{pick, question, usual_only};
 use crate::reach::imagined;
 use crate::report::RuleRef;
 use crate::report::build::{Sources, rule_ref, rule_text};
-use crate::ruleset::{ChainId, Dormancy, Family, Hook, RuleId, Ruleset};
-use crate::sets::{Mark, Room, Set};
+use crate::ruleset::{ChainId, Dormancy, Family, Hook, RuleId, Ruleset, Stmt, Verdict};
+use crate::sets::{Mark, Room, Set, Var};
 use crate::symbolic::free::{self, Free};
 use crate::symbolic::{
     End, From, Input as Part, Space, Watch, Ways, replies, requests, requests_watched,
@@ -180,6 +182,16 @@ pub mod about {
         severity: Severity::Note,
         title: "SSH to this host is open to everyone outside",
     };
+    pub const NOTRACK_ONE_WAY: &About = &About {
+        id: "notrack-one-way",
+        severity: Severity::Warning,
+        title: "A rule takes one direction of connections out of connection tracking",
+    };
+    pub const NO_ROUTE_BACK: &About = &About {
+        id: "no-route-back",
+        severity: Severity::Warning,
+        title: "A rule lets requests through whose answers have no route",
+    };
     pub const NO_WAY_BACK: &About = &About {
         id: "no-way-back",
         severity: Severity::Warning,
@@ -199,6 +211,11 @@ pub mod about {
         id: "reply-dropped",
         severity: Severity::Warning,
         title: "A rule drops the answers to what is let through",
+    };
+    pub const REPLY_RP_FILTER: &About = &About {
+        id: "reply-rp-filter",
+        severity: Severity::Warning,
+        title: "The reverse path filter drops the answers to what is let through",
     };
     pub const RP_FILTER_DROP: &About = &About {
         id: "rp-filter-drop",
@@ -230,6 +247,11 @@ pub mod about {
         severity: Severity::Note,
         title: "No rule asks for a set",
     };
+    pub const ZONE_BREAKS_REPLY: &About = &About {
+        id: "zone-breaks-reply",
+        severity: Severity::Warning,
+        title: "Requests and their answers are in different conntrack zones",
+    };
 
     /// In the order of their names.
     pub const ALL: &[&About] = &[
@@ -255,16 +277,20 @@ pub mod about {
         LOOPBACK_PORT_EXPOSED,
         MANAGEMENT_CLOSED,
         MANAGEMENT_OPEN,
+        NO_ROUTE_BACK,
         NO_WAY_BACK,
+        NOTRACK_ONE_WAY,
         PUBLISHED_PAST_ZONE,
         REDUNDANT_RULE,
         REPLY_DROPPED,
+        REPLY_RP_FILTER,
         RP_FILTER_DROP,
         RULE_AFTER_VERDICT,
         SHADOWED_RULE,
         UNREACHABLE_RULE,
         UNUSED_CHAIN,
         UNUSED_SET,
+        ZONE_BREAKS_REPLY,
     ];
 }
 
@@ -304,7 +330,7 @@ pub enum Shows {
     Refused(RuleId),
     /// A rule or policy refuses the request.
     Stopped,
-    /// The request comes to this base chain.
+    /// The request, or its answer, comes to this base chain.
     Comes(ChainId),
     /// The reverse path filter of this host drops the request.
     RpFiltered,
@@ -312,18 +338,55 @@ pub enum Shows {
     Lets(RuleId),
     /// The request gets through, and the reply is dropped.
     NoReply,
+    /// The request gets through, and the reply gets somewhere, but not to who asked, or not from where it asked.
+    Astray,
+    /// The request gets through, and this host has no route for the reply.
+    Unrouted,
+    /// The request gets through, and the reverse path filter drops the reply.
+    ReplyRpFiltered,
     /// The request gets to its end.
     Passes,
+}
+
+/// Whether a packet gets where it is going.
+fn gets_there(path: &Path) -> bool {
+    matches!(
+        path.disposition,
+        Disposition::Local | Disposition::Forwarded | Disposition::Transmitted
+    )
+}
+
+/// Whether a request gets through, and its reply comes back with the addresses that the request was sent to and from.
+pub(crate) fn answers(walked: &Walked) -> bool {
+    let Some(reply) = &walked.reply else {
+        return false;
+    };
+    let (asked, said) = (&walked.request.input, &reply.output);
+    // a socket of this host gets its source on the way
+    let sent_here = walked.request.disposition == Disposition::Transmitted;
+    gets_there(&walked.request)
+        && gets_there(reply)
+        && (said.src, said.sport) == (asked.dst, asked.dport)
+        && said.dport == asked.sport
+        && (sent_here || said.dst == asked.src)
+}
+
+/// The host without a reverse path filter.
+fn unfiltered(host: &Host) -> Host {
+    let mut host = host.clone();
+    for (key, value) in &mut host.sysctls {
+        if key.ends_with(".rp_filter") {
+            *value = "0".into();
+        }
+    }
+    host
 }
 
 impl Shows {
     /// Whether a walk does so.
     pub fn holds(self, walked: &Walked) -> bool {
-        let gets_there = |path: &Path| {
-            matches!(
-                path.disposition,
-                Disposition::Local | Disposition::Forwarded | Disposition::Transmitted
-            )
+        let replied = |holds: &dyn Fn(&Path) -> bool| {
+            gets_there(&walked.request) && walked.reply.as_ref().is_some_and(holds)
         };
         let takes = |id: RuleId| {
             walked.request.steps.iter().any(|step| match &step.kind {
@@ -345,16 +408,19 @@ impl Shows {
                 walked.request.disposition == Disposition::Host(HostDrop::RpFilter)
             }
             Shows::Comes(id) => {
-                let mut steps = walked.request.steps.iter();
+                let paths = std::iter::once(&walked.request).chain(&walked.reply);
+                let mut steps = paths.flat_map(|path| &path.steps);
                 steps.any(|step| matches!(step.kind, StepKind::Chain(chain) if chain == id))
             }
             Shows::Lets(id) => takes(id) && gets_there(&walked.request),
-            Shows::NoReply => {
-                gets_there(&walked.request)
-                    && walked
-                        .reply
-                        .as_ref()
-                        .is_some_and(|reply| !gets_there(reply))
+            Shows::NoReply => replied(&|reply| !gets_there(reply)),
+            Shows::Astray => replied(&gets_there) && !answers(walked),
+            Shows::Unrouted => replied(&|reply| match reply.disposition {
+                Disposition::Host(why) => routes::UNROUTED.contains(&why),
+                _ => false,
+            }),
+            Shows::ReplyRpFiltered => {
+                replied(&|reply| reply.disposition == Disposition::Host(HostDrop::RpFilter))
             }
             Shows::Passes => gets_there(&walked.request),
         }
@@ -448,6 +514,8 @@ pub(crate) struct View {
     pub here_back: Ways,
     /// Answers and what this host sends were followed, too.
     pub whole: bool,
+    /// First packets as programs send them ([`conversations::customary`]).
+    pub customary: Set,
 }
 
 /// What every audit is given.
@@ -535,6 +603,7 @@ pub fn audit(loaded: &Loaded, hooks: &Hooks, host: &Host, options: &Options) -> 
         .chain(docker::ALL)
         .chain(host::ALL)
         .chain(order::ALL)
+        .chain(routes::ALL)
     {
         findings.extend(apart(&mut input, &mut answer.left_out, id, one));
     }
@@ -680,20 +749,26 @@ fn view(
             if v6 { 6 } else { 4 }
         )),
     }
-    let mut space = Space::new(v6, world.host.links.len(), room(options, NODES));
-    let outside = requests_watched(
-        &mut space,
-        world,
-        hooks,
-        From::Outside,
-        Some(0),
-        watch.clone(),
-    )?;
+    from_outside(world, hooks, v6, watch, room(options, NODES))
+}
+
+/// Follows first packets from outside, and nothing else.
+fn from_outside(
+    world: World<'_>,
+    hooks: &Hooks,
+    v6: bool,
+    watch: &Watch,
+    room: Room,
+) -> Result<View, crate::sets::GaveUp> {
+    let mut space = Space::new(v6, world.host.links.len(), room);
+    let watch = watch.clone();
+    let outside = requests_watched(&mut space, world, hooks, From::Outside, Some(0), watch)?;
     Ok(View {
         back: outside.nothing(),
         here: outside.nothing(),
         here_back: outside.nothing(),
         whole: false,
+        customary: conversations::customary(&mut space),
         outside,
         space,
     })
@@ -706,26 +781,13 @@ fn whole(
     watch: &Watch,
     room: Room,
 ) -> Result<View, crate::sets::GaveUp> {
-    let mut space = Space::new(v6, world.host.links.len(), room);
-    let outside = requests_watched(
-        &mut space,
-        world,
-        hooks,
-        From::Outside,
-        Some(0),
-        watch.clone(),
-    )?;
-    let back = replies(&mut space, world, hooks, &outside, From::Outside)?;
-    let here = requests(&mut space, world, hooks, From::Here, Some(0))?;
-    let here_back = replies(&mut space, world, hooks, &here, From::Here)?;
-    Ok(View {
-        space,
-        outside,
-        back,
-        here,
-        here_back,
-        whole: true,
-    })
+    let mut view = from_outside(world, hooks, v6, watch, room)?;
+    let space = &mut view.space;
+    view.back = replies(space, world, hooks, &view.outside, From::Outside)?;
+    view.here = requests(space, world, hooks, From::Here, Some(0))?;
+    view.here_back = replies(space, world, hooks, &view.here, From::Here)?;
+    view.whole = true;
+    Ok(view)
 }
 
 /// The base chains of IP that run; of others it is said that they are left out.
@@ -820,9 +882,24 @@ impl Input<'_> {
         explain(self.loaded, self.hooks, self.given, question)
             .is_ok_and(|answer| shows.holds(&answer.explored.primary))
     }
-}
 
-impl Input<'_> {
+    /// Whether a rule accepts.
+    pub(crate) fn accepts(&self, rule: RuleId) -> bool {
+        let mut statements = self.ruleset().rule(rule).statements.iter();
+        statements.any(|statement| matches!(statement.kind, Stmt::Verdict(Verdict::Accept)))
+    }
+
+    /// Whether a rule drops or rejects.
+    pub(crate) fn drops(&self, rule: RuleId) -> bool {
+        let mut statements = self.ruleset().rule(rule).statements.iter();
+        statements.any(|statement| {
+            matches!(
+                statement.kind,
+                Stmt::Verdict(Verdict::Drop) | Stmt::Reject(_)
+            )
+        })
+    }
+
     /// Whether a rule can match packets, in an IP version in which not all ways were followed.
     pub(crate) fn may_match_unseen(&self, rule: RuleId) -> bool {
         self.views.iter().any(|view| {
@@ -848,6 +925,38 @@ impl Input<'_> {
         };
         requests(&mut self.views[at].space, world, hooks, from, Some(0)).ok()
     }
+
+    /// The answers to such packets.
+    pub(crate) fn other_answers(
+        &mut self,
+        at: usize,
+        hooks: &Hooks,
+        host: &Host,
+        requests: &Ways,
+        from: From,
+    ) -> Option<Ways> {
+        let values = link_values(host);
+        let world = World {
+            ruleset: &self.loaded.ruleset,
+            host,
+            link_values: &values,
+        };
+        replies(&mut self.views[at].space, world, hooks, requests, from).ok()
+    }
+}
+
+/// Packets whose answers leave by the interface that they came by.
+fn honest_in(space: &mut Space, answers: &Ways, links: usize) -> Set {
+    let mut honest = Vec::new();
+    for (link, packets) in &answers.fields.oif.0 {
+        let Some(at) = link.filter(|at| usize::from(*at) < links) else {
+            continue;
+        };
+        let at = u128::from(at);
+        let iif = space.packets(Part::Iif, &[(at, at)]);
+        honest.push(space.sets.and(iif, *packets));
+    }
+    space.sets.union(&honest)
 }
 
 impl View {
@@ -858,27 +967,70 @@ impl View {
 
     /// Packets that came by the interface that the answer leaves by: nobody has made up their source.
     pub(crate) fn honest(&mut self, links: usize) -> Set {
-        let mut honest = Vec::new();
-        let oif = self.back.fields.oif.clone();
-        for (link, packets) in oif.0 {
-            let Some(at) = link.filter(|at| usize::from(*at) < links) else {
-                continue;
-            };
-            let at = u128::from(at);
-            let iif = self.space.packets(Part::Iif, &[(at, at)]);
-            honest.push(self.space.sets.and(iif, packets));
-        }
-        self.space.sets.union(&honest)
+        honest_in(&mut self.space, &self.back, links)
     }
 
-    /// What was translated towards another destination, by rule.
-    pub(crate) fn published(&self) -> BTreeMap<RuleId, Vec<Set>> {
-        let mut found: BTreeMap<RuleId, Vec<Set>> = BTreeMap::new();
-        for bound in &self.outside.bound {
-            if bound.manip == Manip::Dst {
-                found.entry(bound.rule).or_default().push(bound.packets);
+    /// All first packets of one side, and their answers.
+    pub(crate) fn ways(&self, from: From) -> (&Ways, &Ways) {
+        match from {
+            From::Outside => (&self.outside, &self.back),
+            From::Here => (&self.here, &self.here_back),
+        }
+    }
+
+    /// Usual first packets that a rule translated, by rule.
+    pub(crate) fn bound(&mut self, manip: Manip, from: From) -> BTreeMap<RuleId, Set> {
+        let mut sets: BTreeMap<RuleId, Vec<Set>> = BTreeMap::new();
+        for bound in &self.ways(from).0.bound {
+            if bound.manip == manip {
+                sets.entry(bound.rule).or_default().push(bound.packets);
             }
         }
+        let mut found = BTreeMap::new();
+        for (rule, sets) in sets {
+            let all = self.space.sets.union(&sets);
+            found.insert(rule, self.usual(all));
+        }
         found
+    }
+
+    /// Usual first packets from outside that are forwarded, by the link that they leave by.
+    pub(crate) fn forwarded(&mut self) -> BTreeMap<u16, Set> {
+        let mut sets: BTreeMap<u16, Vec<Set>> = BTreeMap::new();
+        for exit in &self.outside.exits {
+            if let End::Forwarded(oif) = exit.end {
+                sets.entry(oif).or_default().push(exit.packets);
+            }
+        }
+        let mut found = BTreeMap::new();
+        for (oif, sets) in sets {
+            let all = self.space.sets.union(&sets);
+            found.insert(oif, self.usual(all));
+        }
+        found
+    }
+
+    /// Those of them that leave by another link than they came by.
+    pub(crate) fn across(&mut self) -> Set {
+        let mut all = Vec::new();
+        for (oif, packets) in self.forwarded() {
+            let oif = u128::from(oif);
+            let same = self.space.packets(Part::Iif, &[(oif, oif)]);
+            all.push(self.space.sets.minus(packets, same));
+        }
+        self.space.sets.union(&all)
+    }
+
+    /// All packets that have a part in common with some of these.
+    pub(crate) fn with_part(&mut self, set: Set, part: Part) -> Set {
+        let mut vars: Vec<Var> = Vec::new();
+        for input in Part::ALL {
+            if input != part {
+                vars.extend_from_slice(self.space.vars(input));
+            }
+        }
+        vars.extend(self.space.questions().flat_map(|one| one.vars.clone()));
+        let cube = self.space.sets.cube(&vars);
+        self.space.sets.exists(set, cube)
     }
 }

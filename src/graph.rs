@@ -140,8 +140,8 @@ impl HookGraph {
         }
         graph.add_stages();
         graph.add_flow();
-        for (index, _) in ruleset.rules.iter().enumerate() {
-            graph.add_calls(ruleset, RuleId(index as u32));
+        for rule in ruleset.rule_ids() {
+            graph.add_calls(ruleset, rule);
         }
         graph
     }

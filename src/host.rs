@@ -549,6 +549,11 @@ pub struct FdbEntry {
 }
 
 impl Host {
+    /// Where the device of this name stands among the links.
+    pub fn link_at(&self, name: &str) -> Option<usize> {
+        self.links.iter().position(|link| link.name == name)
+    }
+
     /// The device of this name.
     pub fn link(&self, name: &str) -> Option<&Link> {
         self.links.iter().find(|link| link.name == name)

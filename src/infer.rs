@@ -558,11 +558,10 @@ fn published(ruleset: &Ruleset, host: &mut Host, flow: &Flow, uplink: Option<&st
             && shape.daddr.is_none_or(|net| net.contains(&dst))
     };
     let mut found = None;
-    for (at, rule) in ruleset.rules.iter().enumerate() {
+    for id in ruleset.rule_ids() {
+        let rule = ruleset.rule(id);
         let own = shape(ruleset, rule);
-        if fits(&own)
-            && (own.local || own.daddr.is_some() || called_for_local(ruleset, RuleId(at as u32)))
-        {
+        if fits(&own) && (own.local || own.daddr.is_some() || called_for_local(ruleset, id)) {
             found = Some(rule);
             break;
         }
@@ -586,10 +585,11 @@ fn published(ruleset: &Ruleset, host: &mut Host, flow: &Flow, uplink: Option<&st
 /// Whether the rule's chain is called only after `fib daddr type local` in a nat chain.
 fn called_for_local(ruleset: &Ruleset, rule: RuleId) -> bool {
     let chain = ruleset.rule(rule).chain;
-    ruleset.rules.iter().enumerate().any(|(at, caller)| {
+    ruleset.rule_ids().any(|id| {
+        let caller = ruleset.rule(id);
         let calls = || {
             ruleset
-                .transfers(RuleId(at as u32))
+                .transfers(id)
                 .iter()
                 .any(|(target, _)| matches!(target, Target::Chain(id) if *id == chain))
         };

@@ -615,7 +615,7 @@ fn group(dst: IpAddr) -> Mac {
 /// The model's question about the packet that was sent.
 fn probe(host: &Host, question: &Question, opening: &Opening) -> Result<Probe, LabError> {
     let iface = |name: &str| {
-        let at = host.links.iter().position(|link| link.name == name);
+        let at = host.link_at(name);
         at.map(|at| Iface::Link(at as u16))
             .ok_or_else(|| LabError(format!("interface `{name}` is not there in the lab")))
     };

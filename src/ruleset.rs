@@ -538,6 +538,11 @@ impl Ruleset {
         self.table(self.chain(chain).table)
     }
 
+    /// All rules, in the order of the listing.
+    pub fn rule_ids(&self) -> impl Iterator<Item = RuleId> + use<> {
+        (0..self.rules.len() as u32).map(RuleId)
+    }
+
     /// All chains with their ids.
     pub fn chains(&self) -> impl Iterator<Item = (ChainId, &Chain)> {
         self.chains

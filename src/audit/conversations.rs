@@ -1,19 +1,22 @@
 //! What becomes of whole conversations: answers that are dropped, and what is not filtered at all.
 
-use std::collections::BTreeMap;
-
+use crate::conntrack::Manip;
 use crate::explain::explain;
 use crate::host::IpFamily;
 use crate::packet::proto;
-use crate::ruleset::{Hook, RuleId, Stmt};
+use crate::ruleset::{Hook, RuleId};
 use crate::sets::Set;
-use crate::symbolic::{By, End, From, Input as Part};
-use crate::walk::step::{RuleOutcome, StepKind, Taken};
+use crate::symbolic::{By, End, From, Input as Part, Space};
+use crate::walk::step::Taken;
 
+use super::tracking::{self, Lost, matched, untracks};
 use super::{Cited, Finding, Input, One, Question, Shows, View, about};
 
 pub(super) const ALL: &[(&str, One)] = &[
-    ("no-way-back, reply-dropped", answers),
+    (
+        "no-way-back, notrack-one-way, reply-dropped, zone-breaks-reply",
+        answers,
+    ),
     ("forward-open", forward),
     ("ipv6-open", ipv6),
 ];
@@ -22,9 +25,8 @@ pub(super) const ALL: &[(&str, One)] = &[
 const EPHEMERAL: [(u128, u128); 1] = [(32768, 60999)];
 
 /// Conversations as programs hold them: TCP and UDP between unicast addresses, from an unprivileged port, and pings.
-pub(super) fn customary(view: &mut View) -> Set {
-    let v6 = view.space.v6;
-    let space = &mut view.space;
+pub(super) fn customary(space: &mut Space) -> Set {
+    let v6 = space.v6;
     let ports = space.protos(&[proto::TCP, proto::UDP]);
     let high = space.packets(Part::Sport, &EPHEMERAL);
     let low = space.packets(Part::Dport, &[(1, 65535)]);
@@ -61,12 +63,10 @@ fn any_port(view: &mut View, packets: Set) -> Set {
 
 /// Answers that a rule or a policy drops, though what they answer was let through.
 fn answers(input: &mut Input<'_>) -> Vec<Finding> {
-    let mut sets: BTreeMap<By, Vec<(usize, From, Set)>> = BTreeMap::new();
+    let mut lost = Lost::new();
     for at in 0..input.views.len() {
-        let links = input.host.links.len();
         let view = &mut input.views[at];
-        let customary = customary(view);
-        let honest = view.honest(links);
+        let customary = view.customary;
         let many = view.space.sets.or(view.outside.to_many, view.here.to_many);
         let exits: Vec<(From, By, Set)> =
             [(From::Outside, &view.back), (From::Here, &view.here_back)]
@@ -84,20 +84,25 @@ fn answers(input: &mut Input<'_>) -> Vec<Finding> {
             let packets = view.space.sets.and(packets, customary);
             let packets = view.space.sets.minus(packets, many);
             let packets = any_port(view, packets);
-            let packets = match from {
-                From::Outside => view.space.sets.and(packets, honest),
-                From::Here => packets,
-            };
             if !packets.is_empty() {
-                sets.entry(by).or_default().push((at, from, packets));
+                lost.entry(by).or_default().push((at, from, packets));
             }
         }
     }
-    let mut found = Vec::new();
-    for (by, parts) in sets {
-        let witness = parts
-            .iter()
-            .find_map(|(at, from, set)| input.witness(*at, *from, *set, Shows::NoReply));
+    let mut found = tracking::findings(input, &mut lost);
+    for (by, parts) in lost {
+        let witness = parts.iter().find_map(|(at, from, set)| {
+            let links = input.host.links.len();
+            let view = &mut input.views[*at];
+            let set = match from {
+                From::Outside => {
+                    let honest = view.honest(links);
+                    view.space.sets.and(*set, honest)
+                }
+                From::Here => *set,
+            };
+            input.witness(*at, *from, set, Shows::NoReply)
+        });
         // a set that no flow of explain confirms rests on what is open
         let Some(witness) = witness else { continue };
         let untracked = untracking(input, &witness.question);
@@ -146,22 +151,8 @@ fn untracking(input: &Input<'_>, question: &Question) -> Vec<RuleId> {
         return Vec::new();
     };
     let walked = &answer.explored.primary;
-    let paths = std::iter::once(&walked.request).chain(&walked.reply);
-    let mut found: Vec<RuleId> = paths
-        .flat_map(|path| &path.steps)
-        .filter_map(|step| match &step.kind {
-            StepKind::Rule(rule) if matches!(rule.outcome, RuleOutcome::Matched(_)) => {
-                Some(rule.rule)
-            }
-            _ => None,
-        })
-        .filter(|rule| {
-            let mut statements = input.ruleset().rule(*rule).statements.iter();
-            statements.any(|statement| matches!(statement.kind, Stmt::Notrack))
-        })
-        .collect();
-    found.sort_unstable();
-    found.dedup();
+    let mut found = matched(std::iter::once(&walked.request).chain(&walked.reply));
+    found.retain(|rule| untracks(input, *rule));
     found
 }
 
@@ -189,30 +180,22 @@ fn forward(input: &mut Input<'_>) -> Vec<Finding> {
         if !refuses(view, &[Hook::Forward, Hook::Prerouting, Hook::Postrouting]).is_empty() {
             continue;
         }
-        let customary = customary(view);
-        let exits: Vec<(u16, Set)> = view
-            .outside
-            .exits
-            .iter()
-            .filter_map(|exit| match exit.end {
-                End::Forwarded(oif) => Some((oif, exit.packets)),
-                _ => None,
-            })
-            .collect();
-        let mut across = Vec::new();
-        for (oif, packets) in exits {
-            let packets = view.usual(packets);
-            let same = view
-                .space
-                .packets(Part::Iif, &[(u128::from(oif), u128::from(oif))]);
-            let packets = view.space.sets.minus(packets, same);
-            across.push(view.space.sets.and(packets, customary));
-        }
-        let across = view.space.sets.union(&across);
+        let across = view.across();
+        let across = view.space.sets.and(across, view.customary);
         if across.is_empty() || links < 2 {
             continue;
         }
-        let Some(witness) = input.witness(at, From::Outside, across, Shows::Passes) else {
+        // a published port is open on purpose
+        let published: Vec<Set> = view
+            .bound(Manip::Dst, From::Outside)
+            .into_values()
+            .collect();
+        let published = view.space.sets.union(&published);
+        let plain = view.space.sets.minus(across, published);
+        let found_one = [plain, across]
+            .into_iter()
+            .find_map(|set| input.witness(at, From::Outside, set, Shows::Passes));
+        let Some(witness) = found_one else {
             continue;
         };
         let (key, version) = match v6 {
@@ -256,7 +239,7 @@ fn ipv6(input: &mut Input<'_>) -> Vec<Finding> {
         if off || whole && !known || !refuses(v6, &hooks).is_empty() {
             return Vec::new();
         }
-        let customary = customary(v6);
+        let customary = v6.customary;
         let local = v6.outside.ended(&mut v6.space, |end| *end == End::Local);
         let local = v6.usual(local);
         let local = v6.space.sets.and(local, customary);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::conntrack::Manip;
 use crate::host::LinkKind;
 use crate::logic::Ranges;
 use crate::owner::is_known_bridge;
@@ -10,12 +11,11 @@ use crate::report::build::protocol_name;
 use crate::ruleset::datatype::ifname_text;
 use crate::ruleset::protocol::Base;
 use crate::ruleset::{
-    CtKey, Expr, Field, Hook, Match, MetaKey, Nat, NatRange, Op, Operand, RuleId, Stmt, Verdict,
+    CtKey, Expr, Field, Hook, Match, MetaKey, Nat, NatRange, Op, Operand, RuleId, Stmt,
 };
-use crate::sets::{Set, Var};
-use crate::symbolic::{End, From, Input as Part, Space};
+use crate::sets::Set;
+use crate::symbolic::{From, Input as Part};
 
-use super::conversations::customary;
 use super::{Finding, Input, One, Shows, View, about};
 
 pub(super) const ALL: &[(&str, One)] = &[
@@ -86,46 +86,11 @@ fn l4proto(input: &Input<'_>, rule: RuleId) -> Option<u8> {
     found.map(|(value, _)| value as u8)
 }
 
-/// Whether a rule drops or rejects.
-pub(super) fn drops(input: &Input<'_>, rule: RuleId) -> bool {
-    let statements = &input.ruleset().rule(rule).statements;
-    statements.iter().any(|statement| {
-        matches!(
-            statement.kind,
-            Stmt::Verdict(Verdict::Drop) | Stmt::Reject(_)
-        )
-    })
-}
-
-/// First packets that are forwarded to another link than they came by.
-fn across(view: &mut View) -> Set {
-    let exits: Vec<(u16, Set)> = view
-        .outside
-        .exits
-        .iter()
-        .filter_map(|exit| match exit.end {
-            End::Forwarded(oif) => Some((oif, exit.packets)),
-            _ => None,
-        })
-        .collect();
-    let mut all = Vec::new();
-    for (oif, packets) in exits {
-        let packets = view.usual(packets);
-        let same = view
-            .space
-            .packets(Part::Iif, &[(u128::from(oif), u128::from(oif))]);
-        all.push(view.space.sets.minus(packets, same));
-    }
-    view.space.sets.union(&all)
-}
-
 /// What came from outside, was translated by a rule and forwarded, by rule.
 fn published(view: &mut View) -> Vec<(RuleId, Set)> {
-    let across = across(view);
+    let across = view.across();
     let mut found = Vec::new();
-    for (rule, sets) in view.published() {
-        let all = view.space.sets.union(&sets);
-        let all = view.usual(all);
+    for (rule, all) in view.bound(Manip::Dst, From::Outside) {
         let all = view.space.sets.and(all, across);
         if !all.is_empty() {
             found.push((rule, all));
@@ -135,27 +100,19 @@ fn published(view: &mut View) -> Vec<(RuleId, Set)> {
 }
 
 /// The ports that packets of a protocol are first sent to.
-fn ports(space: &mut Space, set: Set, number: u8) -> Ranges {
-    let of = space.protos(&[number]);
-    let set = space.sets.and(set, of);
-    let mut vars: Vec<Var> = Vec::new();
-    for input in Part::ALL {
-        if input != Part::Dport {
-            vars.extend_from_slice(space.vars(input));
-        }
-    }
-    vars.extend(space.questions().flat_map(|question| question.vars.clone()));
-    let cube = space.sets.cube(&vars);
-    let set = space.sets.exists(set, cube);
-    let vars = space.vars(Part::Dport).to_vec();
-    let parts = space.sets.parts(set, &vars);
+fn ports(view: &mut View, set: Set, number: u8) -> Ranges {
+    let of = view.space.protos(&[number]);
+    let set = view.space.sets.and(set, of);
+    let set = view.with_part(set, Part::Dport);
+    let vars = view.space.vars(Part::Dport).to_vec();
+    let parts = view.space.sets.parts(set, &vars);
     parts.into_iter().flat_map(|(ranges, _)| ranges).collect()
 }
 
-fn port_words(space: &mut Space, set: Set) -> String {
+fn port_words(view: &mut View, set: Set) -> String {
     let mut words = Vec::new();
     for number in [proto::TCP, proto::UDP, proto::SCTP] {
-        let ranges = ports(space, set, number);
+        let ranges = ports(view, set, number);
         let text = match crate::reach::class::numbers(&ranges, 16) {
             _ if ranges.is_empty() => continue,
             Some(text) => text,
@@ -164,19 +121,6 @@ fn port_words(space: &mut Space, set: Set) -> String {
         words.push(format!("{} {text}", protocol_name(number)));
     }
     words.join("; ")
-}
-
-/// All packets that enter by an interface that some of these enter by.
-fn entrances(space: &mut Space, set: Set) -> Set {
-    let mut vars: Vec<Var> = Vec::new();
-    for input in Part::ALL {
-        if input != Part::Iif {
-            vars.extend_from_slice(space.vars(input));
-        }
-    }
-    vars.extend(space.questions().flat_map(|question| question.vars.clone()));
-    let cube = space.sets.cube(&vars);
-    space.sets.exists(set, cube)
 }
 
 /// Whether an expression is `ct status`, or bits of it.
@@ -192,21 +136,17 @@ fn asks_status(expr: &Expr) -> bool {
 fn past_zone(input: &mut Input<'_>, at: usize) -> Vec<Finding> {
     let published = published(&mut input.views[at]);
     let mut found = Vec::new();
-    for number in 0..input.ruleset().rules.len() as u32 {
-        let rule = RuleId(number);
+    for rule in input.ruleset().rule_ids() {
         let statements = &input.ruleset().rule(rule).statements;
         let by_status = statements.iter().any(|statement| match &statement.kind {
             Stmt::Match(test) => asks_status(&test.left),
             _ => false,
         });
-        let accepts = statements
-            .iter()
-            .any(|statement| matches!(statement.kind, Stmt::Verdict(Verdict::Accept)));
         let firewalld = input
             .owners
             .rule(rule)
             .is_some_and(|owner| owner.software == "firewalld");
-        if !by_status || !accepts || !firewalld {
+        if !by_status || !input.accepts(rule) || !firewalld {
             continue;
         }
         let view = &mut input.views[at];
@@ -230,7 +170,7 @@ fn past_zone(input: &mut Input<'_>, at: usize) -> Vec<Finding> {
         if all.is_empty() {
             continue;
         }
-        let words = port_words(&mut view.space, all);
+        let words = port_words(view, all);
         let witness = input.witness(at, From::Outside, all, Shows::Rule(rule));
         let mut rules = vec![input.cite(rule, "")];
         rules.extend(by.iter().map(|dnat| input.cite(*dnat, "translates")));
@@ -254,7 +194,7 @@ fn wrong_port(input: &mut Input<'_>, at: usize) -> Vec<Finding> {
     let mut found = Vec::new();
     let visits: Vec<(Hook, RuleId)> = input.views[at].outside.visits.keys().copied().collect();
     for (hook, rule) in visits {
-        if !matches!(hook, Hook::Forward | Hook::Input) || !drops(input, rule) {
+        if !matches!(hook, Hook::Forward | Hook::Input) || !input.drops(rule) {
             continue;
         }
         if input
@@ -297,8 +237,8 @@ fn wrong_port(input: &mut Input<'_>, at: usize) -> Vec<Finding> {
             Hook::Forward => matched,
             // whoever comes by another interface is not translated, and may well be what the rule is for
             _ => {
-                let from = entrances(&mut view.space, meant);
-                let customary = customary(view);
+                let from = view.with_part(meant, Part::Iif);
+                let customary = view.customary;
                 let many = view.outside.to_many;
                 let from = view.space.sets.and(from, customary);
                 let from = view.space.sets.minus(from, many);
@@ -316,18 +256,25 @@ fn wrong_port(input: &mut Input<'_>, at: usize) -> Vec<Finding> {
         }
         let witness = input.witness(at, From::Outside, meant, Shows::Passes);
         let Some(witness) = witness else { continue };
+        let port = match lo == hi {
+            true => lo.to_string(),
+            false => format!("{lo}-{hi}"),
+        };
         let (about, what, why, remedy) = match hook {
             Hook::Forward => (
                 about::DOCKER_USER_PUBLISHED_PORT,
                 "the port of this rule is the published one; packets to it have the container's address and port when they get here",
                 "dnat runs in prerouting, before every chain of forward; the rule does not drop what it is for",
-                "ask for `ct original proto-dst PORT` (`-m conntrack --ctorigdstport PORT`), or for the container's port",
+                format!(
+                    "ask for `ct original proto-dst {port}` (`-m conntrack --ctorigdstport {}`), or for the container's port",
+                    port.replace('-', ":")
+                ),
             ),
             _ => (
                 about::INPUT_RULE_FOR_CONTAINER,
                 "the port of this rule is published: packets to it are forwarded to the container and never come to input",
                 "dnat runs before routing; chains of input see only what is for this host itself",
-                "put the rule into DOCKER-USER, with `ct original proto-dst PORT`",
+                format!("put the rule into DOCKER-USER, with `ct original proto-dst {port}`"),
             ),
         };
         let mut rules = vec![input.cite(rule, "")];
@@ -335,7 +282,7 @@ fn wrong_port(input: &mut Input<'_>, at: usize) -> Vec<Finding> {
         found.push(Finding {
             rules,
             witness: Some(witness),
-            ..Finding::new(about, what, why, remedy)
+            ..Finding::new(about, what, why, &remedy)
         });
     }
     found
@@ -345,13 +292,7 @@ fn wrong_port(input: &mut Input<'_>, at: usize) -> Vec<Finding> {
 fn hidden_client(input: &mut Input<'_>, at: usize) -> Vec<Finding> {
     let published = published(&mut input.views[at]);
     let mut found = Vec::new();
-    let sources: Vec<(RuleId, Set)> = input.views[at]
-        .outside
-        .bound
-        .iter()
-        .filter(|bound| bound.manip == crate::conntrack::Manip::Src)
-        .map(|bound| (bound.rule, bound.packets))
-        .collect();
+    let sources = input.views[at].bound(Manip::Src, From::Outside);
     let bridges: Vec<u128> = (0u128..)
         .zip(&input.host.links)
         .filter(|(_, link)| link.kind == LinkKind::Bridge)
@@ -364,20 +305,8 @@ fn hidden_client(input: &mut Input<'_>, at: usize) -> Vec<Finding> {
         let bridge = view.space.packets(Part::Iif, &[(at, at)]);
         clients = view.space.sets.minus(clients, bridge);
     }
-    let mut done: Vec<RuleId> = Vec::new();
-    for (rule, _) in &sources {
-        if done.contains(rule) {
-            continue;
-        }
-        done.push(*rule);
-        let own: Vec<Set> = sources
-            .iter()
-            .filter(|(other, _)| other == rule)
-            .map(|(_, set)| *set)
-            .collect();
+    for (rule, own) in sources {
         let view = &mut input.views[at];
-        let own = view.space.sets.union(&own);
-        let own = view.usual(own);
         let own = view.space.sets.and(own, clients);
         let (mut all, mut by) = (Vec::new(), Vec::new());
         for (dnat, set) in &published {
@@ -391,11 +320,11 @@ fn hidden_client(input: &mut Input<'_>, at: usize) -> Vec<Finding> {
         if all.is_empty() {
             continue;
         }
-        let words = port_words(&mut view.space, all);
-        let Some(witness) = input.witness(at, From::Outside, all, Shows::Rule(*rule)) else {
+        let words = port_words(view, all);
+        let Some(witness) = input.witness(at, From::Outside, all, Shows::Rule(rule)) else {
             continue;
         };
-        let mut rules = vec![input.cite(*rule, "")];
+        let mut rules = vec![input.cite(rule, "")];
         rules.extend(
             by.iter()
                 .map(|dnat| input.cite(*dnat, "translates the destination")),
@@ -420,8 +349,7 @@ fn loopback_port(input: &mut Input<'_>, at: usize) -> Vec<Finding> {
         return Vec::new();
     }
     let mut found = Vec::new();
-    for number in 0..input.ruleset().rules.len() as u32 {
-        let rule = RuleId(number);
+    for rule in input.ruleset().rule_ids() {
         let daddr = asks(input, rule, |field| {
             matches!(
                 field,
@@ -453,7 +381,7 @@ fn loopback_port(input: &mut Input<'_>, at: usize) -> Vec<Finding> {
             continue;
         }
         let view = &mut input.views[at];
-        let mut set = across(view);
+        let mut set = view.across();
         for part in [
             view.space.packets(Part::Dst, &[(addr, addr)]),
             view.space.packets(Part::Dport, &[(port, port)]),
@@ -487,8 +415,7 @@ pub(super) fn leftovers(input: &Input<'_>) -> Vec<Finding> {
         return Vec::new();
     }
     let mut gone: BTreeMap<String, Vec<RuleId>> = BTreeMap::new();
-    for number in 0..input.ruleset().rules.len() as u32 {
-        let rule = RuleId(number);
+    for rule in input.ruleset().rule_ids() {
         let owner = input.owners.rule(rule);
         if !owner.is_some_and(|owner| matches!(owner.software, "Docker" | "firewalld")) {
             continue;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use crate::conntrack::Manip;
 use crate::explain::explain;
 use crate::flow::{Flow, IpFamily as Version};
 use crate::host::{IpFamily, LinkKind, Scope};
@@ -11,11 +12,11 @@ use crate::reach::class::number;
 use crate::ruleset::{
     Expr, Hook, Match, Nat, NatKind, NatRange, Op, Operand, RuleId, Stmt, Target, Verdict,
 };
-use crate::sets::{Set, Var};
+use crate::sets::Set;
 use crate::symbolic::{By, End, From, Input as Part};
 use crate::walk::step::{Disposition, Path, RuleOutcome, StepKind, Taken};
 
-use super::conversations::{customary, refuses};
+use super::conversations::refuses;
 use super::docker::is_dport;
 use super::order::Refusers;
 use super::{Finding, Input, One, Question, Severity, Shows, View, Witness, about};
@@ -49,8 +50,7 @@ fn uplinks(input: &Input<'_>, v6: bool) -> Vec<u128> {
 }
 
 fn link_at(input: &Input<'_>, name: &str) -> Option<u128> {
-    let at = input.host.links.iter().position(|link| link.name == name);
-    at.map(|at| at as u128)
+    input.host.link_at(name).map(|at| at as u128)
 }
 
 /// Addresses of this host that others send to, and the positions of their links.
@@ -71,7 +71,7 @@ fn ranges(values: impl Iterator<Item = u128>) -> Vec<(u128, u128)> {
 
 /// Customary requests to port 22 of these addresses.
 fn ssh(view: &mut View, to: &[(u128, u128)]) -> Set {
-    let customary = customary(view);
+    let customary = view.customary;
     let tcp = view.space.protos(&[proto::TCP]);
     let port = view.space.packets(Part::Dport, &[(22, 22)]);
     let dst = view.space.packets(Part::Dst, to);
@@ -83,7 +83,7 @@ fn ssh(view: &mut View, to: &[(u128, u128)]) -> Set {
 /// Whether input is filtered at all.
 fn filters(view: &mut View) -> bool {
     let refused = refuses(view, &[Hook::Input]);
-    let customary = customary(view);
+    let customary = view.customary;
     let tcp = view.space.protos(&[proto::TCP]);
     let refused = view.space.sets.and(refused, tcp);
     !view.space.sets.and(refused, customary).is_empty()
@@ -107,9 +107,6 @@ fn accept_ssh(input: &Input<'_>) -> Vec<RuleId> {
         .map(|(_, rule)| *rule)
         .filter(|rule| {
             let statements = &ruleset.rule(*rule).statements;
-            let accepts = statements
-                .iter()
-                .any(|statement| matches!(statement.kind, Stmt::Verdict(Verdict::Accept)));
             let names = statements.iter().any(|statement| match &statement.kind {
                 Stmt::Match(Match {
                     left: Expr::Field(field),
@@ -119,7 +116,7 @@ fn accept_ssh(input: &Input<'_>) -> Vec<RuleId> {
                 }) => is_dport(field) && has(right, 22) && !has(right, 1),
                 _ => false,
             });
-            accepts && names
+            names && input.accepts(*rule)
         })
         .collect();
     found.sort_unstable();
@@ -271,8 +268,7 @@ fn open(input: &mut Input<'_>) -> Vec<Finding> {
 /// Interfaces whose packets firewalld gives to the default zone because no zone has them.
 fn no_zone(input: &mut Input<'_>) -> Vec<Finding> {
     let mut fallbacks: Vec<(RuleId, String)> = Vec::new();
-    for at in 0..input.ruleset().rules.len() as u32 {
-        let rule = RuleId(at);
+    for rule in input.ruleset().rule_ids() {
         let statements = &input.ruleset().rule(rule).statements;
         let matches_all = !statements
             .iter()
@@ -332,7 +328,9 @@ fn no_zone(input: &mut Input<'_>) -> Vec<Finding> {
                         about::INTERFACE_IN_NO_ZONE,
                         format!("{name} is in no zone; its packets fall to {zone}, the default"),
                         "a change of the default zone changes what is open on this interface",
-                        "give the interface a zone: `firewall-cmd --permanent --zone=ZONE --add-interface=NAME`",
+                        &format!(
+                            "give the interface a zone: `firewall-cmd --permanent --zone=ZONE --add-interface={name}`"
+                        ),
                     )
                 };
                 found.insert((*rule, link), one);
@@ -364,36 +362,15 @@ fn target(input: &Input<'_>, rule: RuleId) -> Option<(u128, Option<u128>)> {
 
 /// What rules translate to another destination, as it is customary.
 fn translated(view: &mut View, from: From) -> BTreeMap<RuleId, Set> {
-    let customary = customary(view);
-    let (bound, many) = match from {
-        From::Outside => (view.outside.bound.clone(), view.outside.to_many),
-        From::Here => (view.here.bound.clone(), view.here.to_many),
-    };
-    let mut found: BTreeMap<RuleId, Set> = BTreeMap::new();
-    for one in bound {
-        if one.manip != crate::conntrack::Manip::Dst {
-            continue;
-        }
-        let packets = view.usual(one.packets);
+    let customary = view.customary;
+    let many = view.ways(from).0.to_many;
+    let mut found = BTreeMap::new();
+    for (rule, packets) in view.bound(Manip::Dst, from) {
         let packets = view.space.sets.and(packets, customary);
         let packets = view.space.sets.minus(packets, many);
-        let known = found.entry(one.rule).or_default();
-        *known = view.space.sets.or(*known, packets);
+        found.insert(rule, packets);
     }
     found
-}
-
-/// All packets to destinations of some of these.
-fn destinations(view: &mut View, set: Set) -> Set {
-    let mut vars: Vec<Var> = Vec::new();
-    for input in Part::ALL {
-        if input != Part::Dst {
-            vars.extend_from_slice(view.space.vars(input));
-        }
-    }
-    vars.extend(view.space.questions().flat_map(|one| one.vars.clone()));
-    let cube = view.space.sets.cube(&vars);
-    view.space.sets.exists(set, cube)
 }
 
 /// The lowest and highest address of a prefix.
@@ -433,9 +410,9 @@ fn hijacked(input: &mut Input<'_>) -> Vec<Finding> {
         let by_uplink = view.space.packets(Part::Iif, &uplinks);
         let to_own = view.space.packets(Part::Dst, &own);
         let to_near = view.space.packets(Part::Dst, &near);
-        let customary = customary(view);
+        let customary = view.customary;
         let far = view.space.sets.minus(customary, to_near);
-        let far = destinations(view, far);
+        let far = view.with_part(far, Part::Dst);
         let outside = translated(view, From::Outside);
         let here = translated(view, From::Here);
         let mut from_inside = Vec::new();
@@ -476,7 +453,7 @@ fn hijacked(input: &mut Input<'_>) -> Vec<Finding> {
                 From::Here => set,
             };
             let set = view.space.sets.and(set, far);
-            let reaches = destinations(view, set);
+            let reaches = view.with_part(set, Part::Dst);
             if set.is_empty() || !view.space.sets.is_within(far, reaches) {
                 continue;
             }
@@ -510,24 +487,10 @@ fn hairpin(input: &mut Input<'_>) -> Vec<Finding> {
         let v6 = input.views[at].space.v6;
         let view = &mut input.views[at];
         let outside = translated(view, From::Outside);
-        let sources: Vec<Set> = view
-            .outside
-            .bound
-            .iter()
-            .filter(|one| one.manip == crate::conntrack::Manip::Src)
-            .map(|one| one.packets)
-            .collect();
+        let sources = view.bound(Manip::Src, From::Outside);
+        let sources: Vec<Set> = sources.into_values().collect();
         let sources = view.space.sets.union(&sources);
-        let sources = view.usual(sources);
-        let exits: Vec<(u16, Set)> = view
-            .outside
-            .exits
-            .iter()
-            .filter_map(|exit| match exit.end {
-                End::Forwarded(oif) => Some((oif, exit.packets)),
-                _ => None,
-            })
-            .collect();
+        let exits = view.forwarded();
         for (rule, packets) in outside {
             let Some((server, _)) = target(input, rule) else {
                 continue;
@@ -554,7 +517,7 @@ fn hairpin(input: &mut Input<'_>) -> Vec<Finding> {
                 let own = ranges(own(input, v6).into_iter().map(|(_, address)| address));
                 let view = &mut input.views[at];
                 let oif_at = u128::from(*oif);
-                let mut set = view.usual(*gone);
+                let mut set = *gone;
                 let clients = view.space.packets(Part::Src, &nets);
                 let own = view.space.packets(Part::Src, &own);
                 let clients = view.space.sets.minus(clients, own);
@@ -723,7 +686,9 @@ fn bridged(input: &mut Input<'_>) -> Vec<Finding> {
                     about::BRIDGED_DROPPED,
                     format!("{key} is on, and what passes from one port of {bridge} to another is dropped in forward ({of})"),
                     "machines on one bridge do not reach each other, although nothing is routed",
-                    "accept what stays on the bridge (`iifname BRIDGE oifname BRIDGE accept`), or switch the sysctl off if no program needs it",
+                    &format!(
+                        "accept what stays on the bridge (`iifname \"{bridge}\" oifname \"{bridge}\" accept`), or switch the sysctl off if no program needs it"
+                    ),
                 )
             });
         }

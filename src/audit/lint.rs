@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::hooks::priority;
-use crate::ruleset::{
-    ChainId, ChainType, Expr, Hook, NatRange, Operand, RuleId, SetId, Stmt, Target,
-};
+use crate::ruleset::{ChainId, ChainType, Expr, Hook, NatRange, Operand, SetId, Stmt, Target};
 
 use super::rules::led_to;
 use super::{Finding, Input, about};
@@ -45,8 +43,7 @@ fn chains(input: &Input<'_>) -> Vec<Finding> {
             ..unused
         });
     }
-    for at in 0..ruleset.rules.len() as u32 {
-        let rule = RuleId(at);
+    for rule in ruleset.rule_ids() {
         let mut empty: Vec<ChainId> = Vec::new();
         for (target, _) in ruleset.transfers(rule) {
             if let Target::Chain(target) = target

@@ -6,15 +6,15 @@ use crate::eval::Pf;
 use crate::explain::explain;
 use crate::hooks::Hooks;
 use crate::reach::class::usual_only;
-use crate::ruleset::{ChainId, ChainType, Hook, RuleId, Stmt, Verdict};
+use crate::ruleset::{ChainId, ChainType, Hook, RuleId};
 use crate::sets::Set;
 use crate::symbolic::{By, Decided, Dropped, End, From, Space, Ways};
 use crate::walk::step::{HostDrop, Outcome, PacketView, Path, Taken};
 
-use super::conversations::customary;
-use super::docker::drops;
 use super::rules::led_to;
-use super::{Cited, Finding, Input, One, Question, Shows, View, about};
+use super::{
+    Cited, Finding, Input, One, Question, Shows, View, Witness, about, honest_in, unfiltered,
+};
 
 pub(super) const ALL: &[(&str, One)] = &[
     ("accept-dropped-later", accepted_in_vain),
@@ -60,6 +60,18 @@ impl Refusers {
             words: words.join(", "),
         }
     }
+
+    /// A finding about a rule, with these as the others that have part in it.
+    fn told(self, input: &Input<'_>, rule: RuleId, witness: Witness, finding: Finding) -> Finding {
+        let mut rules = vec![input.cite(rule, "")];
+        rules.extend(self.rules);
+        Finding {
+            rules,
+            places: self.places,
+            witness: Some(witness),
+            ..finding
+        }
+    }
 }
 
 /// The verdicts of all packets that are followed, answers too.
@@ -76,7 +88,7 @@ fn verdicts(view: &View) -> [(From, &Vec<Decided>); 4] {
 fn accepted_in_vain(input: &mut Input<'_>) -> Vec<Finding> {
     let mut rules: BTreeMap<(Hook, RuleId), Vain> = BTreeMap::new();
     for at in 0..input.views.len() {
-        let customary = customary(&mut input.views[at]);
+        let customary = input.views[at].customary;
         for way in 0..4 {
             let (from, decided) = verdicts(&input.views[at])[way];
             let decided = decided.clone();
@@ -139,31 +151,23 @@ fn accepted_in_vain(input: &mut Input<'_>) -> Vec<Finding> {
             continue;
         };
         let refusers = Refusers::of(input, &vain.by, "drops it");
-        let what = format!(
-            "all that this rule accepts is dropped behind it, by {}",
-            refusers.words
+        let finding = Finding::new(
+            about::ACCEPT_DROPPED_LATER,
+            format!(
+                "all that this rule accepts is dropped behind it, by {}",
+                refusers.words
+            ),
+            "accept ends the base chain that it is said in; later base chains of the hook, of whatever table, are asked as well",
+            "accept it in the later chain, too, or keep such packets from it",
         );
-        let mut rules = vec![input.cite(rule, "")];
-        rules.extend(refusers.rules);
-        let places = refusers.places;
-        found.push(Finding {
-            rules,
-            places,
-            witness: Some(witness),
-            ..Finding::new(
-                about::ACCEPT_DROPPED_LATER,
-                what,
-                "accept ends the base chain that it is said in; later base chains of the hook, of whatever table, are asked as well",
-                "accept it in the later chain, too, or keep such packets from it",
-            )
-        });
+        found.push(refusers.told(input, rule, witness, finding));
     }
     found
 }
 
 /// Programs that an administrator tells what to let through. Others open what they need themselves, and an
 /// administrator who limits them means it.
-const MANAGERS: [&str; 5] = [
+pub(super) const MANAGERS: [&str; 5] = [
     "firewalld",
     "ufw",
     "OpenWrt",
@@ -203,7 +207,7 @@ fn refusing(input: &Input<'_>, hook: Hook) -> Vec<ChainId> {
 }
 
 /// Rules of one base chain that filters, each with that chain and its hook.
-fn filtering(input: &Input<'_>) -> Vec<(RuleId, ChainId, Hook)> {
+pub(super) fn filtering(input: &Input<'_>) -> Vec<(RuleId, ChainId, Hook)> {
     let mut bases: BTreeMap<RuleId, Vec<(ChainId, Hook)>> = BTreeMap::new();
     for (id, chain) in input.ruleset().chains() {
         let Some(base) = &chain.base else { continue };
@@ -258,33 +262,25 @@ fn rp_filtered(input: &mut Input<'_>) -> Vec<Finding> {
     }
     let mut rules: Vec<(RuleId, Hook)> = Vec::new();
     for (rule, _, hook) in filtering(input) {
-        let mut statements = input.ruleset().rule(rule).statements.iter();
-        let accepts =
-            statements.any(|statement| matches!(statement.kind, Stmt::Verdict(Verdict::Accept)));
         let usual = |view: &mut View, set: Set| {
-            let customary = customary(view);
+            let customary = view.customary;
             let set = view.usual(set);
             view.space.sets.and(set, customary)
         };
         let generated = input.owners.rule(rule).is_some();
-        if accepts && !generated && is_idle(input, rule, hook, usual) {
+        if input.accepts(rule) && !generated && is_idle(input, rule, hook, usual) {
             rules.push((rule, hook));
         }
     }
     if rules.is_empty() {
         return Vec::new();
     }
-    let mut host = input.host.clone();
-    for (key, value) in &mut host.sysctls {
-        if key.ends_with(".rp_filter") {
-            *value = "0".into();
-        }
-    }
+    let host = unfiltered(input.host);
     let hooks = input.hooks;
     let Some(ways) = input.other_ways(at, hooks, &host, From::Outside) else {
         return Vec::new();
     };
-    let customary = customary(&mut input.views[at]);
+    let customary = input.views[at].customary;
     let mut found = Vec::new();
     for (rule, hook) in rules {
         let visit = ways.visits.get(&(hook, rule)).copied();
@@ -299,6 +295,7 @@ fn rp_filtered(input: &mut Input<'_>) -> Vec<Finding> {
         }
         let witness = input.witness(at, From::Outside, matched, Shows::RpFiltered);
         let Some(witness) = witness else { continue };
+        let by = witness.iif.clone().unwrap_or_else(|| "IF".into());
         found.push(Finding {
             rules: vec![input.cite(rule, "")],
             witness: Some(witness),
@@ -306,7 +303,9 @@ fn rp_filtered(input: &mut Input<'_>) -> Vec<Finding> {
                 about::RP_FILTER_DROP,
                 "the reverse path filter of this host drops all that this rule would accept",
                 "the route back to these sources is by another interface, so the packets are dropped before rules of input or forward see them",
-                "correct the route to the sources, or set `net.ipv4.conf.IF.rp_filter` and `net.ipv4.conf.all.rp_filter` to 2 (loose)",
+                &format!(
+                    "correct the route to the sources, or set `net.ipv4.conf.{by}.rp_filter` and `net.ipv4.conf.all.rp_filter` to 2 (loose)"
+                ),
             )
         });
     }
@@ -319,7 +318,7 @@ fn dropped_before(input: &mut Input<'_>) -> Vec<Finding> {
     let mut by_others: BTreeMap<(Hook, Vec<ChainId>), Vec<RuleId>> = BTreeMap::new();
     for (rule, base, hook) in filtering(input) {
         let generated = input.owners.rule(rule).is_some();
-        if generated || !drops(input, rule) || !is_idle(input, rule, hook, |_, set| set) {
+        if generated || !input.drops(rule) || !is_idle(input, rule, hook, |_, set| set) {
             continue;
         }
         let table = input.ruleset().chain(base).table;
@@ -335,7 +334,7 @@ fn dropped_before(input: &mut Input<'_>) -> Vec<Finding> {
         let mut would: BTreeMap<RuleId, Vain> = BTreeMap::new();
         let hooks = input.hooks.without(&others);
         for at in 0..input.views.len() {
-            let customary = customary(&mut input.views[at]);
+            let customary = input.views[at].customary;
             for from in [From::Outside, From::Here] {
                 let Some(ways) = input.other_ways(at, &hooks, host, from) else {
                     return found;
@@ -383,24 +382,16 @@ fn dropped_before(input: &mut Input<'_>) -> Vec<Finding> {
                 .find_map(|(at, from, set)| input.witness(*at, *from, *set, Shows::Stopped));
             let Some(witness) = witness else { continue };
             let refusers = Refusers::of(input, &vain.by, "drops it before");
-            let what = format!(
-                "all that this rule would drop is dropped before, by {}",
-                refusers.words
+            let finding = Finding::new(
+                about::DEAD_DROP,
+                format!(
+                    "all that this rule would drop is dropped before, by {}",
+                    refusers.words
+                ),
+                "the rule does nothing as long as the other table is loaded, and its counter says that nobody tries",
+                "delete the rule, or leave it as a second lock and say so in its comment (`nfpath: allow dead-drop REASON`)",
             );
-            let mut rules = vec![input.cite(rule, "")];
-            rules.extend(refusers.rules);
-            let places = refusers.places;
-            found.push(Finding {
-                rules,
-                places,
-                witness: Some(witness),
-                ..Finding::new(
-                    about::DEAD_DROP,
-                    what,
-                    "the rule does nothing as long as the other table is loaded, and its counter says that nobody tries",
-                    "delete the rule, or leave it as a second lock and say so in its comment (`nfpath: allow dead-drop REASON`)",
-                )
-            });
+            found.push(refusers.told(input, rule, witness, finding));
         }
     }
     found
@@ -410,11 +401,7 @@ fn dropped_before(input: &mut Input<'_>) -> Vec<Finding> {
 fn passed(space: &mut Space, ways: &Ways) -> BTreeMap<End, Set> {
     let mut found: BTreeMap<End, Set> = BTreeMap::new();
     for exit in &ways.exits {
-        let passes = matches!(
-            exit.end,
-            End::Local | End::Forwarded(_) | End::Transmitted(_) | End::Relayed
-        );
-        if passes {
+        if exit.end.passes() == Some(true) {
             let packets = usual_only(space, exit.packets);
             let known = found.entry(exit.end.clone()).or_default();
             *known = space.sets.or(*known, packets);
@@ -449,25 +436,27 @@ fn tied(input: &mut Input<'_>) -> Vec<Finding> {
         if found.iter().any(known) {
             continue;
         }
-        let (hooks, host) = (input.hooks.swapped(tie), input.host);
+        let hooks = input.hooks.swapped(tie);
         for at in 0..input.views.len() {
             let view = &input.views[at];
             let pf = if view.space.v6 { Pf::Ip6 } else { Pf::Ip };
             if pf != tie.pf {
                 continue;
             }
-            let customary = customary(&mut input.views[at]);
-            let Some(other) = input.other_ways(at, &hooks, host, From::Outside) else {
-                return Vec::new();
-            };
-            let View { space, outside, .. } = &mut input.views[at];
-            let differs = differing(space, outside, &other);
-            let differs = space.sets.and(differs, customary);
-            let shows = Shows::Comes(tie.first);
-            let swaps = |input: &Input<'_>, question: &Question| {
-                ends(input, input.hooks, question) != ends(input, &hooks, question)
-            };
-            let witness = input.witness_if(at, From::Outside, differs, shows, swaps);
+            let mut witness = None;
+            for from in [From::Outside, From::Here] {
+                let Some(differs) = reordered(input, at, &hooks, from) else {
+                    return Vec::new();
+                };
+                let swaps = |input: &Input<'_>, question: &Question| {
+                    ends(input, input.hooks, question) != ends(input, &hooks, question)
+                };
+                let shows = Shows::Comes(tie.first);
+                witness = input.witness_if(at, from, differs, shows, swaps);
+                if witness.is_some() {
+                    break;
+                }
+            }
             let Some(witness) = witness else { continue };
             let (first, second) = (input.chain_words(tie.first), input.chain_words(tie.second));
             let finding = Finding {
@@ -488,13 +477,54 @@ fn tied(input: &mut Input<'_>) -> Vec<Finding> {
     found.into_iter().map(|(_, _, finding)| finding).collect()
 }
 
-/// What `explain` says that a request looks like at its end, if it gets there.
-fn ends(input: &Input<'_>, hooks: &Hooks, question: &Question) -> Option<PacketView> {
-    let answer = explain(input.loaded, hooks, input.given, question).ok()?;
-    let Path {
-        disposition,
-        output,
+/// Customary packets of one side of which something else becomes with other hooks, or of whose answers. `None`: there are
+/// too many sets.
+fn reordered(input: &mut Input<'_>, at: usize, hooks: &Hooks, from: From) -> Option<Set> {
+    let host = input.host;
+    let links = host.links.len();
+    let whole = input.views[at].whole;
+    if from == From::Here && !whole {
+        return Some(Set::NONE);
+    }
+    let other = input.other_ways(at, hooks, host, from)?;
+    let other_back = match whole {
+        true => Some(input.other_answers(at, hooks, host, &other, from)?),
+        false => None,
+    };
+    let view = &mut input.views[at];
+    let mut honest = view.honest(links);
+    if let Some(back) = &other_back {
+        let more = honest_in(&mut view.space, back, links);
+        honest = view.space.sets.or(honest, more);
+    }
+    let View {
+        space,
+        outside,
+        back,
+        here,
+        here_back,
         ..
-    } = &answer.explored.primary.request;
-    (disposition.outcome() == Outcome::Accept).then_some(*output)
+    } = view;
+    let (requests, answers) = match from {
+        From::Outside => (&*outside, &*back),
+        From::Here => (&*here, &*here_back),
+    };
+    let mut differs = differing(space, requests, &other);
+    if let Some(other_back) = &other_back {
+        let mut answered = differing(space, answers, other_back);
+        // nobody hears the answer to a made-up source
+        if from == From::Outside {
+            answered = space.sets.and(answered, honest);
+        }
+        differs = space.sets.or(differs, answered);
+    }
+    Some(space.sets.and(differs, view.customary))
+}
+
+/// What `explain` says that a request and its answer look like at their ends, where they get there.
+fn ends(input: &Input<'_>, hooks: &Hooks, question: &Question) -> Option<[Option<PacketView>; 2]> {
+    let answer = explain(input.loaded, hooks, input.given, question).ok()?;
+    let end = |path: &Path| (path.disposition.outcome() == Outcome::Accept).then_some(path.output);
+    let walked = &answer.explored.primary;
+    Some([end(&walked.request), walked.reply.as_ref().and_then(end)])
 }

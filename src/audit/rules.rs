@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::owner::Place;
-use crate::ruleset::{ChainId, Dormancy, Family, Hook, RuleId, Stmt, Target, Verdict};
+use crate::ruleset::{
+    ChainId, Dormancy, Expr, Family, Field, Hook, Operand, RuleId, Stmt, Target, Verdict,
+};
 use crate::sets::{GaveUp, Mark, Set};
 use crate::symbolic::free::Remains;
 use crate::symbolic::{From, Watch};
@@ -153,11 +155,11 @@ fn takes_all(input: &Input<'_>, rule: RuleId) -> bool {
 struct Blocked {
     /// No packet fits all its matches.
     contradictory: bool,
+    /// Rules that wrote what it asks for, where packets would fit otherwise.
+    writers: Vec<RuleId>,
     /// What it is for comes to its chain, and earlier rules take all of it.
     covered: bool,
-    /// Who takes what it is for.
-    takers: Vec<RuleId>,
-    /// As few of them as are enough.
+    /// As few rules as are enough to take what it is for.
     least: Vec<RuleId>,
 }
 
@@ -169,19 +171,27 @@ fn blockers(
 ) -> Result<Option<Blocked>, GaveUp> {
     let mut blocked = Blocked {
         contradictory: true,
+        writers: Vec::new(),
         covered: true,
-        takers: Vec::new(),
         least: Vec::new(),
     };
+    let statements = &input.loaded.ruleset.rule(rule).statements;
     for &at in runs {
         let Run { space, free } = &mut input.runs[at];
-        let alone = free.alone.get(&rule).copied().unwrap_or_default();
-        let alone = space.sets.and(alone, space.valid());
-        if alone.is_empty() {
-            continue;
-        }
-        blocked.contradictory = false;
+        let mut wrote_it: Vec<(RuleId, &Field)> = Vec::new();
         for arrival in free.arrivals.get(&rule).into_iter().flatten() {
+            let alone = space.sets.and(arrival.fits, space.valid());
+            if alone.is_empty() {
+                let otherwise = free.alone.get(&rule).copied().unwrap_or_default();
+                let otherwise = space.sets.and(otherwise, space.valid());
+                for wrote in &free.wrote[..arrival.wrote] {
+                    if !space.sets.and(wrote.packets, otherwise).is_empty() {
+                        wrote_it.push((wrote.rule, &wrote.target));
+                    }
+                }
+                continue;
+            }
+            blocked.contradictory = false;
             let entered = space.sets.and(alone, arrival.entered);
             // what does not even come to the chain may have been taken on its way there
             let is_sent = !entered.is_empty();
@@ -202,7 +212,6 @@ fn blockers(
                     None => first.push((took.rule, whole)),
                 }
             }
-            blocked.takers.extend(first.iter().map(|(rule, _)| *rule));
             let mut kept = first.clone();
             if kept.len() <= BLOCKERS {
                 for (rule, _) in first.iter().rev() {
@@ -220,12 +229,57 @@ fn blockers(
             blocked.least.extend(kept.iter().map(|(rule, _)| *rule));
             space.check()?;
         }
+        let asked = wrote_it.into_iter().filter(|(_, target)| {
+            let mut statements = statements.iter();
+            statements.any(|statement| asks_for(&statement.kind, target))
+        });
+        blocked.writers.extend(asked.map(|(rule, _)| rule));
     }
-    for rules in [&mut blocked.takers, &mut blocked.least] {
+    for rules in [&mut blocked.least, &mut blocked.writers] {
         rules.sort_unstable();
         rules.dedup();
     }
     Ok(Some(blocked))
+}
+
+/// Whether a statement asks for a field.
+fn asks_for(statement: &Stmt, field: &Field) -> bool {
+    match statement {
+        Stmt::Match(test) => {
+            let right = match &test.right {
+                Operand::Expr(expr) => reads(expr, field),
+                Operand::Value(_) | Operand::Range(..) | Operand::Set(_) => false,
+            };
+            right || reads(&test.left, field)
+        }
+        Stmt::Vmap { key, .. } | Stmt::ObjectMap { key, .. } => reads(key, field),
+        Stmt::Verdict(_)
+        | Stmt::Mangle { .. }
+        | Stmt::Nat(_)
+        | Stmt::Reject(_)
+        | Stmt::Gate(_)
+        | Stmt::Notrack
+        | Stmt::Queue { .. }
+        | Stmt::Tproxy { .. }
+        | Stmt::Dup
+        | Stmt::Fwd { .. }
+        | Stmt::FlowOffload { .. }
+        | Stmt::Synproxy
+        | Stmt::SetUpdate { .. }
+        | Stmt::NoEffect(_)
+        | Stmt::Unknown(_) => false,
+    }
+}
+
+fn reads(expr: &Expr, field: &Field) -> bool {
+    match expr {
+        Expr::Field(known) => known == field,
+        Expr::Const(_) | Expr::Numgen { .. } | Expr::Hash { .. } | Expr::Unknown(_) => false,
+        Expr::Bitwise { of, .. } | Expr::Shift { of, .. } => reads(of, field),
+        Expr::Binary { left, right, .. } => reads(left, field) || reads(right, field),
+        Expr::Lookup { key, .. } => reads(key, field),
+        Expr::Concat(parts) => parts.iter().any(|part| reads(part, field)),
+    }
 }
 
 /// Tells why a rule never matches.
@@ -233,20 +287,14 @@ fn never(input: &Input<'_>, rule: RuleId, blocked: Blocked) -> Found {
     let chain = input.ruleset().rule(rule).chain;
     let Blocked {
         contradictory,
+        writers,
         covered,
-        takers,
-        mut least,
+        least,
     } = blocked;
     let own = action(input, rule);
     let differs = |other: &RuleId| own.is_none() || action(input, *other) != own;
-    let other = takers.iter().copied().find(|taker| differs(taker));
-    // one with another action is always among them
-    if let Some(other) = other
-        && !least.iter().any(differs)
-    {
-        least.push(other);
-        least.sort_unstable();
-    }
+    // who takes a part of it first, and does something else, changes nothing about rules that are enough to take all
+    let same = !least.is_empty() && !least.iter().any(differs);
     let mut severity = Severity::Warning;
     let words = input.chain_words(chain);
     let isolation = least.iter().any(|blocker| {
@@ -256,7 +304,15 @@ fn never(input: &Input<'_>, rule: RuleId, blocked: Blocked) -> Found {
             .name;
         chain.starts_with("DOCKER-ISOLATION")
     });
-    let (about, what, why, remedy) = if contradictory {
+    let (about, what, why, remedy) = if contradictory && !writers.is_empty() {
+        (
+            about::CONTRADICTORY_RULE,
+            "no packet can fit this rule: earlier rules write something else than it asks for"
+                .to_string(),
+            "what the rule is for is not done, and nothing says so",
+            "move the rule in front of those that write, correct the value, or delete the rule",
+        )
+    } else if contradictory {
         (
             about::CONTRADICTORY_RULE,
             "no packet can fit all matches of this rule".to_string(),
@@ -280,7 +336,7 @@ fn never(input: &Input<'_>, rule: RuleId, blocked: Blocked) -> Found {
             "the rule is never asked",
             "move the rule in front of the other one, or delete it",
         )
-    } else if other.is_none() {
+    } else if same {
         severity = Severity::Note;
         (
             about::REDUNDANT_RULE,
@@ -315,6 +371,8 @@ fn never(input: &Input<'_>, rule: RuleId, blocked: Blocked) -> Found {
     for blocker in &blockers {
         cited.push(input.cite(*blocker, "takes its packets"));
     }
+    let written = writers.iter().filter(|_| contradictory);
+    cited.extend(written.map(|writer| input.cite(*writer, "writes what it asks for")));
     let watch = blockers.iter().map(|blocker| (*blocker, rule)).collect();
     Found {
         finding: Finding {
@@ -342,10 +400,13 @@ pub(super) fn witnesses(input: &mut Input<'_>, found: &mut [Found]) {
                     continue;
                 };
                 let set = view.usual(set);
-                let witness = input.witness(at, From::Outside, set, Shows::Rule(pair.0));
-                if witness.is_some() {
-                    one.finding.witness = witness;
-                    break 'pairs;
+                let customary = view.space.sets.and(set, view.customary);
+                for set in [customary, set] {
+                    let witness = input.witness(at, From::Outside, set, Shows::Rule(pair.0));
+                    if witness.is_some() {
+                        one.finding.witness = witness;
+                        break 'pairs;
+                    }
                 }
             }
         }

@@ -743,7 +743,7 @@ pub(crate) fn rests_on(space: &mut Space, set: Set, all: Set) -> Vec<String> {
 }
 
 /// Ranges of addresses as prefixes.
-fn nets(ranges: &Ranges, v6: bool) -> Vec<IpNet> {
+pub(crate) fn nets(ranges: &Ranges, v6: bool) -> Vec<IpNet> {
     let width = if v6 { 128 } else { 32 };
     let found = prefixes(ranges, width).into_iter();
     found

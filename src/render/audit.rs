@@ -39,6 +39,20 @@ pub fn text(audit: &Audit, width: usize) -> String {
         if finding.rules.len() > RULES {
             out += &format!("    and {} more\n", finding.rules.len() - RULES);
         }
+        let said = |place: &String| {
+            let mut rules = finding.rules.iter();
+            finding.what.contains(place.as_str())
+                || rules.any(|cited| cited.rule.to_string().contains(place.as_str()))
+        };
+        let places: Vec<&str> = finding
+            .places
+            .iter()
+            .filter(|place| !said(place))
+            .map(String::as_str)
+            .collect();
+        if !places.is_empty() {
+            out += &wrapped(&format!("at: {}", places.join(", ")), "    ", width);
+        }
         if let Some(witness) = &finding.witness {
             let iif = witness.iif.as_ref().map(|iif| format!(" --iif {iif}"));
             let line = format!("flow: --flow '{}'{}", witness.flow, iif.unwrap_or_default());

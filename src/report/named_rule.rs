@@ -236,7 +236,7 @@ struct Part {
 
 impl Finder<'_> {
     fn all(&self) -> impl Iterator<Item = RuleId> {
-        (0..self.sources.ruleset.rules.len()).map(|at| RuleId(at as u32))
+        self.sources.ruleset.rule_ids()
     }
 
     /// The chains of this name, with or without table and family.

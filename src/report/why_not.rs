@@ -640,8 +640,8 @@ fn comes_before(stopped: Hook, hook: Hook) -> bool {
 /// Rules that lead to a chain, by a verdict or by a verdict map.
 fn callers(ruleset: &Ruleset, chain: ChainId) -> Vec<RuleId> {
     let leads = |act: &Act| matches!(act, Act::Jump(Target::Chain(id)) | Act::Goto(Target::Chain(id)) if *id == chain);
-    (0..ruleset.rules.len())
-        .map(|at| RuleId(at as u32))
+    ruleset
+        .rule_ids()
         .filter(|id| {
             ruleset
                 .rule(*id)

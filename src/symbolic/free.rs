@@ -5,7 +5,8 @@
 //!
 //! Every field that a rule can look at is a variable of its own, the state of the conversation and what depends on the host
 //! among them, so what is found here holds on every host and for later packets of conversations, too. The same field read
-//! twice is the same variable, as long as no rule has written anything in between. What a rule takes is taken for certain,
+//! twice is the same variable, as long as no rule has written anything in between; a mark, a header or a state that rules have
+//! written is what they wrote. What a rule takes is taken for certain,
 //! what comes to a rule is at most what can come to it.
 
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ use crate::hooks::Hooks;
 use crate::logic::Source;
 use crate::ruleset::protocol::Base;
 use crate::ruleset::{
-    ChainId, CtKey, Expr, Family, Field, Hook, MetaKey, Nat, NatRange, RuleId, Stmt,
+    ChainId, CtKey, Expr, Family, Field, Hook, MetaKey, Nat, NatRange, RuleId, Statement, Stmt,
 };
 use crate::sets::{GaveUp, Point, Set, Sets};
 
@@ -44,16 +45,30 @@ pub struct Arrival {
     pub within: Vec<u32>,
     /// How many entries [`Free::took`] had.
     pub behind: usize,
+    /// Packets for which all matches of the rule hold here, with what rules have written before, wherever they come from.
+    pub fits: Set,
+    /// How many entries [`Free::wrote`] had.
+    pub wrote: usize,
+}
+
+/// A field that a rule wrote.
+#[derive(Debug, Clone)]
+pub struct Wrote {
+    pub rule: RuleId,
+    pub target: Field,
+    pub packets: Set,
 }
 
 /// What the rules of a base chain can do at all.
 #[derive(Debug, Default)]
 pub struct Free {
     pub arrivals: BTreeMap<RuleId, Vec<Arrival>>,
-    /// Packets for which all matches of a rule hold, wherever they come from.
+    /// Packets for which all matches of a rule hold, wherever they come from, as long as no other rule has written anything.
     pub alone: BTreeMap<RuleId, Set>,
     /// In the order of the run.
     pub took: Vec<Took>,
+    /// In the order of the run.
+    pub wrote: Vec<Wrote>,
     /// Where something has no meaning here, so nothing can be said of what stands behind it.
     pub is_open: bool,
     /// What each [`BLOCK`] of `took` took together; `None` where that is too large to write down.
@@ -139,8 +154,7 @@ fn blocks(sets: &mut Sets, took: &[Took]) -> Vec<Option<Set>> {
 /// The state of such a walk.
 #[derive(Debug, Default)]
 pub(super) struct Freedom {
-    /// How often a rule has written a field.
-    pub written: u32,
+    pub wrote: Vec<Wrote>,
     pub took: Vec<Took>,
     pub arrivals: BTreeMap<RuleId, Vec<Arrival>>,
     running: Vec<(u32, Set)>,
@@ -183,6 +197,7 @@ pub fn chain(
         arrivals: freedom.arrivals,
         alone,
         took: freedom.took,
+        wrote: freedom.wrote,
         is_open: unknown,
         blocks,
     })
@@ -283,6 +298,31 @@ fn any(space: &mut Space, world: World<'_>) -> Fields {
     fields
 }
 
+/// Whether what is read of a field that is not followed here may be another thing behind a write.
+fn may_change(target: &Field, field: &Field) -> bool {
+    match field {
+        Field::Meta(_) => target == field,
+        Field::Ct { .. } => matches!(target, Field::Ct { .. }),
+        Field::Payload { .. }
+        | Field::Exthdr { .. }
+        | Field::Option { .. }
+        | Field::Fib { .. }
+        | Field::Rt(_)
+        | Field::Socket(_)
+        | Field::Opaque(_) => match target {
+            Field::Meta(key) => *key == MetaKey::Mark,
+            Field::Ct { .. } => false,
+            Field::Payload { .. }
+            | Field::Exthdr { .. }
+            | Field::Option { .. }
+            | Field::Fib { .. }
+            | Field::Rt(_)
+            | Field::Socket(_)
+            | Field::Opaque(_) => true,
+        },
+    }
+}
+
 impl Walk<'_, '_> {
     pub(super) fn took(&mut self, rule: RuleId, packets: Set) {
         self.kept(rule, packets, None);
@@ -322,7 +362,11 @@ impl Walk<'_, '_> {
         }
     }
 
-    pub(super) fn comes_to(&mut self, rule: RuleId) {
+    pub(super) fn comes_to(&mut self, place: Place) {
+        if self.free.is_none() {
+            return;
+        }
+        let fits = self.would(place, Set::ALL);
         if let Some(free) = &mut self.free
             && let Some((_, entered)) = free.running.last()
         {
@@ -330,8 +374,10 @@ impl Walk<'_, '_> {
                 entered: *entered,
                 within: free.running.iter().map(|(run, _)| *run).collect(),
                 behind: free.took.len(),
+                fits,
+                wrote: free.wrote.len(),
             };
-            free.arrivals.entry(rule).or_default().push(arrival);
+            free.arrivals.entry(place.rule).or_default().push(arrival);
         }
     }
 
@@ -438,7 +484,13 @@ impl Walk<'_, '_> {
         };
         let name = match drawn {
             true => format!("{which} of {:?}", place.rule),
-            false => format!("{which} {}", free.written),
+            false => {
+                let wrote = free.wrote.iter().map(|wrote| &wrote.target);
+                format!(
+                    "{which} {}",
+                    wrote.filter(|to| may_change(to, field)).count()
+                )
+            }
         };
         let bits = self.space.fact(&name, "", &vec![(0, u128::MAX)], None);
         let absent = format!("{name} is not there");
@@ -483,8 +535,36 @@ impl Walk<'_, '_> {
     pub(super) fn would(&mut self, place: Place, packets: Set) -> Set {
         let ruleset = self.ruleset();
         let mut here = packets;
-        for statement in &ruleset.rule(place.rule).statements {
+        let statements = &ruleset.rule(place.rule).statements;
+        // what the rule writes and asks for again is forgotten behind it
+        let asks = |statement: &Statement| {
+            matches!(
+                statement.kind,
+                Stmt::Match(_) | Stmt::Vmap { .. } | Stmt::ObjectMap { .. }
+            )
+        };
+        let last = statements.iter().rposition(asks);
+        let mut before: Option<Fields> = None;
+        let wrote = self.free.as_ref().map_or(0, |free| free.wrote.len());
+        for (number, statement) in statements.iter().enumerate() {
             let holds = match &statement.kind {
+                Stmt::Mangle { .. } | Stmt::Notrack if last.is_none_or(|last| number > last) => {
+                    Set::ALL
+                }
+                Stmt::Mangle {
+                    target,
+                    value,
+                    or_nothing,
+                } => {
+                    before.get_or_insert_with(|| self.fields.clone());
+                    let written = self.mangle(place, target, value, here);
+                    if *or_nothing { Set::ALL } else { written }
+                }
+                Stmt::Notrack => {
+                    before.get_or_insert_with(|| self.fields.clone());
+                    self.untrack(here);
+                    Set::ALL
+                }
                 Stmt::Match(test) => self.test(place, test, here),
                 Stmt::Vmap { key, map } | Stmt::ObjectMap { key, map } => {
                     let hits = self.look_up(place, key, *map, here);
@@ -492,11 +572,9 @@ impl Walk<'_, '_> {
                     self.space.sets.union(&hits)
                 }
                 Stmt::Verdict(_)
-                | Stmt::Mangle { .. }
                 | Stmt::Nat(_)
                 | Stmt::Reject(_)
                 | Stmt::Gate(_)
-                | Stmt::Notrack
                 | Stmt::Queue { .. }
                 | Stmt::Tproxy { .. }
                 | Stmt::Dup
@@ -508,6 +586,12 @@ impl Walk<'_, '_> {
                 | Stmt::Unknown(_) => Set::ALL,
             };
             here = self.space.sets.and(here, holds);
+        }
+        if let Some(before) = before {
+            self.fields = before;
+        }
+        if let Some(free) = &mut self.free {
+            free.wrote.truncate(wrote);
         }
         here
     }

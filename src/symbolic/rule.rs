@@ -17,6 +17,7 @@ use crate::sets::Set;
 use crate::walk::step::Taken;
 
 use super::fields::{self, HEADERS};
+use super::free::Wrote;
 use super::leaf::Dim;
 use super::space::{LINK, TRANSPORT};
 use super::stack::{At, Update, Walk};
@@ -164,7 +165,7 @@ impl Walk<'_, '_> {
     ) -> Set {
         let ruleset = self.ruleset();
         let rule = ruleset.rule(id);
-        self.comes_to(id);
+        self.comes_to(Place { rule: id, at });
         let left_before = back.len();
         let mut here = packets;
         // what does not match, and what has come back from a chain
@@ -280,10 +281,7 @@ impl Walk<'_, '_> {
                     break;
                 }
                 Stmt::Notrack => {
-                    let seen = self.seen_by_conntrack();
-                    let fresh = self.space.sets.minus(here, seen);
-                    let untracked = self.fields.ct.untracked;
-                    self.fields.ct.untracked = self.space.sets.or(untracked, fresh);
+                    self.untrack(here);
                     here
                 }
                 Stmt::Queue { bypass } => {
@@ -404,6 +402,14 @@ impl Walk<'_, '_> {
         next.push(here);
         next.push(missed);
         self.space.sets.union(&next)
+    }
+
+    /// `notrack` (`nft_notrack_eval`).
+    pub(super) fn untrack(&mut self, packets: Set) {
+        let seen = self.seen_by_conntrack();
+        let fresh = self.space.sets.minus(packets, seen);
+        let untracked = self.fields.ct.untracked;
+        self.fields.ct.untracked = self.space.sets.or(untracked, fresh);
     }
 
     fn visited(&mut self, at: At, rule: RuleId, reached: Set, matched: Set) {
@@ -708,11 +714,21 @@ impl Walk<'_, '_> {
     }
 
     /// Writes a field; gives the packets for which that is possible.
-    fn mangle(&mut self, place: Place, target: &Field, value: &Expr, packets: Set) -> Set {
+    pub(super) fn mangle(
+        &mut self,
+        place: Place,
+        target: &Field,
+        value: &Expr,
+        packets: Set,
+    ) -> Set {
         let loaded = self.load(place, value, packets);
         let packets = self.space.sets.minus(packets, loaded.absent);
         if let Some(free) = &mut self.free {
-            free.written += 1;
+            free.wrote.push(Wrote {
+                rule: place.rule,
+                target: target.clone(),
+                packets,
+            });
         }
         let bits = match loaded.sym.bits(&mut self.space.sets) {
             Some(bits) => bits,
