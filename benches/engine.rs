@@ -7,6 +7,8 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use nfpath::audit::{Options, audit};
+use nfpath::diff::{Side, diff};
 use nfpath::explain::{Question, explain};
 use nfpath::flow;
 use nfpath::load::load;
@@ -99,6 +101,10 @@ fn follow(c: &mut Criterion) {
             "10 services".to_string(),
             through(&services(10), ("8.8.8.8", 80)),
         ),
+        (
+            "100 services".to_string(),
+            through(&services(100), ("8.8.8.8", 80)),
+        ),
     ];
     for (name, case) in &cases {
         group.bench_function(BenchmarkId::new("follow", name), |b| {
@@ -123,5 +129,35 @@ fn follow(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, read, ask, decide, follow);
+/// All audits, and a comparison that finds no change, which follows requests and answers of both sides.
+fn examine(c: &mut Criterion) {
+    let mut group = c.benchmark_group("examine");
+    group
+        .sample_size(10)
+        .measurement_time(Duration::from_secs(10));
+    let cases = [
+        ("c1", c1()),
+        (
+            "1,000 overlapping rules",
+            through(&overlapping(1000), ("8.8.8.8", 80)),
+        ),
+    ];
+    let options = Options::default();
+    for (name, case) in &cases {
+        group.bench_function(BenchmarkId::new("audit", name), |b| {
+            b.iter(|| audit(&case.loaded, &case.hooks, &case.host, &options));
+        });
+    }
+    let case = &cases[0].1;
+    let side = Side {
+        loaded: &case.loaded,
+        host: &case.host,
+    };
+    group.bench_function(BenchmarkId::new("diff", "c1"), |b| {
+        b.iter(|| diff(side, side, Room::default()));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, read, ask, decide, follow, examine);
 criterion_main!(benches);

@@ -22,11 +22,12 @@ use std::collections::BTreeMap;
 use crate::conntrack::Manip;
 use crate::eval::World;
 use crate::explain::{Question, explain};
+use crate::flow::asked::flags;
 use crate::hooks::Hooks;
 use crate::host::Host;
 use crate::load::Loaded;
 use crate::owner::Owners;
-use crate::reach::class::{pick, question, usual_only};
+use crate::reach::class::{pick, question, unusual_icmp, usual_only};
 use crate::reach::imagined;
 use crate::report::RuleRef;
 use crate::report::build::{Sources, rule_ref, rule_text};
@@ -314,11 +315,21 @@ pub struct Cited {
 /// A flow that shows it; `explain` says the same.
 #[derive(Debug, Clone)]
 pub struct Witness {
-    /// As on the command line.
-    pub flow: String,
-    pub iif: Option<String>,
     pub question: Question,
     pub shows: Shows,
+}
+
+impl Witness {
+    /// As on the command line.
+    pub fn flags(&self) -> String {
+        let question = &self.question;
+        flags(
+            &question.flow.to_string(),
+            question.iif.as_deref(),
+            question.tcp_flags,
+            unusual_icmp(question),
+        )
+    }
 }
 
 /// What `explain` says of a witness.
@@ -867,12 +878,7 @@ impl Input<'_> {
             let space = &self.views[at].space;
             let question = question(space, &self.host.links, &point, from);
             if self.confirms(&question, shows) && holds(self, &question) {
-                return Some(Witness {
-                    flow: question.flow.to_string(),
-                    iif: question.iif.clone(),
-                    question,
-                    shows,
-                });
+                return Some(Witness { question, shows });
             }
         }
         None

@@ -3,7 +3,8 @@
 //! Only the text is judged here. Which interface the packet enters, and which source a flow without one has, is
 //! worked out from the host's facts later.
 
-pub mod logged;
+pub mod asked;
+pub(crate) mod logged;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -143,7 +143,7 @@ pub struct Ways {
     pub visits: BTreeMap<(Hook, RuleId), Visit>,
     pub decided: Vec<Decided>,
     pub bound: Vec<Bound>,
-    /// The packets at their ends; of answers not what conntrack knows of them.
+    /// The packets at their ends; of answers without the conntrack entries.
     pub fields: Fields,
     /// Packets to many receivers, whom nobody answers.
     pub to_many: Set,

@@ -292,7 +292,11 @@ fn confirm(name: &str, loaded: &Loaded, hooks: &Hooks, host: &Host, answer: &Aud
             witness.shows.holds(&said.explored.primary),
             "{name}: {finding:#?}"
         );
-        assert_eq!(witness.flow, said.report.flow.text, "{name}");
+        assert_eq!(
+            witness.question.flow.to_string(),
+            said.report.flow.text,
+            "{name}"
+        );
     }
     witnesses
 }

@@ -677,8 +677,6 @@ fn bridged(input: &mut Input<'_>) -> Vec<Finding> {
                 rules,
                 places,
                 witness: Some(Witness {
-                    flow: question.flow.to_string(),
-                    iif: Some(bridge.clone()),
                     question,
                     shows: Shows::Stopped,
                 }),

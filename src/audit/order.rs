@@ -295,7 +295,7 @@ fn rp_filtered(input: &mut Input<'_>) -> Vec<Finding> {
         }
         let witness = input.witness(at, From::Outside, matched, Shows::RpFiltered);
         let Some(witness) = witness else { continue };
-        let by = witness.iif.clone().unwrap_or_else(|| "IF".into());
+        let by = witness.question.iif.clone().unwrap_or_else(|| "IF".into());
         found.push(Finding {
             rules: vec![input.cite(rule, "")],
             witness: Some(witness),

@@ -184,8 +184,7 @@ fn result<'a>(
         text += &format!("\n{}{part}: {}", cited.rule, cited.text);
     }
     if let Some(witness) = &finding.witness {
-        let iif = witness.iif.as_ref().map(|iif| format!(" --iif {iif}"));
-        text += &format!("\n--flow {}{}", witness.flow, iif.unwrap_or_default());
+        text += &format!("\n{}", witness.flags());
     }
     text += &format!("\n{}.\n{}.", finding.why, finding.remedy);
     SarifResult {

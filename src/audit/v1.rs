@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::reach::class::unusual_icmp;
+
 use super::{Audit, Cited, Finding};
 
 #[derive(Debug, Serialize)]
@@ -43,6 +45,8 @@ struct Rule {
 struct Flow {
     flow: String,
     iif: Option<String>,
+    tcp_flags: Option<u8>,
+    icmp_type: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -93,8 +97,10 @@ fn one(finding: &Finding) -> One {
         rules: finding.rules.iter().map(rule).collect(),
         places: finding.places.clone(),
         witness: finding.witness.as_ref().map(|witness| Flow {
-            flow: witness.flow.clone(),
-            iif: witness.iif.clone(),
+            flow: witness.question.flow.to_string(),
+            iif: witness.question.iif.clone(),
+            tcp_flags: witness.question.tcp_flags,
+            icmp_type: unusual_icmp(&witness.question).map(|(kind, code)| format!("{kind}/{code}")),
         }),
     }
 }

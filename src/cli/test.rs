@@ -9,13 +9,13 @@ use toml::de::DeTable;
 
 use crate::expect::{Expected, Mismatch};
 use crate::explain::{Question, explain};
+use crate::flow::asked::flags;
 use crate::hooks::Hooks;
 use crate::logic::Ranges;
 use crate::reach::ReachError;
 use crate::reach::class::unusual_icmp;
 use crate::reach::whole::{Wanted, Whole, whole};
 use crate::render::checks::{self, Check, Suite};
-use crate::render::reach::flags;
 use crate::report::{FlowReport, Verdict};
 
 use super::input::{self, Input};

@@ -54,9 +54,7 @@ pub fn text(audit: &Audit, width: usize) -> String {
             out += &wrapped(&format!("at: {}", places.join(", ")), "    ", width);
         }
         if let Some(witness) = &finding.witness {
-            let iif = witness.iif.as_ref().map(|iif| format!(" --iif {iif}"));
-            let line = format!("flow: --flow '{}'{}", witness.flow, iif.unwrap_or_default());
-            out += &wrapped(&line, "    ", width);
+            out += &wrapped(&format!("flow: {}", witness.flags()), "    ", width);
         }
         for open in &finding.rests_on {
             out += &wrapped(&format!("rests on: {open}"), "    ", width);

@@ -3,9 +3,10 @@
 use colored::Colorize;
 
 use crate::diff::{Diff, Fate, Kind, Row};
+use crate::flow::asked::flags;
 use crate::reach::Cited;
 
-use super::reach::{class, flags, translated, wrapped};
+use super::reach::{class, translated, wrapped};
 
 /// The rows, what they rest on, and what was compared.
 pub fn text(diff: &Diff, width: usize) -> String {

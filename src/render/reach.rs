@@ -3,6 +3,7 @@
 use ipnet::IpNet;
 use unicode_width::UnicodeWidthStr;
 
+use crate::flow::asked::flags;
 use crate::logic::{self, Ranges};
 use crate::packet::{address, range_of};
 use crate::reach::class::{Class, Target, numbers, protocols};
@@ -96,26 +97,6 @@ pub fn text(reach: &Reach, width: usize) -> String {
         out += &wrapped(&format!("taken for usual: {words}"), "", width);
     }
     out
-}
-
-/// What `nfpath explain` takes to ask about a packet: `--flow 'icmp:10.0.0.2->10.0.0.1' --iif eth0 --icmp-type 3/4`.
-pub fn flags(
-    flow: &str,
-    iif: Option<&str>,
-    tcp_flags: Option<u8>,
-    icmp: Option<(u8, u8)>,
-) -> String {
-    let mut words = format!("--flow '{flow}'");
-    if let Some(iif) = iif {
-        words += &format!(" --iif {}", safe::shell(iif));
-    }
-    if let Some(flags) = tcp_flags {
-        words += &format!(" --tcp-flags {flags:#x}");
-    }
-    if let Some((kind, code)) = icmp {
-        words += &format!(" --icmp-type {kind}/{code}");
-    }
-    words
 }
 
 /// `translated to 172.17.0.2:80, `

@@ -18,15 +18,6 @@ pub fn terminal(text: &str) -> String {
     out
 }
 
-/// A word for a shell: in quotes where a shell would make something else of it.
-pub fn shell(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
-    match word.chars().all(plain) && !word.is_empty() {
-        true => word.to_string(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    }
-}
-
 /// Text of many lines for a terminal: as [`terminal`], but line ends and tabs stay.
 pub fn terminal_text(text: &str) -> String {
     text.split_inclusive('\n')
@@ -47,14 +38,6 @@ fn tabs(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_that_a_shell_would_expand_is_quoted() {
-        assert_eq!(shell("eth0.100"), "eth0.100");
-        assert_eq!(shell("ppp*"), "'ppp*'");
-        assert_eq!(shell("a'b"), r"'a'\''b'");
-        assert_eq!(shell("$x"), "'$x'");
-    }
 
     #[test]
     fn an_escape_sequence_in_a_comment_is_shown_not_obeyed() {

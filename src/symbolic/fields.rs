@@ -342,15 +342,29 @@ impl Fields {
         narrow
     }
 
-    /// Takes the packet itself, its interfaces and its mark over from another for some packets. What conntrack knows stays.
-    pub(super) fn take_packet(&mut self, sets: &mut Sets, packets: Set, other: &mut Fields) {
+    /// Takes everything but the conntrack entries over from another for some packets; entries are large.
+    pub(super) fn take(&mut self, sets: &mut Sets, packets: Set, other: &mut Fields) {
         self.packet = value::ite(sets, packets, &other.packet, &self.packet);
+        self.pkttype = value::ite(sets, packets, &other.pkttype, &self.pkttype);
+        self.priority.1 = value::ite(sets, packets, &other.priority.1, &self.priority.1);
         self.iif.take(sets, packets, &other.iif);
         self.oif.take(sets, packets, &other.oif);
+        self.sender.take(sets, packets, &other.sender);
+        self.route.take(sets, packets, &other.route);
         self.mark.take(sets, packets, &mut other.mark);
+        self.zone.take(sets, packets, &other.zone);
         for (own, new) in [
+            (&mut self.link, other.link),
+            (&mut self.priority.0, other.priority.0),
+            (&mut self.ct.untracked, other.ct.untracked),
+            (&mut self.ct.template, other.ct.template),
+            (&mut self.ct.new, other.ct.new),
+            (&mut self.ct.reply, other.ct.reply),
+            (&mut self.ct.established, other.ct.established),
+            (&mut self.ct.related, other.ct.related),
             (&mut self.own_src, other.own_src),
             (&mut self.own_dst, other.own_dst),
+            (&mut self.tampered, other.tampered),
         ] {
             *own = sets.ite(packets, new, *own);
         }

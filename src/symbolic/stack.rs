@@ -1057,7 +1057,7 @@ impl<'a, 'w> Walk<'a, 'w> {
         let packets = self.untold(local);
         self.output(packets);
         self.fields
-            .take_packet(&mut self.space.sets, local.not(), &mut elsewhere);
+            .take(&mut self.space.sets, local.not(), &mut elsewhere);
     }
 
     /// The answers to packets as they were at their ends.
