@@ -26,6 +26,7 @@ use crate::flow::asked::flags;
 use crate::hooks::Hooks;
 use crate::host::Host;
 use crate::load::Loaded;
+use crate::logic::{Choice, DRAWN, Source};
 use crate::owner::Owners;
 use crate::reach::class::{pick, question, unusual_icmp, usual_only};
 use crate::reach::imagined;
@@ -542,10 +543,8 @@ pub(crate) struct Input<'a> {
     pub views: Vec<View>,
 }
 
-/// How many nodes the sets of one IP version may have: about 200 MB.
-const NODES: usize = 8_000_000;
-/// The same for answers on a host of which not all is known, where they either stay small or grow beyond all bounds.
-const NODES_OPEN: usize = 4_000_000;
+/// How many nodes the sets of one IP version may have: about 400 MB.
+const NODES: usize = 16_000_000;
 
 /// Runs all audits.
 pub fn audit(loaded: &Loaded, hooks: &Hooks, host: &Host, options: &Options) -> Audit {
@@ -616,7 +615,8 @@ pub fn audit(loaded: &Loaded, hooks: &Hooks, host: &Host, options: &Options) -> 
         .chain(order::ALL)
         .chain(routes::ALL)
     {
-        findings.extend(apart(&mut input, &mut answer.left_out, id, one));
+        let found = apart(&mut input, &mut answer.left_out, id, one);
+        findings.extend(found.into_iter().map(|finding| input.weighed(finding)));
     }
     answer.interrupted = (options.room.interrupted)();
     for finding in &mut findings {
@@ -746,14 +746,7 @@ fn view(
     options: &Options,
     left_out: &mut Vec<String>,
 ) -> Result<View, crate::sets::GaveUp> {
-    use crate::host::IpFamily as Of;
-    let family = if v6 { Of::V6 } else { Of::V4 };
-    let complete = &world.host.complete;
-    let limit = match complete.addresses && complete.routes(family) {
-        true => NODES,
-        false => NODES_OPEN,
-    };
-    match whole(world, hooks, v6, watch, room(options, limit)) {
+    match whole(world, hooks, v6, watch, room(options, NODES)) {
         Ok(view) => return Ok(view),
         Err(error) => left_out.push(format!(
             "answers, and what this host sends, of IPv{}: {error}; give the host's facts with a snapshot",
@@ -887,6 +880,35 @@ impl Input<'_> {
     pub(crate) fn confirms(&self, question: &Question, shows: Shows) -> bool {
         explain(self.loaded, self.hooks, self.given, question)
             .is_ok_and(|answer| shows.holds(&answer.explored.primary))
+    }
+
+    /// A finding with what it rests on: where other answers to questions that nobody can answer make its flow go otherwise it
+    /// is but a note.
+    fn weighed(&self, mut finding: Finding) -> Finding {
+        let Some(witness) = &finding.witness else {
+            return finding;
+        };
+        let Ok(answer) = explain(self.loaded, self.hooks, self.given, &witness.question) else {
+            return finding;
+        };
+        let mut open: Vec<String> = Vec::new();
+        for other in &answer.explored.alternatives {
+            let unknown = |one: &Choice| one.source == Source::Open && one.because != DRAWN;
+            if !other.when.iter().all(unknown) || witness.shows.holds(&other.walked) {
+                continue;
+            }
+            for one in &other.when {
+                let words = format!("{} ({})", one.claim.said(!one.holds), one.because);
+                if !open.contains(&words) {
+                    open.push(words);
+                }
+            }
+        }
+        if !open.is_empty() {
+            finding.severity = Severity::Note;
+            finding.rests_on.extend(open);
+        }
+        finding
     }
 
     /// Whether a rule accepts.

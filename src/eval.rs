@@ -12,7 +12,7 @@ use std::net::IpAddr;
 
 use crate::conntrack::{CtRef, Entry, Zone, status};
 use crate::host::{Host, Origin};
-use crate::logic::{Claim, FactId, Knowledge, Known, Ranges, Source, max_of};
+use crate::logic::{Claim, DRAWN, FactId, Knowledge, Known, Ranges, Source, max_of};
 use crate::packet::{Packet, proto, tcp};
 use crate::ruleset::datatype::DataType;
 use crate::ruleset::expr::{OpaqueField, SocketKey};
@@ -917,7 +917,7 @@ impl<'w> Env<'_, 'w> {
             return Loaded::Value(lo);
         }
         let name = format!("{what} in {}", self.place());
-        Loaded::Fact(self.know.add(name, "the kernel draws it", vec![(lo, hi)]))
+        Loaded::Fact(self.know.add(name, DRAWN, vec![(lo, hi)]))
     }
 
     /// The current rule in words.

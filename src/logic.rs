@@ -13,6 +13,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// How questions name the packet that comes back.
 const REPLY: &str = "the reply";
 
+/// What settles a number that the kernel draws anew for each packet: nothing does, and every value comes up.
+pub const DRAWN: &str = "the kernel draws it";
+
 /// Inclusive ranges, sorted and disjoint.
 pub type Ranges = Vec<(u128, u128)>;
 

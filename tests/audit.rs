@@ -160,6 +160,33 @@ fn docker_user_that_lets_only_tcp_answers_in_is_found() {
     assert!(rules_of(&without, "reply-dropped").is_empty());
 }
 
+/// `nft -j` alone does not say what matches of xtables ask for.
+#[test]
+fn what_rests_on_an_opaque_match_is_a_note_that_says_so() {
+    let mut open = 0;
+    for host in ["ufw", "c1-captured", "c4/with-drop", "fail2ban"] {
+        let ruleset = testdata(host).join("ruleset.json");
+        for finding in found(&ruleset) {
+            let Some(flow) = finding["witness"]["flow"].as_str() else {
+                continue;
+            };
+            let name = ruleset.to_string_lossy();
+            let mut args = vec!["explain", &name, "--flow", flow];
+            if let Some(iif) = finding["witness"]["iif"].as_str() {
+                args.extend(["--iif", iif]);
+            }
+            let is_open = finding["confidence"] == "open";
+            assert!(!is_open || finding["severity"] == "note", "{finding:#?}");
+            assert!(
+                is_open || nfpath(&args).status.code() != Some(4),
+                "{host}: {finding:#?}"
+            );
+            open += usize::from(is_open);
+        }
+    }
+    assert!(open > 0, "no finding rests on anything");
+}
+
 #[test]
 fn the_same_ruleset_gives_the_same_bytes() {
     let args = [

@@ -311,6 +311,15 @@ impl Picks {
         one: Set,
         bits: &[Set],
     ) -> ((u128, u128), Set) {
+        // of these packets alone; that is one number for most rules
+        let narrow = |bit: &Set| space.sets.simplify(*bit, packets);
+        let bits: Vec<Set> = bits.iter().map(narrow).collect();
+        let bits = bits.as_slice();
+        if bits.iter().all(|bit| bit.is_all() || bit.is_empty()) {
+            let number = |value, bit: &Set| value << 1 | u128::from(bit.is_all());
+            let value = bits.iter().fold(0, number);
+            return ((value, value), packets);
+        }
         let range = (
             end_of(space, one, bits, false),
             end_of(space, one, bits, true),

@@ -311,6 +311,7 @@ impl Fields {
     pub(super) fn narrowed(&self, sets: &mut Sets, packets: Set) -> Fields {
         let mut narrow = self.clone();
         let entry = &mut narrow.entry;
+        entry.exists = sets.simplify(entry.exists, packets);
         let all = [
             &mut narrow.packet,
             &mut narrow.priority.1,

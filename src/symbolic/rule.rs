@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::conntrack::{state, status};
 use crate::eval::{describe, describe_field};
-use crate::logic::{Ranges, Source, max_of};
+use crate::logic::{DRAWN, Ranges, Source, max_of};
 use crate::packet::{proto, tcp};
 use crate::ruleset::expr::{OptionOf, RtKey};
 use crate::ruleset::protocol::{Base, PacketKind};
@@ -1030,9 +1030,7 @@ impl Walk<'_, '_> {
             place.at.hook,
             self.whose()
         );
-        let bits = self
-            .space
-            .fact(&name, "the kernel draws it", &vec![(lo, hi)], None);
+        let bits = self.space.fact(&name, DRAWN, &vec![(lo, hi)], None);
         Loaded::bits(bits)
     }
 

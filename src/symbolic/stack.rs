@@ -323,22 +323,25 @@ impl<'a, 'w> Walk<'a, 'w> {
         let sets = &mut self.space.sets;
         self.fields.ct.new = sets.or(self.fields.ct.new, begins);
         let entry = &mut self.fields.entry;
-        entry.exists = sets.or(entry.exists, begins);
-        entry.original.take(sets, begins, &tuple);
+        // what is said of an entry that does not exist is of no matter
+        let existing = sets.or(entry.exists, begins);
+        let free = sets.simplify(begins, existing);
+        entry.exists = existing;
+        entry.original.take(sets, free, &tuple);
         let zero = value::constant(0, 128);
-        entry.now.src.write(sets, begins, &tuple.src.bits);
-        entry.now.dst.write(sets, begins, &tuple.dst.bits);
-        entry.now.sport.write(sets, begins, &tuple.sport);
-        entry.now.dport.write(sets, begins, &tuple.dport);
-        entry.now.own_src = sets.ite(begins, tuple.src.own, entry.now.own_src);
-        entry.now.own_dst = sets.ite(begins, tuple.dst.own, entry.now.own_dst);
+        entry.now.src.write(sets, free, &tuple.src.bits);
+        entry.now.dst.write(sets, free, &tuple.dst.bits);
+        entry.now.sport.write(sets, free, &tuple.sport);
+        entry.now.dport.write(sets, free, &tuple.dport);
+        entry.now.own_src = sets.ite(free, tuple.src.own, entry.now.own_src);
+        entry.now.own_dst = sets.ite(free, tuple.dst.own, entry.now.own_dst);
         for bit in &mut entry.status {
             *bit = sets.minus(*bit, begins);
         }
-        entry.mark.write(sets, begins, &zero);
-        entry.label.write(sets, begins, &zero);
+        entry.mark.write(sets, free, &zero);
+        entry.label.write(sets, free, &zero);
         let zone = self.fields.zone.clone();
-        entry.zone.take(sets, begins, &zone);
+        entry.zone.take(sets, free, &zone);
     }
 
     /// Packets that may be the first of a conversation (`nf_conntrack_tcp_packet`, `nf_conntrack_icmp_packet`).

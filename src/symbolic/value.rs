@@ -114,6 +114,9 @@ pub fn same(sets: &mut Sets, a: &[Set], b: &[Set], among: Set) -> Set {
         if holds.is_empty() {
             break;
         }
+        if a == b {
+            continue;
+        }
         let (a, b) = (sets.and(*a, holds), sets.and(*b, holds));
         let differs = sets.xor(a, b);
         holds = sets.minus(holds, differs);
@@ -299,6 +302,10 @@ impl Written {
 
     /// Writes the number of some packets.
     pub fn write(&mut self, sets: &mut Sets, packets: Set, value: &[Set]) {
+        if packets.is_all() {
+            *self = Written::new(fitted(value, self.bits.len()));
+            return;
+        }
         if !sets.and(packets, self.written).is_empty() {
             self.settle(sets);
         }
@@ -308,10 +315,24 @@ impl Written {
 
     /// The number; right for these packets, whatever it is for others.
     pub fn of(&mut self, sets: &mut Sets, packets: Set) -> Bits {
-        if !sets.and(packets, self.written).is_empty() {
-            self.settle(sets);
+        if sets.and(packets, self.written).is_empty() {
+            return self.bits.clone();
         }
-        self.bits.clone()
+        if !sets.is_within(packets, self.written) {
+            self.settle(sets);
+            return self.bits.clone();
+        }
+        let writes = &self.writes;
+        let bit = |at: usize| {
+            let first = writes.first().map_or(Set::NONE, |(_, value)| value[at]);
+            if writes.iter().all(|(_, value)| value[at] == first) {
+                return first;
+            }
+            let own = writes.iter();
+            let own: Vec<Set> = own.map(|(own, value)| sets.and(*own, value[at])).collect();
+            sets.union(&own)
+        };
+        (0..self.bits.len()).map(bit).collect()
     }
 
     /// The number of all packets.
