@@ -6,7 +6,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nfpath::audit::{Audit, Options, about, audit};
@@ -15,16 +15,7 @@ use nfpath::hooks::Hooks;
 use nfpath::host::Host;
 use nfpath::load::{Loaded, load};
 use serde_json::Value;
-use support::{captured, files_below, kernel_or_skip, shared_or_skip, testdata};
-
-fn nfpath(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_nfpath"))
-        .args(args)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .env_clear()
-        .output()
-        .expect("nfpath runs")
-}
+use support::{captured, files_below, kernel_or_skip, nfpath, shared_or_skip, testdata};
 
 /// What `nfpath audit` finds, as JSON, with facts that stand beside the ruleset.
 fn found(ruleset: &Path) -> Vec<Value> {

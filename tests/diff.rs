@@ -4,7 +4,7 @@ mod support;
 
 use std::fs;
 use std::net::IpAddr;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use ipnet::IpNet;
 use nfpath::diff::{Diff, Kind, Row, Side, diff};
@@ -17,16 +17,7 @@ use nfpath::logic::Known;
 use nfpath::sets::Room;
 use nfpath::walk::step::{Outcome, Walked};
 use serde_json::Value;
-use support::testdata;
-
-fn nfpath(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_nfpath"))
-        .args(args)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .env_clear()
-        .output()
-        .expect("nfpath runs")
-}
+use support::{nfpath, testdata};
 
 /// `nfpath diff` of two rulesets of testdata/diff, on their host.
 fn told(old: &str, new: &str, more: &[&str]) -> Output {

@@ -7,7 +7,7 @@ pub mod host_listings;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use nfpath::host::Host;
 use nfpath::load::{Loaded, SaveText, TextOf, load, load_with_text};
@@ -70,6 +70,16 @@ pub fn listings(shared: &Path) -> Vec<PathBuf> {
     ));
     found.sort();
     found
+}
+
+/// The program itself, in the project's folder, without an environment.
+pub fn nfpath(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_nfpath"))
+        .args(args)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env_clear()
+        .output()
+        .expect("nfpath runs")
 }
 
 /// Whether rulesets can be loaded into fresh network namespaces: root, nft and unshare are there.
