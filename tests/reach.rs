@@ -269,6 +269,24 @@ fn an_address_that_the_kernel_picks_is_one_of_a_range() {
 }
 
 #[test]
+fn a_translation_behind_a_limit_has_no_row_for_packets_beyond_it() {
+    let found = rows(
+        "dnat-limit.json",
+        &["--from-iface", "wan0", "--proto", "tcp"],
+    );
+    let mut targets: Vec<&str> = found
+        .iter()
+        .filter_map(|row| row["translated_to"].as_str())
+        .collect();
+    targets.sort_unstable();
+    targets.dedup();
+    assert_eq!(targets, ["10.0.0.5", "10.0.0.6"], "{found:#?}");
+    for row in &found {
+        assert_eq!(row["witness"]["confirmed"], true, "{row:#}");
+    }
+}
+
+#[test]
 fn rows_tell_the_zone_of_their_interfaces() {
     let answer = asked("c1-captured/snapshot.json", &Query::default());
     for row in &answer.rows {

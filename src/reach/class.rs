@@ -199,7 +199,8 @@ pub(crate) fn parts(space: &mut Space, ways: &Ways, packets: Set, as_seen: AsSee
     let mut parts = Vec::new();
     // a conversation is bound once
     let mut all = Vec::new();
-    let picks = Picks::of(space, ways);
+    let picks = Picks::of(space, ways, as_seen);
+    let own_dst = as_seen(space, ways.fields.own_dst);
     for bound in &ways.bound {
         if bound.manip != Manip::Dst {
             continue;
@@ -215,7 +216,7 @@ pub(crate) fn parts(space: &mut Space, ways: &Ways, packets: Set, as_seen: AsSee
             by: vec![By::Rule(bound.rule)],
             translated,
         };
-        let unknown = space.sets.and(own, ways.fields.own_dst);
+        let unknown = space.sets.and(own, own_dst);
         own = space.sets.minus(own, unknown);
         parts.push(part(unknown, None));
         for _ in 0..TARGETS {
@@ -254,7 +255,8 @@ struct Picks {
 }
 
 impl Picks {
-    fn of(space: &mut Space, ways: &Ways) -> Picks {
+    /// As the packets are seen: what has a usual answer has it here, too.
+    fn of(space: &mut Space, ways: &Ways, as_seen: AsSeen) -> Picks {
         let is_fact = |question: &&symbolic::Question| !question.is_claim();
         let facts = space.questions().filter(is_fact);
         let facts: Vec<Var> = facts.flat_map(|fact| fact.vars.iter().copied()).collect();
@@ -264,9 +266,13 @@ impl Picks {
         }
         let claims = space.questions().filter(|question| question.is_claim());
         given.extend(claims.flat_map(|claim| claim.vars.iter().copied()));
+        let (dst, dport) = (
+            ways.fields.dst(space).to_vec(),
+            ways.fields.dport(space).to_vec(),
+        );
         Picks {
-            dst: ways.fields.dst(space).to_vec(),
-            dport: ways.fields.dport(space).to_vec(),
+            dst: dst.iter().map(|bit| as_seen(space, *bit)).collect(),
+            dport: dport.iter().map(|bit| as_seen(space, *bit)).collect(),
             facts: space.sets.cube(&facts),
             given,
         }
