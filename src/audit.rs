@@ -36,10 +36,10 @@ use crate::ruleset::{ChainId, Dormancy, Family, Hook, RuleId, Ruleset, Stmt, Ver
 use crate::sets::{Mark, Room, Set, Var};
 use crate::symbolic::free::{self, Free};
 use crate::symbolic::{
-    End, From, Input as Part, Space, Watch, Ways, replies, requests, requests_watched,
+    By, End, From, Input as Part, Space, Watch, Ways, replies, requests, requests_watched,
 };
 use crate::walk::link_values;
-use crate::walk::step::{Disposition, HostDrop, Path, RuleOutcome, StepKind, Walked};
+use crate::walk::step::{Disposition, HostDrop, Path, RuleOutcome, StepKind, Taken, Walked};
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -348,8 +348,10 @@ pub enum Shows {
     RpFiltered,
     /// This rule takes the request, and it gets to its end.
     Lets(RuleId),
-    /// The request gets through, and the reply is dropped.
+    /// The request gets through, and the reply does not.
     NoReply,
+    /// The request gets through, and this one drops or rejects the reply.
+    ReplyRefused(By),
     /// The request gets through, and the reply gets somewhere, but not to who asked, or not from where it asked.
     Astray,
     /// The request gets through, and this host has no route for the reply.
@@ -426,6 +428,7 @@ impl Shows {
             }
             Shows::Lets(id) => takes(id) && gets_there(&walked.request),
             Shows::NoReply => replied(&|reply| !gets_there(reply)),
+            Shows::ReplyRefused(by) => replied(&|reply| refuser(reply) == Some(by)),
             Shows::Astray => replied(&gets_there) && !answers(walked),
             Shows::Unrouted => replied(&|reply| match reply.disposition {
                 Disposition::Host(why) => routes::UNROUTED.contains(&why),
@@ -971,6 +974,27 @@ impl Input<'_> {
         };
         replies(&mut self.views[at].space, world, hooks, requests, from).ok()
     }
+}
+
+/// Who dropped or rejected a packet.
+fn refuser(path: &Path) -> Option<By> {
+    if !matches!(
+        path.disposition,
+        Disposition::Dropped | Disposition::Rejected
+    ) {
+        return None;
+    }
+    path.steps.iter().rev().find_map(|step| match &step.kind {
+        StepKind::Rule(rule) => {
+            let refuses = matches!(
+                rule.outcome,
+                RuleOutcome::Matched(Taken::Drop | Taken::Reject)
+            );
+            refuses.then_some(By::Rule(rule.rule))
+        }
+        StepKind::Policy { chain, .. } => Some(By::Policy(*chain)),
+        _ => None,
+    })
 }
 
 /// Packets whose answers leave by the interface that they came by.

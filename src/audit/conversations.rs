@@ -101,7 +101,7 @@ fn answers(input: &mut Input<'_>) -> Vec<Finding> {
                 }
                 From::Here => *set,
             };
-            input.witness(*at, *from, set, Shows::NoReply)
+            input.witness(*at, *from, set, Shows::ReplyRefused(by))
         });
         // a set that no flow of explain confirms rests on what is open
         let Some(witness) = witness else { continue };

@@ -14,12 +14,12 @@ use crate::ruleset::{
 };
 use crate::sets::Set;
 use crate::symbolic::{By, End, From, Input as Part};
-use crate::walk::step::{Disposition, Path, RuleOutcome, StepKind, Taken};
+use crate::walk::step::Path;
 
 use super::conversations::refuses;
 use super::docker::is_dport;
 use super::order::Refusers;
-use super::{Finding, Input, One, Question, Severity, Shows, View, Witness, about};
+use super::{Finding, Input, One, Question, Severity, Shows, View, Witness, about, refuser};
 
 pub(super) const ALL: &[(&str, One)] = &[
     ("management-closed", closed),
@@ -562,27 +562,15 @@ fn hairpin(input: &mut Input<'_>) -> Vec<Finding> {
 
 /// Who refused a packet in a chain of forward.
 fn refused_in_forward(input: &Input<'_>, path: &Path) -> Option<By> {
-    if !matches!(
-        path.disposition,
-        Disposition::Dropped | Disposition::Rejected
-    ) {
-        return None;
-    }
-    path.steps.iter().rev().find_map(|step| match &step.kind {
-        StepKind::Rule(rule)
-            if matches!(
-                rule.outcome,
-                RuleOutcome::Matched(Taken::Drop | Taken::Reject)
-            ) =>
-        {
-            Some(By::Rule(rule.rule))
+    let by = refuser(path)?;
+    let in_forward = match by {
+        By::Policy(chain) => {
+            let base = input.ruleset().chain(chain).base.as_ref();
+            base.is_some_and(|base| base.hook == Hook::Forward)
         }
-        StepKind::Policy { chain, .. } => {
-            let base = input.ruleset().chain(*chain).base.as_ref()?;
-            (base.hook == Hook::Forward).then_some(By::Policy(*chain))
-        }
-        _ => None,
-    })
+        By::Rule(_) | By::Stack => true,
+    };
+    in_forward.then_some(by)
 }
 
 /// Two stations behind different ports of a bridge.

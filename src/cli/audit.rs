@@ -109,8 +109,7 @@ impl Audit {
         };
         if let Some(name) = &self.config {
             let text = input::text(name)?;
-            let config: Config = toml::from_str(&text)
-                .map_err(|error| Failure::unreadable(anyhow!("{name}: {error}")))?;
+            let config: Config = input::toml(name, &text).map_err(Failure::unreadable)?;
             let ids = config.allow.iter().map(|entry| &entry.id);
             for id in ids.chain(&config.deny) {
                 known(id).map_err(|error| Failure::unreadable(anyhow!("{name}: {error}")))?;

@@ -497,3 +497,22 @@ pub(super) fn refuse_unused(packet: &Packet, answers: &[explain::Answer]) -> Res
     }
     Ok(())
 }
+
+/// Line and column of a place in a text, both from 1.
+pub(super) fn place(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let last = before.rsplit('\n').next().unwrap_or_default();
+    (line, last.chars().count() + 1)
+}
+
+/// Reads TOML; what is wrong with it is one line with the name, the line and the column.
+pub(super) fn toml<T: serde::de::DeserializeOwned>(name: &str, text: &str) -> anyhow::Result<T> {
+    toml::from_str(text).map_err(|error| {
+        let at = error.span().map_or(String::new(), |span| {
+            let (line, column) = place(text, span.start);
+            format!("line {line}, column {column}: ")
+        });
+        anyhow!("{name}: {at}{}", error.message().replace('\n', " "))
+    })
+}

@@ -172,7 +172,7 @@ impl Read {
     /// Names the place of something wrong in a test: its value, or the test where it has none.
     fn error(&self, test: usize, wrong: &Wrong, more: &str) -> anyhow::Error {
         let (line, column) = match offset(&self.text, test, &wrong.keys) {
-            Some(offset) => place(&self.text, offset),
+            Some(offset) => input::place(&self.text, offset),
             None => (self.lines.get(test).copied().unwrap_or(1), 1),
         };
         let Wrong { error, .. } = wrong;
@@ -224,14 +224,6 @@ fn offset(text: &str, test: usize, keys: &[String]) -> Option<usize> {
         value = next;
     }
     Some(value.span().start)
-}
-
-/// Line and column of a place in a text, both from 1.
-fn place(text: &str, offset: usize) -> (usize, usize) {
-    let before = text.get(..offset).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
-    let last = before.rsplit('\n').next().unwrap_or_default();
-    (line, last.chars().count() + 1)
 }
 
 impl Test {
@@ -328,20 +320,12 @@ impl Test {
 /// Reads a file; what is wrong with it is told with line and column.
 fn read(name: &str) -> Result<Read, Failure> {
     let text = input::text(name)?;
-    let mut file: File = toml::from_str(&text).map_err(|error| {
-        let place = error.span().map_or(String::new(), |span| {
-            let (line, column) = place(&text, span.start);
-            format!("line {line}, column {column}: ")
-        });
-        Failure::unreadable(anyhow!(
-            "{name}: {place}{}; nothing was run",
-            error.message().replace('\n', " ")
-        ))
-    })?;
+    let mut file: File = input::toml(name, &text)
+        .map_err(|error| Failure::unreadable(anyhow!("{error}; nothing was run")))?;
     let lines: Vec<usize> = file
         .test
         .iter()
-        .map(|test| place(&text, test.span().start).0)
+        .map(|test| input::place(&text, test.span().start).0)
         .collect();
     if file.test.is_empty() {
         let error = "has no `[[test]]`; nothing was run";
