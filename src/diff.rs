@@ -16,7 +16,7 @@ use crate::hooks::Hooks;
 use crate::host::Host;
 use crate::load::Loaded;
 use crate::reach::class::{
-    Class, Customary, Cutting, MARTIAN, Target, add_assumed, all_ways, begins, ends_so, parts,
+    Class, Customary, Cutting, Ending, MARTIAN, Target, add_assumed, agrees, begins, parts,
     question, rests_on, unusual_icmp, usual_answers, usual_only,
 };
 use crate::reach::{Cited, cited, imagined};
@@ -517,6 +517,7 @@ impl<'a> Followed<'a> {
         space: &Space,
         point: &Point,
         question: &Question,
+        is_open: bool,
         label: &Label,
     ) -> Option<bool> {
         let end = match &label.end {
@@ -524,8 +525,8 @@ impl<'a> Followed<'a> {
             Ended::Refused(_) => &End::Rejected,
             Ended::NoInterface => return Some(true),
         };
-        let dst = self.ways.seen(space, point).dst;
-        let dst = label.translated.map_or((dst, dst), |to| to.addresses);
+        let stays = self.ways.destination(space, point);
+        let ending = Ending::of(self.host, end, label.translated, stays);
         let Ok(answer) = explain(self.loaded, self.hooks, self.host, question) else {
             return Some(false);
         };
@@ -536,9 +537,9 @@ impl<'a> Followed<'a> {
                 (Some((wanted, _)), Some(back)) => *wanted == back,
                 _ => true,
             };
-            answers && ends_so(&answer, &walked.request, self.host, end, dst)
+            answers && ending.is_of(&answer, &walked.request)
         };
-        match all_ways(&answer).any(fits) {
+        match agrees(&answer, is_open, fits) {
             true => Some(true),
             // a rule may ask for a field in other words than those of the assumption
             false if !answer.unused.is_empty() => None,
@@ -738,8 +739,9 @@ impl Compared<'_> {
                 question.assume = type_of_service(space, &point);
                 let confirmed = match space.get(&point, Input::Ttl) {
                     64 => {
-                        let before = self.before.confirms(space, &point, &question, old);
-                        let after = self.after.confirms(space, &point, &question, new);
+                        let open = cell.is_open;
+                        let before = self.before.confirms(space, &point, &question, open, old);
+                        let after = self.after.confirms(space, &point, &question, open, new);
                         before.zip(after).map(|(before, after)| before && after)
                     }
                     _ => None,

@@ -421,7 +421,7 @@ fn parse_port(text: &str) -> Result<u16, FlowError> {
 }
 
 /// The text as a message repeats it: on one line, without control characters, not too long.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut shown: String = text
         .chars()
         .take(QUOTED_MAX)

@@ -29,7 +29,7 @@ use crate::symbolic::{By, End, Exit, From, Input, Space, Ways, replies, requests
 use crate::walk::link_values;
 
 use class::{
-    AsSeen, Cell, Class, Customary, Cutting, MARTIAN, Part, Target, add_assumed, all_ways, ends_so,
+    AsSeen, Cell, Class, Customary, Cutting, Ending, MARTIAN, Part, Target, add_assumed, agrees,
     parts, question, rests_on, unusual_icmp, usual_headers, usual_only,
 };
 
@@ -598,7 +598,7 @@ impl Cutter<'_> {
         part: &Part,
     ) -> Witness {
         let point = self.customary.pick(space, packets);
-        let first = self.witness(space, &point, end, part.translated);
+        let first = self.witness(space, &point, is_open, end, part.translated);
         let (mut rest, mut at) = (packets, point);
         for _ in 0..TRIES {
             if first.confirmed || !is_open {
@@ -611,7 +611,7 @@ impl Cutter<'_> {
                 break;
             }
             at = self.customary.pick(space, rest);
-            let other = self.witness(space, &at, end, part.translated);
+            let other = self.witness(space, &at, is_open, end, part.translated);
             if other.confirmed {
                 return other;
             }
@@ -661,22 +661,22 @@ impl Cutter<'_> {
         &self,
         space: &Space,
         point: &Point,
+        is_open: bool,
         end: &End,
         translated: Option<Target>,
     ) -> Witness {
         let asked = self.asked;
-        let host = asked.world.host;
-        let question = question(space, &host.links, point, self.from);
-        let dst = self.followed.seen(space, point).dst;
-        let dst = translated.map_or((dst, dst), |target| target.addresses);
+        let question = question(space, &asked.world.host.links, point, self.from);
+        let stays = self.followed.destination(space, point);
+        let ending = Ending::of(asked.world.host, end, translated, stays);
         let answer = explain(asked.loaded, asked.hooks, asked.host, &question);
         let confirmed = answer.is_ok_and(|answer| {
-            all_ways(&answer).any(|walked| {
+            agrees(&answer, is_open, |walked| {
                 let path = match asked.query.state {
                     State::Established => walked.reply.as_ref(),
                     State::New | State::Invalid | State::Untracked => Some(&walked.request),
                 };
-                path.is_some_and(|path| ends_so(&answer, path, host, end, dst))
+                path.is_some_and(|path| ending.is_of(&answer, path))
             })
         });
         Witness {

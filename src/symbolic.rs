@@ -259,4 +259,10 @@ impl Ways {
     pub fn seen(&self, space: &Space, point: &Point) -> Seen {
         self.fields.seen(space, point)
     }
+
+    /// Whom one packet is for at its end; `None`: an address of this host that nobody said.
+    pub fn destination(&self, space: &Space, point: &Point) -> Option<IpAddr> {
+        let is_known = !space.sets.contains(self.fields.own_dst, point);
+        is_known.then(|| self.seen(space, point).dst)
+    }
 }

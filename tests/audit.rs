@@ -231,10 +231,17 @@ fn a_comment_or_a_configuration_file_says_why_a_finding_is_meant() {
     assert_eq!(run(&elsewhere).status.code(), Some(1));
     for (bad, says) in [
         ("[[allow]]\nid = \"x\"\n", "reason"),
-        ("[[allow]]\nid = \"nonsense\"\nreason = \"r\"\n", "nonsense"),
+        (
+            "[[allow]]\nid = \"nonsense\"\nreason = \"r\"\n",
+            "line 2, column 6: no audit is called `nonsense`",
+        ),
+        (
+            "deny = [\"empty-set\",\n  \"emtpy-set\"]\n",
+            "line 2, column 3: no audit is called `emtpy-set`: did you mean `empty-set`?",
+        ),
         (
             "[[allow]]\nid = \"empty-set\"\nreason = \" \"\n",
-            "without a reason",
+            "line 3, column 10: `empty-set` is allowed without a reason",
         ),
     ] {
         let output = run(bad);

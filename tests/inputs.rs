@@ -823,6 +823,55 @@ fn expectations_that_no_answer_could_meet_are_refused() {
 }
 
 #[test]
+fn what_a_file_of_expectations_says_of_the_host_is_checked_before_anything_runs() {
+    let desk = Desk::with(
+        "rules",
+        "*filter\n:INPUT DROP [0:0]\n-A INPUT -s 192.0.2.0/24 -j ACCEPT\nCOMMIT\n",
+    );
+    let right = "ruleset = \"rules\"\n[[test]]\nflow = \"tcp:10.0.0.1->10.0.0.2:22\"\nexpect.verdict = \"drop\"\n";
+    desk.put("right.toml", right);
+    for (host, at) in [
+        (
+            "local = [\"10.0.0.2\"]\nsysctls = [\"gone\"]",
+            "line 4, column 12: gone: no such file",
+        ),
+        (
+            "route = [\"10.0.0.0/8,dev=eth0\",\n  \"10.0.0.0/8,via=x\"]",
+            "line 4, column 3: --route: `x` is not an IP address",
+        ),
+        (
+            "context = \"rules\"",
+            "line 3, column 11: rules: not a snapshot bundle",
+        ),
+        (
+            "sysctl = [\"net.ipv4.ip_forward=on\"]",
+            "line 3, column 11: --sysctl: `net.ipv4.ip_forward=on`: `on` is no number",
+        ),
+    ] {
+        let text = right.replace("[[test]]", &format!("[host]\n{host}\n[[test]]"));
+        desk.put("wrong.toml", text);
+        let output = desk.run(&["test", "right.toml", "wrong.toml"]);
+        assert_eq!(output.status.code(), Some(3), "{host}");
+        has(err(&output), &["wrong.toml: ", at, "; nothing was run"]);
+        assert_eq!(out(&output), "");
+    }
+    desk.put(
+        "class.toml",
+        "ruleset = \"rules\"\nhost = { iface = [\"eth0=10.0.0.2/24\"] }\n[[test]]\nclass = { iif = \"eth9\" }\nexpect.verdict = \"drop\"\n",
+    );
+    let output = desk.run(&["test", "right.toml", "class.toml"]);
+    assert_eq!(output.status.code(), Some(3));
+    has(
+        err(&output),
+        &[
+            "class.toml: line 4, column 17: `iif eth9`: this host has no such interface",
+            "; nothing was run",
+        ],
+    );
+    assert_eq!(out(&output), "");
+}
+
+#[test]
 fn recorded_expectations_name_no_place_of_a_rule() {
     let text = "*filter\n:INPUT DROP [0:0]\n-A INPUT -i lo -j ACCEPT\n-A INPUT -s 10.0.0.0/8 -j ACCEPT\nCOMMIT\n";
     let desk = Desk::with("rules", text);

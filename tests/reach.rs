@@ -77,6 +77,34 @@ fn explain_says_the_same_of_every_row() {
 }
 
 #[test]
+fn whose_an_address_is_stays_open_where_nothing_is_known_of_the_host() {
+    let text = r#"{"nftables": [
+        {"table": {"family": "ip", "name": "t", "handle": 1}},
+        {"chain": {"family": "ip", "table": "t", "name": "f", "handle": 1, "type": "filter", "hook": "forward",
+                   "prio": 0, "policy": "accept"}}]}"#;
+    let loaded = load("listing", text, &[]).expect("a ruleset");
+    let hooks = Hooks::new(&loaded.ruleset);
+    let query = Query {
+        to: Some(net("198.51.100.9/32")),
+        from: Some(net("203.0.113.7/32")),
+        ..Query::default()
+    };
+    let answer = reach(&loaded, &hooks, &loaded.host, &query, Room::default()).expect("an answer");
+    let told: Vec<_> = answer
+        .rows
+        .iter()
+        .map(|row| (row.delivered.name(), row.rests_on.as_slice()))
+        .collect();
+    let open = ["the destination is an address of this host".to_string()];
+    assert_eq!(
+        told,
+        [("local", &open[..]), ("forwarded", &open[..])],
+        "{:#?}",
+        answer.rows
+    );
+}
+
+#[test]
 fn rows_are_disjoint() {
     let answer = asked("c1-captured/snapshot.json", &Query::default());
     let rows = &answer.rows;

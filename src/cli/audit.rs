@@ -3,8 +3,10 @@
 use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
+use toml::Spanned;
 
 use crate::audit::{Allowed, Options, Severity, about, audit, of_id, sarif, v1};
+use crate::flow::{nearest, quoted};
 use crate::hooks::Hooks;
 use crate::render;
 
@@ -16,6 +18,7 @@ use super::{Answer, Exit, Facts, Failure, input, output};
 /// `nfpath: allow ID reason`, or when --config or --allow says so. Exit status 1 when there are findings of at least
 /// --fail-on.
 #[derive(Debug, Args)]
+#[command(after_long_help = names())]
 pub(super) struct Audit {
     /// A file or `-`: nft JSON, a snapshot, iptables-save, or nft syntax.
     #[arg(value_name = "RULESET", required_unless_present = "live")]
@@ -60,15 +63,38 @@ struct Config {
     #[serde(default)]
     allow: Vec<Entry>,
     #[serde(default)]
-    deny: Vec<String>,
+    deny: Vec<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
-    id: String,
+    id: Spanned<String>,
     at: Option<String>,
-    reason: String,
+    reason: Spanned<String>,
+}
+
+impl Config {
+    /// Reads a configuration file; what is wrong with it is told with line and column.
+    fn read(name: &str) -> Result<Config, Failure> {
+        let text = input::text(name)?;
+        let config: Config = input::toml(name, &text).map_err(Failure::unreadable)?;
+        let wrong = |at: &Spanned<String>, error: &dyn std::fmt::Display| {
+            let (line, column) = input::place(&text, at.span().start);
+            Failure::unreadable(anyhow!("{name}: line {line}, column {column}: {error}"))
+        };
+        let ids = config.allow.iter().map(|entry| &entry.id);
+        for id in ids.chain(&config.deny) {
+            known(id.get_ref()).map_err(|error| wrong(id, &error))?;
+        }
+        for Entry { id, reason, .. } in &config.allow {
+            if reason.get_ref().trim().is_empty() {
+                let error = format!("`{}` is allowed without a reason", id.get_ref());
+                return Err(wrong(reason, &error));
+            }
+        }
+        Ok(config)
+    }
 }
 
 impl Audit {
@@ -108,26 +134,15 @@ impl Audit {
             ..Options::default()
         };
         if let Some(name) = &self.config {
-            let text = input::text(name)?;
-            let config: Config = input::toml(name, &text).map_err(Failure::unreadable)?;
-            let ids = config.allow.iter().map(|entry| &entry.id);
-            for id in ids.chain(&config.deny) {
-                known(id).map_err(|error| Failure::unreadable(anyhow!("{name}: {error}")))?;
-            }
-            if let Some(entry) = config.allow.iter().find(|one| one.reason.trim().is_empty()) {
-                return Err(Failure::unreadable(anyhow!(
-                    "{name}: `{}` is allowed without a reason",
-                    entry.id
-                )));
-            }
-            options.deny = config.deny;
+            let config = Config::read(name)?;
+            options.deny = config.deny.into_iter().map(Spanned::into_inner).collect();
             options.allow = config
                 .allow
                 .into_iter()
                 .map(|entry| Allowed {
-                    id: entry.id,
+                    id: entry.id.into_inner(),
                     at: entry.at,
-                    reason: entry.reason,
+                    reason: entry.reason.into_inner(),
                 })
                 .collect();
         }
@@ -144,13 +159,21 @@ impl Audit {
     }
 }
 
+/// The names of all audits, for `--help`.
+fn names() -> String {
+    let all: Vec<&str> = about::ALL.iter().map(|about| about.id).collect();
+    format!("Audits: {}.", all.join(", "))
+}
+
 fn known(id: &str) -> Result<(), anyhow::Error> {
     if of_id(id).is_some() {
         return Ok(());
     }
-    let all: Vec<&str> = about::ALL.iter().map(|about| about.id).collect();
-    Err(anyhow!(
-        "no audit is called `{id}`; there are {}",
-        all.join(", ")
-    ))
+    let id = quoted(id);
+    Err(
+        match nearest(&id, about::ALL.iter().map(|about| about.id)) {
+            Some(near) => anyhow!("no audit is called `{id}`: did you mean `{near}`?"),
+            None => anyhow!("no audit is called `{id}`; `nfpath audit --help` names them all"),
+        },
+    )
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 use crate::expect::{Expected, Mismatch};
 use crate::explain::{Question, explain};
@@ -170,13 +170,36 @@ struct Read {
 
 impl Read {
     /// Names the place of something wrong in a test: its value, or the test where it has none.
-    fn error(&self, test: usize, wrong: &Wrong, more: &str) -> anyhow::Error {
-        let (line, column) = match offset(&self.text, test, &wrong.keys) {
-            Some(offset) => input::place(&self.text, offset),
-            None => (self.lines.get(test).copied().unwrap_or(1), 1),
-        };
-        let Wrong { error, .. } = wrong;
-        anyhow!("{}: line {line}, column {column}: {error}{more}", self.name)
+    fn error(&self, test: usize, wrong: &Wrong) -> Failure {
+        let place = offset(&self.text, test, &wrong.keys);
+        self.error_at(
+            place.map_or_else(
+                || (self.lines.get(test).copied().unwrap_or(1), 1),
+                |offset| input::place(&self.text, offset),
+            ),
+            &wrong.error,
+        )
+    }
+
+    /// Names the place of the ruleset or the fact about the host that could not be read.
+    fn input_error(&self, failure: &Failure) -> Failure {
+        let error = format!("{:#}", failure.error);
+        match offset_of_input(&self.text, self.folder(), &error) {
+            Some(offset) => self.error_at(input::place(&self.text, offset), &error),
+            None => Failure::unreadable(anyhow!("{error}; nothing was run")),
+        }
+    }
+
+    fn error_at(&self, (line, column): (usize, usize), error: &str) -> Failure {
+        let name = &self.name;
+        Failure::unreadable(anyhow!(
+            "{name}: line {line}, column {column}: {error}; nothing was run"
+        ))
+    }
+
+    /// What paths of the file are relative to.
+    fn folder(&self) -> &Path {
+        folder_of(&self.name)
     }
 }
 
@@ -226,6 +249,43 @@ fn offset(text: &str, test: usize, keys: &[String]) -> Option<usize> {
     Some(value.span().start)
 }
 
+/// Where the ruleset or a fact about the host stands that an error begins with: `FILE: …`, or `--route: …` with a part of the
+/// value.
+fn offset_of_input(text: &str, folder: &Path, error: &str) -> Option<usize> {
+    let document = DeTable::parse(text).ok()?;
+    let names = |key: &str, value: &DeValue<'_>| {
+        let Some(value) = value.as_str() else {
+            return false;
+        };
+        let flag = error.strip_prefix(&format!("--{key}: `"));
+        let part = flag.and_then(|rest| rest.split('`').next());
+        part.is_some_and(|part| value.contains(part))
+            || error.starts_with(&format!("{}: ", below(folder, value)))
+    };
+    for (key, value) in document.get_ref() {
+        let within = value.get_ref().as_table();
+        let facts = within.filter(|_| *key.get_ref() == "host");
+        let facts = facts.into_iter().flatten();
+        for (key, value) in facts.chain([(key, value)]) {
+            let key = key.get_ref();
+            let several = value.get_ref().as_array().into_iter().flatten();
+            let mut all = several.chain([value]);
+            if let Some(found) = all.find(|value| names(key, value.get_ref())) {
+                return Some(found.span().start);
+            }
+        }
+    }
+    None
+}
+
+/// The folder of a file of expectations; standard input has that where it is read.
+fn folder_of(name: &str) -> &Path {
+    match name {
+        "-" => Path::new(""),
+        name => Path::new(name).parent().unwrap_or(Path::new("")),
+    }
+}
+
 impl Test {
     pub(super) fn run(&self) -> Answer {
         if self.record {
@@ -248,9 +308,14 @@ impl Test {
         for file in &files {
             asked.push(questions(file)?);
         }
+        let mut inputs = Vec::new();
+        for file in &files {
+            let input = input::read(Some(&file.file.ruleset), &file.file.host);
+            inputs.push(input.map_err(|failure| file.input_error(&failure))?);
+        }
         let mut suites = Vec::new();
-        for (file, asked) in files.iter().zip(asked) {
-            suites.push(check(file, &asked)?);
+        for ((file, input), asked) in files.iter().zip(&inputs).zip(asked) {
+            suites.push(check(file, input, &asked)?);
         }
         if let Some(junit) = &self.junit {
             let text = checks::junit(&suites);
@@ -331,11 +396,8 @@ fn read(name: &str) -> Result<Read, Failure> {
         let error = "has no `[[test]]`; nothing was run";
         return Err(Failure::unreadable(anyhow!("{name}: {error}")));
     }
-    let folder = Path::new(name).parent().unwrap_or(Path::new(""));
-    if name != "-" {
-        file.host.below(folder);
-        file.ruleset = below(folder, &file.ruleset);
-    }
+    file.host.below(folder_of(name));
+    file.ruleset = below(folder_of(name), &file.ruleset);
     let read = Read {
         name: name.to_string(),
         text,
@@ -350,7 +412,7 @@ fn read(name: &str) -> Result<Read, Failure> {
         };
         what_is_tested(test)
             .and_then(|()| expected())
-            .map_err(|wrong| Failure::unreadable(read.error(at, &wrong, "; nothing was run")))?;
+            .map_err(|wrong| read.error(at, &wrong))?;
     }
     Ok(read)
 }
@@ -472,7 +534,7 @@ fn questions(read: &Read) -> Result<Vec<Vec<input::Asked>>, Failure> {
                 let found = input::questions(&packet).map_err(|failure| {
                     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
                     let wrong = Wrong::of_flag(format!("{:#}", failure.error), &keys);
-                    Failure::unreadable(read.error(at, &wrong, "; nothing was run"))
+                    read.error(at, &wrong)
                 })?;
                 asked.extend(found);
             }
@@ -494,16 +556,15 @@ fn answers<'q>(
         .collect()
 }
 
-fn check(read: &Read, asked: &[Vec<input::Asked>]) -> Result<Suite, Failure> {
-    let input = input::read(Some(&read.file.ruleset), &read.file.host)?;
+fn check(read: &Read, input: &Input, asked: &[Vec<input::Asked>]) -> Result<Suite, Failure> {
     output::diagnostics(&input.loaded.diagnostics);
     let mut checks = Vec::new();
     let tests = read.file.test.iter().zip(&read.lines).zip(asked);
     for (at, ((test, line), asked)) in tests.enumerate() {
         let test = test.get_ref();
         if let Some(class) = &test.class {
-            let (undecided, wrong) = check_class(&input, class, &test.expect)
-                .map_err(|wrong| Failure::usage(read.error(at, &wrong, "")))?;
+            let (undecided, wrong) =
+                check_class(input, class, &test.expect).map_err(|wrong| read.error(at, &wrong))?;
             checks.push(Check {
                 name: test.name.clone(),
                 flow: class.title(),
@@ -513,10 +574,10 @@ fn check(read: &Read, asked: &[Vec<input::Asked>]) -> Result<Suite, Failure> {
             });
             continue;
         }
-        let answers = answers(&input, asked.iter().map(|asked| &asked.question));
+        let answers = answers(input, asked.iter().map(|asked| &asked.question));
         let answers = answers.map_err(|failure| {
             let wrong = Wrong::of_flag(format!("{:#}", failure.error), &["flow"]);
-            Failure::usage(read.error(at, &wrong, ""))
+            read.error(at, &wrong)
         })?;
         for answer in answers {
             let wrong: Vec<Mismatch> = test.expect.check(&answer);

@@ -653,17 +653,18 @@ pub fn apply_bridge(host: &mut Host, value: &str) -> Result<(), HostError> {
 
 /// `--sysctl KEY=VALUE`; takes the place of a value that is there already.
 pub fn apply_sysctl(host: &mut Host, value: &str) -> Result<(), HostError> {
-    match value.split_once('=') {
-        Some((key, value)) if !key.trim().is_empty() => {
-            host.sysctls
-                .insert(sysctl::dotted(key), value.trim().into());
-            Ok(())
-        }
-        Some(_) | None => Err(refuse(
-            "--sysctl",
-            format!("`{value}` is not of the form KEY=VALUE"),
-        )),
+    let flag = "--sysctl";
+    let (key, number) = value
+        .split_once('=')
+        .filter(|(key, _)| !key.trim().is_empty())
+        .ok_or_else(|| refuse(flag, format!("`{value}` is not of the form KEY=VALUE")))?;
+    let number = number.trim();
+    if number.parse::<i64>().is_err() {
+        let error = "is no number, as are all settings that matter here";
+        return Err(refuse(flag, format!("`{value}`: `{number}` {error}")));
     }
+    host.sysctls.insert(sysctl::dotted(key), number.into());
+    Ok(())
 }
 
 /// `NAME=A,B`: the name and the list, which may be empty.
@@ -821,6 +822,7 @@ mod tests {
             apply_route(host, "fd00::/8,dev=e,via=10.0.0.1").expect_err("two families"),
             apply_bridge(host, "br0").expect_err("no ports"),
             apply_sysctl(host, "x").expect_err("no value"),
+            apply_sysctl(host, "net.ipv4.ip_forward=yes").expect_err("no number"),
             apply_flag_local(host, "x").expect_err("no address"),
         ];
         assert_eq!(host, &Host::default());
@@ -836,6 +838,7 @@ mod tests {
                 "--route: `fd00::/8,dev=e,via=10.0.0.1` mixes IPv4 and IPv6",
                 "--bridge: `br0` is not of the form NAME=PORT,PORT",
                 "--sysctl: `x` is not of the form KEY=VALUE",
+                "--sysctl: `net.ipv4.ip_forward=yes`: `yes` is no number, as are all settings that matter here",
                 "--local: `x` is not an IP address",
             ]
         );

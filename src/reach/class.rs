@@ -699,43 +699,86 @@ impl Customary {
     }
 }
 
-/// Every way that `explain` found of a flow.
-pub(crate) fn all_ways(answer: &Answer) -> impl Iterator<Item = &Walked> {
+/// Whether `explain` says the same of a packet: every way that it found, or of what holds for some answers to open questions
+/// only one of them. Ways on which something unusual happens are those of other packets: sets are looked at where what has a
+/// usual answer has it ([`usual_answers`]).
+pub(crate) fn agrees(answer: &Answer, is_open: bool, fits: impl Fn(&Walked) -> bool) -> bool {
     let others = answer.explored.alternatives.iter();
-    std::iter::once(&answer.explored.primary).chain(others.map(|other| &other.walked))
+    let others = others.filter(|other| other.when.iter().all(|one| one.source == Source::Open));
+    let mut ways =
+        std::iter::once(&answer.explored.primary).chain(others.map(|other| &other.walked));
+    if is_open {
+        ways.any(fits)
+    } else {
+        ways.all(fits)
+    }
 }
 
-/// Whether a path that `explain` found ends as packets on `host` do that end so and are for one of these addresses there.
-pub(crate) fn ends_so(
-    answer: &Answer,
-    path: &Path,
-    host: &Host,
-    end: &End,
-    (first, last): (IpAddr, IpAddr),
-) -> bool {
-    let leaves_by = |at: u16| match path.output.oif {
-        Some(Iface::Link(own)) => {
-            answer.host.links[usize::from(own)].name == host.links[usize::from(at)].name
+/// How packets on a host end, to be compared with what `explain` says.
+pub(crate) struct Ending<'a> {
+    pub host: &'a Host,
+    pub end: &'a End,
+    /// Whom they are for then; `None`: for an address that nobody said.
+    pub target: Option<Target>,
+}
+
+impl<'a> Ending<'a> {
+    /// That of one packet, which is not translated unless something is said about it.
+    pub(crate) fn of(
+        host: &'a Host,
+        end: &'a End,
+        translated: Option<Target>,
+        untranslated: Option<IpAddr>,
+    ) -> Ending<'a> {
+        let stays = untranslated.map(|dst| Target {
+            addresses: (dst, dst),
+            ports: None,
+        });
+        Ending {
+            host,
+            end,
+            target: translated.or(stays),
         }
-        Some(Iface::Fact(_)) | None => true,
-    };
-    let same = match (end, &path.disposition) {
-        (End::Local, Disposition::Local)
-        | (End::Relayed, Disposition::Relayed)
-        | (End::Dropped, Disposition::Dropped)
-        | (End::Rejected, Disposition::Rejected)
-        | (End::Queued, Disposition::Queued)
-        | (End::Stolen, Disposition::Stolen)
-        | (End::Unknown(_), Disposition::Unknown { .. }) => true,
-        (End::Forwarded(at), Disposition::Forwarded)
-        | (End::Transmitted(at), Disposition::Transmitted) => leaves_by(*at),
-        (End::Host(drop), Disposition::Host(own)) => drop.0 == *own,
-        _ => false,
-    };
-    same && match path.output.dst {
-        Known::Value(own) => end.passes() != Some(true) || first <= own && own <= last,
-        Known::Fact(_) => true,
     }
+
+    /// Whether a path that `explain` found ends so.
+    pub(crate) fn is_of(&self, answer: &Answer, path: &Path) -> bool {
+        let leaves_by = |at: u16| match path.output.oif {
+            Some(Iface::Link(own)) => {
+                answer.host.links[usize::from(own)].name == self.host.links[usize::from(at)].name
+            }
+            Some(Iface::Fact(_)) | None => true,
+        };
+        let same = match (self.end, &path.disposition) {
+            (End::Local, Disposition::Local)
+            | (End::Relayed, Disposition::Relayed)
+            | (End::Dropped, Disposition::Dropped)
+            | (End::Rejected, Disposition::Rejected)
+            | (End::Queued, Disposition::Queued)
+            | (End::Stolen, Disposition::Stolen)
+            | (End::Unknown(_), Disposition::Unknown { .. }) => true,
+            (End::Forwarded(at), Disposition::Forwarded)
+            | (End::Transmitted(at), Disposition::Transmitted) => leaves_by(*at),
+            (End::Host(drop), Disposition::Host(own)) => drop.0 == *own,
+            _ => false,
+        };
+        let arrives = self.end.passes() == Some(true);
+        same && (!arrives || self.target.is_none_or(|target| is_for(target, path)))
+    }
+}
+
+/// Whether a packet is for a target at its end, as far as it is known whom it is for.
+fn is_for(target: Target, path: &Path) -> bool {
+    let (first, last) = target.addresses;
+    let address = match path.output.dst {
+        Known::Value(own) => first <= own && own <= last,
+        Known::Fact(_) => true,
+    };
+    let port = match (target.ports, path.output.dport) {
+        (Some((lo, hi)), Some(Known::Value(own))) => lo <= own && own <= hi,
+        (Some(_), Some(Known::Fact(_)) | None) | (None, _) => true,
+    };
+    address && port
 }
 
 /// What a set rests on, among all packets that there are: header fields that no class names, and open questions.
@@ -799,4 +842,45 @@ pub fn numbers(ranges: &Ranges, width: u32) -> Option<String> {
         }
     };
     Some(ranges.iter().map(one).collect::<Vec<_>>().join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::explain::explain;
+    use crate::hooks::Hooks;
+    use crate::load::load;
+
+    use super::*;
+
+    /// A rule with a limit translates, so `explain` has both endings; only the usual one is that of the packets of a row.
+    #[test]
+    fn a_wrong_translation_is_not_what_explain_says() {
+        let text = r#"{"nftables": [
+            {"table": {"family": "ip", "name": "t", "handle": 1}},
+            {"chain": {"family": "ip", "table": "t", "name": "pre", "handle": 1, "type": "nat", "hook": "prerouting",
+                       "prio": -100, "policy": "accept"}},
+            {"rule": {"family": "ip", "table": "t", "chain": "pre", "handle": 2, "expr": [
+                {"limit": {"rate": 5, "burst": 5, "per": "second"}},
+                {"dnat": {"addr": "10.0.0.5", "port": 8080}}]}}]}"#;
+        let loaded = load("listing", text, &[]).expect("a ruleset");
+        let hooks = Hooks::new(&loaded.ruleset);
+        let flow = "tcp:10.1.0.9:40000->10.1.0.1:80".parse().expect("a flow");
+        let answer =
+            explain(&loaded, &hooks, &loaded.host, &Question::new(flow)).expect("an answer");
+        let target = |address: &str, port| Target {
+            addresses: {
+                let address = address.parse().expect("an address");
+                (address, address)
+            },
+            ports: Some((port, port)),
+        };
+        let agrees =
+            |is_open, target| agrees(&answer, is_open, |walked| is_for(target, &walked.request));
+        for is_open in [false, true] {
+            assert!(agrees(is_open, target("10.0.0.5", 8080)), "{is_open}");
+            for other in [target("10.1.0.1", 80), target("10.0.0.5", 80)] {
+                assert!(!agrees(is_open, other), "{is_open} {other}");
+            }
+        }
+    }
 }

@@ -522,14 +522,23 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// One packet of a part as the engine has it.
+    /// One packet of a part as the engine has it, with a source that is not its own destination where there is one: whose
+    /// address the sender's is, is no question.
     pub(super) fn sample(&mut self, part: Set) -> Option<Sample> {
         let valid = self.space.valid();
         let usual = self.space.usual();
         let inside = self.space.sets.and(part, valid);
         // a part that is empty but for what cannot be has no packet to ask for
         let point = self.space.sets.pick(inside, &usual)?;
-        Some(self.sample_at(&point))
+        let sample = self.sample_at(&point);
+        if sample.skb.packet.src() != sample.skb.packet.dst() {
+            return Some(sample);
+        }
+        let src = self.space.get(&point, Input::Src);
+        let same = self.space.packets(Input::Src, &[(src, src)]);
+        let others = self.space.sets.minus(inside, same);
+        let other = self.space.sets.pick(others, &usual);
+        Some(other.map_or(sample, |point| self.sample_at(&point)))
     }
 
     fn known_address(
