@@ -74,6 +74,11 @@ pub struct About {
 pub mod about {
     use super::{About, Severity};
 
+    pub const ACCEPT_DROPPED_BEFORE: &About = &About {
+        id: "accept-dropped-before",
+        severity: Severity::Warning,
+        title: "What a rule accepts was dropped by another table before",
+    };
     pub const ACCEPT_DROPPED_LATER: &About = &About {
         id: "accept-dropped-later",
         severity: Severity::Warning,
@@ -257,6 +262,7 @@ pub mod about {
 
     /// In the order of their names.
     pub const ALL: &[&About] = &[
+        ACCEPT_DROPPED_BEFORE,
         ACCEPT_DROPPED_LATER,
         BEHIND_ISOLATION,
         BRIDGED_DROPPED,
@@ -558,7 +564,11 @@ pub fn audit(loaded: &Loaded, hooks: &Hooks, host: &Host, options: &Options) -> 
         host: &known,
         link_values: &values,
     };
-    let mut answer = Audit::default();
+    let unread = loaded.unread().into_iter();
+    let mut answer = Audit {
+        left_out: unread.map(|what| format!("not read: {what}")).collect(),
+        ..Audit::default()
+    };
     let mut input = Input {
         loaded,
         hooks,

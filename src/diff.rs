@@ -15,9 +15,10 @@ use crate::explain::{Question, explain};
 use crate::hooks::Hooks;
 use crate::host::Host;
 use crate::load::Loaded;
+use crate::logic::Source;
 use crate::reach::class::{
-    Class, Customary, Cutting, Ending, MARTIAN, Target, add_assumed, agrees, begins, parts,
-    question, rests_on, unusual_icmp, usual_answers, usual_only,
+    Class, Customary, Cutting, Ending, MARTIAN, TTL, Target, add_assumed, agrees, begins, parts,
+    question, unusual_headers, unusual_icmp, usual_answers, usual_fields, usual_only,
 };
 use crate::reach::{Cited, cited, imagined};
 use crate::report::build::host_drop_name;
@@ -140,6 +141,8 @@ pub struct Diff {
     pub left_out: Vec<String>,
     /// What was taken for usual, in words.
     pub assumed: Vec<String>,
+    /// What makes the two treat more packets otherwise when it is not as usual, in words.
+    pub unusual: Vec<String>,
     /// There are more rows than are told.
     pub truncated: bool,
     /// Why the rows are not all that there are, in words.
@@ -182,6 +185,17 @@ pub fn diff(old: Side<'_>, new: Side<'_>, room: Room) -> Diff {
             Err(error) => {
                 answer.given_up = Some(format!("IPv{}: {error}", if v6 { 6 } else { 4 }));
             }
+        }
+    }
+    for (which, side) in [("old", old), ("new", new)] {
+        if let (None, [first, more @ ..]) = (&answer.given_up, side.loaded.unread().as_slice()) {
+            let more = match more.len() {
+                0 => String::new(),
+                more => format!(" (and {more} more)"),
+            };
+            answer.given_up = Some(format!(
+                "not all of the {which} ruleset was read: {first}{more}"
+            ));
         }
     }
     answer.rows.sort_by_cached_key(|row| {
@@ -542,8 +556,15 @@ impl<'a> Followed<'a> {
         match agrees(&answer, is_open, fits) {
             true => Some(true),
             // a rule may ask for a field in other words than those of the assumption
-            false if !answer.unused.is_empty() => None,
-            false => Some(false),
+            false => {
+                let unusual = unusual_headers(question);
+                let unused = answer.unused.iter();
+                let mut unused = unused.filter_map(|at| question.assume.get(*at));
+                match unused.any(|said| unusual.contains(said)) {
+                    true => None,
+                    false => Some(false),
+                }
+            }
         }
     }
 }
@@ -560,16 +581,6 @@ struct Compared<'a> {
 fn no_matter(old: &Label, new: &Label) -> bool {
     let stopped = |label: &Label| label.end.passes() == Some(false);
     stopped(old) && stopped(new) && (old.end.is_martian() || new.end.is_martian())
-}
-
-/// The type of service of a packet as `--assume` takes it, where it is not 0.
-fn type_of_service(space: &Space, point: &Point) -> Vec<(String, String)> {
-    let family = if space.v6 { "ip6" } else { "ip" };
-    let tos = space.get(point, Input::Tos);
-    let fields = [("dscp", tos >> 2), ("ecn", tos & 3)];
-    let said = fields.iter().filter(|(_, value)| *value != 0);
-    said.map(|(name, value)| (format!("{family} {name}"), value.to_string()))
-        .collect()
 }
 
 /// Against what the packets of one side are cut.
@@ -656,13 +667,47 @@ impl Compared<'_> {
         all.push(heard);
         let changed = space.sets.union(&all);
         unseen = self.unseen(space, &self.before.ways, &self.after.ways);
+        let changed = space.sets.minus(changed, unseen);
         let mut cut = |set: Set| {
             let set = space.sets.minus(set, unseen);
             let set = usual_answers(space, set);
             let valid = space.valid();
             space.sets.and(set, valid)
         };
-        (cut(changed), cut(moved), cut(heard))
+        let usual = cut(changed);
+        let rows = (usual, cut(moved), cut(heard));
+        self.unusual(space, changed, usual);
+        rows
+    }
+
+    /// Tells what makes packets change their fate that do not change it as long as all is as usual.
+    fn unusual(&mut self, space: &mut Space, changed: Set, usual: Set) {
+        let mark = space.sets.mark();
+        let begins = begins(space);
+        let valid = space.valid();
+        let [all, usual] = [changed, usual].map(|set| {
+            let set = usual_fields(space, set);
+            let set = space.sets.and(set, begins);
+            space.sets.and(set, valid)
+        });
+        let frame = Cutting::new(space, valid, Set::NONE);
+        let told = frame.visible(space, usual);
+        let more = space.sets.minus(all, told);
+        let asked = space.rests_on(more).into_iter();
+        let asked = asked.filter(|one| one.source == Source::Default && one.is_claim());
+        let words = asked.map(|one| match one.usual {
+            Some(1) => format!("not: {}", one.words),
+            _ => one.words.clone(),
+        });
+        let words: Vec<String> = words.collect();
+        if space.check().is_ok() {
+            for words in words {
+                if !self.answer.unusual.contains(&words) {
+                    self.answer.unusual.push(words);
+                }
+            }
+        }
+        space.sets.release(mark);
     }
 
     /// Packets that one of the walks does not follow; they are said to be left out.
@@ -735,10 +780,9 @@ impl Compared<'_> {
             self.answer.truncated |= more;
             for cell in cells {
                 let point = frame.customary.pick(space, cell.packets);
-                let mut question = question(space, links, &point, self.from);
-                question.assume = type_of_service(space, &point);
+                let question = question(space, links, &point, self.from);
                 let confirmed = match space.get(&point, Input::Ttl) {
-                    64 => {
+                    TTL => {
                         let open = cell.is_open;
                         let before = self.before.confirms(space, &point, &question, open, old);
                         let after = self.after.confirms(space, &point, &question, open, new);
@@ -746,6 +790,7 @@ impl Compared<'_> {
                     }
                     _ => None,
                 };
+                let rests_on = cell.rests_on(space, cutting.all);
                 let mut class = cell.class;
                 if self.from == From::Here {
                     class.interfaces.clear();
@@ -757,16 +802,13 @@ impl Compared<'_> {
                     class,
                     before: before.clone(),
                     after: after.clone(),
-                    rests_on: match cell.is_open {
-                        true => rests_on(space, cell.packets, cutting.all),
-                        false => Vec::new(),
-                    },
+                    rests_on,
                     witness: Witness {
                         flow: question.flow.to_string(),
                         icmp: unusual_icmp(&question),
+                        assume: unusual_headers(&question),
                         iif: question.iif,
                         tcp_flags: question.tcp_flags,
-                        assume: question.assume,
                         confirmed,
                     },
                 });

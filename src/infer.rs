@@ -547,6 +547,19 @@ fn published(ruleset: &Ruleset, host: &mut Host, flow: &Flow, uplink: Option<&st
     }) {
         return;
     }
+    // whoever says the host's addresses and where this one is reached has named its own
+    let is_given = |origin: Origin| !matches!(origin, Origin::Inferred(_));
+    let says_own = host
+        .addresses
+        .iter()
+        .any(|a| !a.ip.is_loopback() && is_given(a.origin));
+    let says_way = host
+        .routes
+        .iter()
+        .any(|r| r.prefix.contains(&dst) && is_given(r.origin));
+    if says_own && says_way {
+        return;
+    }
     let fits = |shape: &Shape| {
         shape.dnat
             && shape

@@ -10,7 +10,7 @@ pub mod sysctl;
 
 use std::sync::Arc;
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::host::Host;
 use crate::iptables::{self, ipset, merge, save, standalone};
 use crate::nft::ast::{self, Document, Object, Stmt};
@@ -596,6 +596,18 @@ impl Loaded {
     /// The iptables text of a statement whose meaning came from iptables-save: by object of the document and statement.
     pub fn origin(&self, object: usize, statement: usize) -> Option<&str> {
         origin(&self.meanings, object, statement)
+    }
+
+    /// Parts of the input that stand nowhere in the ruleset, in words: no answer about all packets takes them into account.
+    pub fn unread(&self) -> Vec<String> {
+        let unplaced = self.ruleset.unknowns.iter();
+        let unplaced = unplaced.filter(|unknown| unknown.rule.is_none());
+        let unplaced = unplaced.map(|unknown| unknown.what.clone());
+        let warnings = self.diagnostics.iter();
+        let warnings = warnings.filter(|one| one.severity == Severity::Warning);
+        unplaced
+            .chain(warnings.map(|one| one.message.clone()))
+            .collect()
     }
 
     /// The same with more rules, each put in after the ones before it.

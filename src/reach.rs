@@ -30,7 +30,7 @@ use crate::walk::link_values;
 
 use class::{
     AsSeen, Cell, Class, Customary, Cutting, Ending, MARTIAN, Part, Target, add_assumed, agrees,
-    parts, question, rests_on, unusual_icmp, usual_headers, usual_only,
+    parts, question, unusual_icmp, usual_headers, usual_only,
 };
 
 /// What conntrack makes of the packets that are asked for.
@@ -270,8 +270,10 @@ pub fn reach(
         host: &known,
         link_values: &values,
     };
+    let unread = loaded.unread().into_iter();
     let mut answer = Reach {
         state: query.state,
+        left_out: unread.map(|what| format!("not read: {what}")).collect(),
         ..Reach::default()
     };
     for v6 in [false, true] {
@@ -565,10 +567,7 @@ impl Cutter<'_> {
         let is_answer = self.asked.query.state == State::Established;
         let by = cited(self.asked.loaded, self.asked.host, &part.by);
         for cell in cells {
-            let rests_on = match cell.is_open {
-                true => rests_on(space, cell.packets, self.cutting.all),
-                false => Vec::new(),
-            };
+            let rests_on = cell.rests_on(space, self.cutting.all);
             for (zone, cell) in self.by_zone(space, cell) {
                 let witness = self.shown(space, cell.packets, !rests_on.is_empty(), end, part);
                 let row = Row {
@@ -651,6 +650,7 @@ impl Cutter<'_> {
                 class,
                 packets: space.sets.and(cell.packets, own),
                 is_open: cell.is_open,
+                patterns: cell.patterns.clone(),
             };
             (zone, cell)
         };

@@ -712,37 +712,33 @@ impl Sets {
     }
 
     /// Cuts a set up by the number that some variables are, the first of them counting most: for each different rest the
-    /// values that have it. Parts are in the order of their least values; empty rests are left out.
-    pub fn parts(&mut self, set: Set, vars: &[Var]) -> Vec<Part> {
-        let mut known = HashMap::new();
-        let parts = self.parts_of(set, vars, &mut known);
-        parts.as_ref().clone()
+    /// values that have it. Parts are in the order of their least values; empty rests are left out. `None`: these are too
+    /// many ranges to make ([`RANGES`]), as those of a mask that is no prefix are.
+    pub fn parts(&mut self, set: Set, vars: &[Var]) -> Option<Vec<Part>> {
+        let mut known = Cut::default();
+        let parts = self.parts_of(set, vars, &mut known)?;
+        Some(parts.as_ref().clone())
     }
 
-    fn parts_of(
-        &mut self,
-        set: Set,
-        vars: &[Var],
-        known: &mut HashMap<(Set, usize), Rc<Vec<Part>>>,
-    ) -> Rc<Vec<Part>> {
+    fn parts_of(&mut self, set: Set, vars: &[Var], known: &mut Cut) -> Option<Rc<Vec<Part>>> {
         if set.is_empty() {
-            return Rc::new(Vec::new());
+            return Some(Rc::new(Vec::new()));
         }
         let top = max_of(vars.len() as u32);
         let Some((&first, rest)) = vars.split_first() else {
-            return Rc::new(vec![(vec![(0, 0)], set)]);
+            return Some(Rc::new(vec![(vec![(0, 0)], set)]));
         };
         if set.is_all() {
-            return Rc::new(vec![(vec![(0, top)], set)]);
+            return Some(Rc::new(vec![(vec![(0, top)], set)]));
         }
-        if let Some(found) = known.get(&(set, vars.len())) {
-            return Rc::clone(found);
+        if let Some(found) = known.parts.get(&(set, vars.len())) {
+            return Some(Rc::clone(found));
         }
         let low = self.restrict(set, first, false);
         let high = self.restrict(set, first, true);
         let half = 1u128 << (vars.len() - 1);
-        let mut parts: Vec<Part> = self.parts_of(low, rest, known).as_ref().clone();
-        let upper = self.parts_of(high, rest, known);
+        let mut parts: Vec<Part> = self.parts_of(low, rest, known)?.as_ref().clone();
+        let upper = self.parts_of(high, rest, known)?;
         let mut places: HashMap<Set, usize> = HashMap::new();
         for (at, (_, rest)) in parts.iter().enumerate() {
             places.insert(*rest, at);
@@ -762,10 +758,25 @@ impl Sets {
                 None => parts.push((moved.collect(), *rest)),
             }
         }
+        known.ranges += parts.iter().map(|(ranges, _)| ranges.len()).sum::<usize>();
+        if known.ranges > RANGES || self.full {
+            return None;
+        }
         let parts = Rc::new(parts);
-        known.insert((set, vars.len()), Rc::clone(&parts));
-        parts
+        known.parts.insert((set, vars.len()), Rc::clone(&parts));
+        Some(parts)
     }
+}
+
+/// How many ranges are made to cut one set up, with those of all its parts that are made on the way: 100,000 single values
+/// take about half of them.
+pub const RANGES: usize = 1 << 22;
+
+/// What is known while a set is cut up.
+#[derive(Default)]
+struct Cut {
+    parts: HashMap<(Set, usize), Rc<Vec<Part>>>,
+    ranges: usize,
 }
 
 /// The disjoint cubes of a set.

@@ -570,3 +570,33 @@ fn listing(rules: &[Made]) -> Value {
     }
     json!({"nftables": objects})
 }
+
+/// Whoever blocks an address means answers, too; whoever drops high ports does not.
+#[test]
+fn a_blocklist_in_front_of_established_is_a_note() {
+    let told = |case: &str| -> Vec<(String, String)> {
+        let facts = fs::read_to_string(testdata("audit/reply-dropped.note.facts")).expect("facts");
+        let case = testdata(case).to_string_lossy().into_owned();
+        let mut args = vec!["audit", &case, "--format", "json"];
+        args.extend(facts.split_whitespace());
+        let json: Value = serde_json::from_slice(&nfpath(&args).stdout).expect("JSON");
+        let findings = json["findings"].as_array().cloned().unwrap_or_default();
+        let word = |one: &Value, key: &str| one[key].as_str().unwrap_or_default().to_string();
+        let pairs = findings
+            .iter()
+            .map(|one| (word(one, "id"), word(one, "severity")));
+        pairs.filter(|(id, _)| id == "reply-dropped").collect()
+    };
+    let one = |severity: &str| vec![("reply-dropped".to_string(), severity.to_string())];
+    assert_eq!(told("audit/reply-dropped.note.json"), one("note"));
+    let text = fs::read_to_string(testdata("audit/reply-dropped.note.json")).expect("a case");
+    let high = text.replace(
+        r#"{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "@blocked"}}"#,
+        r#"{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": {"range": [1024, 65535]}}}"#,
+    );
+    assert_ne!(high, text);
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("high.json");
+    fs::write(&file, high).expect("a file");
+    assert_eq!(told(&file.to_string_lossy()), one("warning"));
+}

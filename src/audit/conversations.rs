@@ -10,7 +10,7 @@ use crate::symbolic::{By, End, From, Input as Part, Space};
 use crate::walk::step::Taken;
 
 use super::tracking::{self, Lost, matched, untracks};
-use super::{Cited, Finding, Input, One, Question, Shows, View, about};
+use super::{Cited, Finding, Input, One, Question, Severity, Shows, View, about};
 
 pub(super) const ALL: &[(&str, One)] = &[
     (
@@ -122,7 +122,16 @@ fn answers(input: &mut Input<'_>) -> Vec<Finding> {
             ),
             By::Stack => continue,
         };
+        // who is blocked whatever he sends is blocked on purpose
+        let blocks = match by {
+            By::Rule(rule) => !asks_ports(input, rule) && refuses_requests(input, by),
+            By::Policy(_) | By::Stack => false,
+        };
         let (why, remedy) = match untracked.is_empty() {
+            true if blocks => (
+                "the rule drops requests of the same kind as well, so it may be meant to drop everything; who connects to such an address from here gets no answer and no error",
+                "if that is meant, say so in a comment, or reject such requests on their way out, so that they fail at once; else accept `ct state established,related` in front of it",
+            ),
             true => (
                 "the request arrives and nobody hears the answer: a connection that hangs",
                 "accept `ct state established,related` in front of it, or do not let the request through",
@@ -135,14 +144,56 @@ fn answers(input: &mut Input<'_>) -> Vec<Finding> {
         let mut rules: Vec<Cited> = rules;
         let untracked = untracked.into_iter();
         rules.extend(untracked.map(|rule| input.cite(rule, "takes it out of connection tracking")));
+        let finding = Finding::new(about, what, why, remedy);
+        let severity = match blocks {
+            true => Severity::Note,
+            false => finding.severity,
+        };
         found.push(Finding {
             rules,
             places,
+            severity,
             witness: Some(witness),
-            ..Finding::new(about, what, why, remedy)
+            ..finding
         });
     }
     found
+}
+
+/// Whether it matters to a rule which ports a packet from outside has, of those that come to it.
+fn asks_ports(input: &mut Input<'_>, rule: RuleId) -> bool {
+    input.views.iter_mut().any(|view| {
+        let visits = view.outside.visits.iter();
+        let own = visits.filter(|((_, visited), _)| *visited == rule);
+        let own: Vec<_> = own
+            .map(|(_, visit)| (visit.reached, visit.matched))
+            .collect();
+        own.into_iter().any(|(reached, matched)| {
+            let (Some(reached), Some(matched)) = (reached, matched) else {
+                return false;
+            };
+            let core = view.space.sets.simplify(matched, reached);
+            let asked = view.space.sets.support(core);
+            let mut ports = [Part::Sport, Part::Dport].into_iter();
+            ports.any(|port| view.space.vars(port).iter().any(|var| asked.contains(var)))
+        })
+    })
+}
+
+/// Whether somebody who refuses answers refuses first packets from outside, too.
+fn refuses_requests(input: &mut Input<'_>, by: By) -> bool {
+    input.views.iter_mut().any(|view| {
+        let decided = view
+            .outside
+            .decided
+            .iter()
+            .filter(|one| one.by == by && matches!(one.taken, Taken::Drop | Taken::Reject));
+        let sets: Vec<Set> = decided.map(|one| one.packets).collect();
+        let all = view.space.sets.union(&sets);
+        let all = view.usual(all);
+        let customary = view.customary;
+        !view.space.sets.and(all, customary).is_empty()
+    })
 }
 
 /// Rules that take the request of a flow, or its answer, out of connection tracking.

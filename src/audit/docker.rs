@@ -7,6 +7,7 @@ use crate::host::LinkKind;
 use crate::logic::Ranges;
 use crate::owner::is_known_bridge;
 use crate::packet::proto;
+use crate::reach::class::{numbers, values};
 use crate::report::build::protocol_name;
 use crate::ruleset::datatype::ifname_text;
 use crate::ruleset::protocol::Base;
@@ -103,17 +104,14 @@ fn published(view: &mut View) -> Vec<(RuleId, Set)> {
 fn ports(view: &mut View, set: Set, number: u8) -> Ranges {
     let of = view.space.protos(&[number]);
     let set = view.space.sets.and(set, of);
-    let set = view.with_part(set, Part::Dport);
-    let vars = view.space.vars(Part::Dport).to_vec();
-    let parts = view.space.sets.parts(set, &vars);
-    parts.into_iter().flat_map(|(ranges, _)| ranges).collect()
+    values(&mut view.space, set, Part::Dport)
 }
 
 fn port_words(view: &mut View, set: Set) -> String {
     let mut words = Vec::new();
     for number in [proto::TCP, proto::UDP, proto::SCTP] {
         let ranges = ports(view, set, number);
-        let text = match crate::reach::class::numbers(&ranges, 16) {
+        let text = match numbers(&ranges, 16) {
             _ if ranges.is_empty() => continue,
             Some(text) => text,
             None => "all ports".into(),

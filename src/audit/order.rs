@@ -18,7 +18,7 @@ use super::{
 
 pub(super) const ALL: &[(&str, One)] = &[
     ("accept-dropped-later", accepted_in_vain),
-    ("dead-drop", dropped_before),
+    ("accept-dropped-before, dead-drop", dropped_before),
     ("equal-priority", tied),
     ("rp-filter-drop", rp_filtered),
 ];
@@ -236,16 +236,40 @@ fn is_idle(
     hook: Hook,
     counts: impl Fn(&mut View, Set) -> Set,
 ) -> bool {
+    idle_in(input, rule, hook, counts).len() == input.views.len()
+}
+
+/// In which views a rule matches none of the packets that are followed, of those that count; none where not all were followed.
+fn idle_in(
+    input: &mut Input<'_>,
+    rule: RuleId,
+    hook: Hook,
+    counts: impl Fn(&mut View, Set) -> Set,
+) -> Vec<usize> {
     if input.may_match_unseen(rule) {
-        return false;
+        return Vec::new();
     }
-    input.views.iter_mut().all(|view| {
+    let is_idle = |view: &mut View| {
         let ways = [&view.outside, &view.here, &view.back, &view.here_back];
         let visits = ways.map(|ways| ways.visits.get(&(hook, rule)).copied());
         let matched = visits.map(|visit| visit.and_then(|visit| visit.matched));
         let mut matched = matched.into_iter().flatten();
         matched.all(|set| set.is_empty() || counts(view, set).is_empty())
-    })
+    };
+    let views = input.views.iter_mut().enumerate();
+    let idle = views.filter_map(|(at, view)| is_idle(view).then_some(at));
+    idle.collect()
+}
+
+/// ` of IPv4`, where it is not both.
+fn version_words(input: &Input<'_>, versions: &[usize]) -> &'static str {
+    match versions {
+        [at] if input.views.len() > 1 => match input.views[*at].space.v6 {
+            true => " of IPv6",
+            false => " of IPv4",
+        },
+        _ => "",
+    }
 }
 
 /// Rules that accept only what the reverse path filter drops: they would accept something without it.
@@ -312,28 +336,39 @@ fn rp_filtered(input: &mut Input<'_>) -> Vec<Finding> {
     found
 }
 
-/// Rules that drop only what a chain of another table has dropped before: they would drop something without it.
+/// Rules that decide only about what a chain of another table has dropped before: they would drop, or accept, something
+/// without it.
 fn dropped_before(input: &mut Input<'_>) -> Vec<Finding> {
     // by the chains that shall be left out
-    let mut by_others: BTreeMap<(Hook, Vec<ChainId>), Vec<RuleId>> = BTreeMap::new();
+    let mut by_others: BTreeMap<(Hook, Vec<ChainId>, Vec<usize>), Vec<RuleId>> = BTreeMap::new();
     for (rule, base, hook) in filtering(input) {
-        let generated = input.owners.rule(rule).is_some();
-        if generated || !input.drops(rule) || !is_idle(input, rule, hook, |_, set| set) {
+        let owner = input.owners.rule(rule).map(|owner| owner.software);
+        let drops = owner.is_none() && input.drops(rule);
+        let accepts = owner.is_none_or(|one| MANAGERS.contains(&one)) && input.accepts(rule);
+        if !drops && !accepts {
+            continue;
+        }
+        let versions = idle_in(input, rule, hook, |_, set| set);
+        // what is let through in one IP version only is worth a word
+        if versions.is_empty() || drops && versions.len() < input.views.len() {
             continue;
         }
         let table = input.ruleset().chain(base).table;
         let mut others = refusing(input, hook);
         others.retain(|other| input.ruleset().chain(*other).table != table);
         if !others.is_empty() {
-            by_others.entry((hook, others)).or_default().push(rule);
+            by_others
+                .entry((hook, others, versions))
+                .or_default()
+                .push(rule);
         }
     }
     let host = input.host;
     let mut found = Vec::new();
-    for ((hook, others), rules) in by_others {
+    for ((hook, others, versions), rules) in by_others {
         let mut would: BTreeMap<RuleId, Vain> = BTreeMap::new();
         let hooks = input.hooks.without(&others);
-        for at in 0..input.views.len() {
+        for &at in &versions {
             let customary = input.views[at].customary;
             for from in [From::Outside, From::Here] {
                 let Some(ways) = input.other_ways(at, &hooks, host, from) else {
@@ -382,6 +417,23 @@ fn dropped_before(input: &mut Input<'_>) -> Vec<Finding> {
                 .find_map(|(at, from, set)| input.witness(*at, *from, *set, Shows::Stopped));
             let Some(witness) = witness else { continue };
             let refusers = Refusers::of(input, &vain.by, "drops it before");
+            if input.accepts(rule) {
+                if !is_meant(input, rule, &vain.by) {
+                    continue;
+                }
+                let finding = Finding::new(
+                    about::ACCEPT_DROPPED_BEFORE,
+                    format!(
+                        "all{} that this rule would accept is dropped before, by {}",
+                        version_words(input, &versions),
+                        refusers.words
+                    ),
+                    "no table can take back what another one has dropped: the rule does nothing, and what it is for does not get through",
+                    "accept the same packets in the chain that drops them (with Docker: in DOCKER-USER), or delete the rule",
+                );
+                found.push(refusers.told(input, rule, witness, finding));
+                continue;
+            }
             let finding = Finding::new(
                 about::DEAD_DROP,
                 format!(

@@ -100,6 +100,7 @@ impl Diff {
             Exit::No
         } else if self.fail_on != FailOn::None
             && (answer.truncated
+                || !answer.unusual.is_empty()
                 || answer.given_up.is_some()
                 || answer
                     .rows

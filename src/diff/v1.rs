@@ -13,6 +13,7 @@ struct DiffJson {
     rows: Vec<RowJson>,
     left_out: Vec<String>,
     assumed: Vec<String>,
+    unusual: Vec<String>,
     truncated: bool,
     given_up: Option<String>,
 }
@@ -62,6 +63,7 @@ pub fn json(diff: &Diff) -> String {
         rows: diff.rows.iter().map(row).collect(),
         left_out: diff.left_out.clone(),
         assumed: diff.assumed.clone(),
+        unusual: diff.unusual.clone(),
         truncated: diff.truncated,
         given_up: diff.given_up.clone(),
     };

@@ -309,10 +309,13 @@ impl Lowering {
             }
         }
         if let Some((field, _)) = rule.extra.iter().next() {
-            let unknown = self.unknown(
-                place,
-                NoMeaning::of_match(format!("field `{field}` of the rule")),
-            );
+            let what = format!("field `{field}` of the rule");
+            // without its statements a rule may do anything
+            let no_meaning = match &**field {
+                "expr" => NoMeaning::of_action(what),
+                _ => NoMeaning::of_match(what),
+            };
+            let unknown = self.unknown(place, no_meaning);
             body.statements.insert(
                 0,
                 Statement {

@@ -31,8 +31,8 @@ pub struct Class {
     /// Ranges of protocol numbers.
     pub protocols: Ranges,
     pub sources: Vec<IpNet>,
-    /// No packet from another source gets past the host's own checks (`MartianSource`).
-    pub any_source: bool,
+    /// All other sources, but for those whose packets do not get past the host's own checks (`MartianSource`).
+    pub excluded: Vec<IpNet>,
     pub destinations: Vec<IpNet>,
     /// All for protocols without ports.
     pub ports: Ranges,
@@ -49,6 +49,27 @@ pub(crate) struct Cell {
     pub packets: Set,
     /// It holds for some answers to open questions only, or for some of the header fields that no class names.
     pub is_open: bool,
+    /// Parts of which the class says all values, and only some of them are in it: those are too many ranges to name.
+    pub patterns: Vec<Input>,
+}
+
+impl Cell {
+    /// What it rests on, among all packets that there are.
+    pub(crate) fn rests_on(&self, space: &mut Space, all: Set) -> Vec<String> {
+        let patterns = self.patterns.iter();
+        let mut words: Vec<String> = patterns
+            .map(|input| {
+                format!(
+                    "some bits of {}, which no short list of ranges names",
+                    input.name()
+                )
+            })
+            .collect();
+        if self.is_open {
+            words.extend(rests_on(space, self.packets, all));
+        }
+        words
+    }
 }
 
 /// The set as it is where what has a usual answer has it.
@@ -69,20 +90,23 @@ pub fn usual_only(space: &mut Space, set: Set) -> Set {
     space.sets.and(set, begins)
 }
 
-/// The set as it is where what has a usual answer has it, with the usual type of service and hops left.
+/// The set as it is where what has a usual answer has it, with the type of service and the time to live that `explain` takes.
 pub(crate) fn usual_headers(space: &mut Space, set: Set) -> Set {
     let set = usual_answers(space, set);
-    let fixed = bits_of(space.vars(Input::Tos), 0).collect();
-    let set = restricted(space, set, fixed);
-    let hops = hops(space);
+    let set = usual_fields(space, set);
     let valid = space.valid();
-    let set = space.sets.and(set, hops);
     space.sets.and(set, valid)
 }
 
-fn hops(space: &mut Space) -> Set {
-    space.packets(Input::Ttl, &[(2, 255)])
+/// The set as it is for the type of service and the time to live that `explain` takes.
+pub(crate) fn usual_fields(space: &mut Space, set: Set) -> Set {
+    let mut fixed: Vec<(Var, bool)> = bits_of(space.vars(Input::Tos), 0).collect();
+    fixed.extend(bits_of(space.vars(Input::Ttl), TTL));
+    restricted(space, set, fixed)
 }
+
+/// The time to live of a packet as it is first sent, unless something else is said.
+pub(crate) const TTL: u128 = 64;
 
 /// Adds the claims that [`usual_answers`] takes for granted, in words.
 pub(crate) fn add_assumed(space: &Space, assumed: &mut Vec<String>) {
@@ -106,7 +130,7 @@ pub(crate) fn begins(space: &mut Space) -> Set {
     let flags = space.packets(Input::TcpFlags, &[(syn, syn)]);
     let tcp = space.protos(&[proto::TCP]);
     let other = space.sets.or(tcp.not(), flags);
-    let hops = hops(space);
+    let hops = space.packets(Input::Ttl, &[(2, 255)]);
     space.sets.and(other, hops)
 }
 
@@ -146,7 +170,7 @@ fn hidden(space: &mut Space) -> Set {
 /// What of a set is looked at: [`usual_only`], [`usual_headers`] or [`usual_answers`].
 pub(crate) type AsSeen = fn(&mut Space, Set) -> Set;
 
-/// How many targets of one rule are told apart.
+/// How many targets of one rule are told apart; where there are more, all are one range.
 const TARGETS: usize = 512;
 
 /// Packets of one label.
@@ -160,14 +184,14 @@ pub(crate) struct Part {
 /// Where a destination is translated to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Target {
-    /// The first and the last of those of which the kernel picks one; the same where there is no choice.
+    /// The first and the last of those of which one is taken; the same where there is no choice.
     pub addresses: (IpAddr, IpAddr),
     /// In the same way; `None`: the port stays.
     pub ports: Option<(u16, u16)>,
 }
 
 impl Target {
-    /// Whether it is the kernel's choice.
+    /// Whether it is one of several: by the kernel's choice, or by what stands in the packet.
     pub fn is_picked(&self) -> bool {
         self.addresses.0 != self.addresses.1 || self.ports.is_some_and(|(lo, hi)| lo != hi)
     }
@@ -219,14 +243,20 @@ pub(crate) fn parts(space: &mut Space, ways: &Ways, packets: Set, as_seen: AsSee
         let unknown = space.sets.and(own, own_dst);
         own = space.sets.minus(own, unknown);
         parts.push(part(unknown, None));
-        for _ in 0..TARGETS {
-            let Some((target, same)) = picks.target(space, own) else {
+        let mut rest = own;
+        let mut targets = Vec::new();
+        while targets.len() <= TARGETS {
+            let Some((target, same)) = picks.target(space, rest) else {
                 break;
             };
-            parts.push(part(same, Some(target)));
-            own = space.sets.minus(own, same);
+            targets.push(part(same, Some(target)));
+            rest = space.sets.minus(rest, same);
         }
-        parts.push(part(own, None));
+        if !rest.is_empty() {
+            // too many to tell apart
+            targets = vec![part(own, picks.span(space, own))];
+        }
+        parts.extend(targets);
     }
     let all = space.sets.union(&all);
     parts.push(Part {
@@ -280,24 +310,15 @@ impl Picks {
 
     /// Where one of the packets is translated to, and all that are translated so. `None`: there is no packet.
     fn target(&self, space: &mut Space, packets: Set) -> Option<(Target, Set)> {
-        let point = space.sets.pick(packets, &space.usual())?;
-        let literals: Vec<_> = self
-            .given
-            .iter()
-            .map(|var| (*var, point.get(*var)))
-            .collect();
-        let one = space.sets.literals(&literals);
-        let one = space.sets.and(packets, one);
+        let one = self.one_of(space, packets)?;
         let (addresses, mut same) = self.range(space, packets, one, &self.dst);
-        let has_ports = proto::has_ports(space.get(&point, Input::Proto) as u8);
         let mut ports = None;
-        if has_ports {
-            let first = space.get(&point, Input::Dport);
+        let moved = self.moved(space, same);
+        if let Some(one) = self.one_of(space, moved) {
             let ((lo, hi), alike) = self.range(space, same, one, &self.dport);
-            if (lo, hi) != (first, first) {
-                ports = Some((lo as u16, hi as u16));
-                same = alike;
-            }
+            let with_ports = space.with_ports();
+            same = space.sets.and(alike, with_ports);
+            ports = Some((lo as u16, hi as u16));
         }
         let target = Target {
             addresses: (
@@ -307,6 +328,49 @@ impl Picks {
             ports,
         };
         Some((target, same))
+    }
+
+    /// The packets that look like one of some, whatever the input leaves open.
+    fn one_of(&self, space: &mut Space, packets: Set) -> Option<Set> {
+        let point = space.sets.pick(packets, &space.usual())?;
+        let given = self.given.iter();
+        let literals: Vec<_> = given.map(|var| (*var, point.get(*var))).collect();
+        let one = space.sets.literals(&literals);
+        Some(space.sets.and(packets, one))
+    }
+
+    /// Those of some packets whose port is another one in the end.
+    fn moved(&self, space: &mut Space, packets: Set) -> Set {
+        let with_ports = space.with_ports();
+        let packets = space.sets.and(packets, with_ports);
+        let first = space.input(Input::Dport);
+        let mut moved = Vec::new();
+        for (bit, first) in self.dport.iter().zip(first) {
+            let bit = space.sets.simplify(*bit, packets);
+            let differs = space.sets.xor(bit, first);
+            moved.push(space.sets.and(packets, differs));
+        }
+        space.sets.union(&moved)
+    }
+
+    /// All targets of some packets as one.
+    fn span(&self, space: &mut Space, packets: Set) -> Option<Target> {
+        if packets.is_empty() {
+            return None;
+        }
+        let ends = |space: &mut Space, packets, bits: &[Set]| {
+            let lo = end_of(space, packets, bits, false);
+            (lo, end_of(space, packets, bits, true))
+        };
+        let (lo, hi) = ends(space, packets, &self.dst);
+        let moved = self.moved(space, packets);
+        let with_ports = space.with_ports();
+        let with_ports = space.sets.and(packets, with_ports);
+        let ports = (!moved.is_empty()).then(|| ends(space, with_ports, &self.dport));
+        Some(Target {
+            addresses: (address(lo, space.v6), address(hi, space.v6)),
+            ports: ports.map(|(lo, hi)| (lo as u16, hi as u16)),
+        })
     }
 
     /// The least and the greatest number that one packet can have, and all packets that have these.
@@ -458,6 +522,31 @@ const NAMED: [Input; 6] = [
     Input::Sport,
 ];
 
+/// What is known of a class while packets are cut: the ranges of the first few of [`NAMED`].
+#[derive(Debug, Clone, Default)]
+struct Shape {
+    ranges: Vec<Ranges>,
+    patterns: Vec<Input>,
+}
+
+/// The values that a part of some packets has; all where they are too many ranges to name.
+pub(crate) fn values(space: &mut Space, packets: Set, input: Input) -> Ranges {
+    let mut others: Vec<Var> = Vec::new();
+    for other in Input::ALL {
+        if other != input {
+            others.extend_from_slice(space.vars(other));
+        }
+    }
+    others.extend(space.questions().flat_map(|one| one.vars.clone()));
+    let cube = space.sets.cube(&others);
+    let alone = space.sets.exists(packets, cube);
+    let vars = space.vars(input).to_vec();
+    match space.sets.parts(alone, &vars) {
+        Some(parts) => parts.into_iter().flat_map(|(ranges, _)| ranges).collect(),
+        None => vec![(0, max_of(vars.len() as u32))],
+    }
+}
+
 /// Against what packets are cut into classes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cutting {
@@ -482,6 +571,16 @@ impl Cutting {
         space.sets.exists(set, self.hidden)
     }
 
+    /// The values of what classes name that some packets have: those for which whatever is open they are in the set, and the
+    /// others.
+    pub(crate) fn sides(&self, space: &mut Space, packets: Set) -> (Set, Set) {
+        let possible = self.visible(space, packets);
+        let missing = space.sets.minus(self.all, packets);
+        let uncertain = self.visible(space, missing);
+        let certain = space.sets.minus(possible, uncertain);
+        (certain, space.sets.and(possible, uncertain))
+    }
+
     /// Classes of packets: first those that hold whatever is open, then the others. True when there are more than so many.
     pub(crate) fn cells(
         &self,
@@ -490,29 +589,34 @@ impl Cutting {
         packets: Set,
         room: usize,
     ) -> Cells {
-        let possible = self.visible(space, packets);
-        let missing = space.sets.minus(self.all, packets);
-        let uncertain = self.visible(space, missing);
-        let certain = space.sets.minus(possible, uncertain);
-        let open = space.sets.and(possible, uncertain);
+        let (certain, open) = self.sides(space, packets);
         let mut found = Vec::new();
         for (visible, is_open) in [(certain, false), (open, true)] {
-            let mut stack: Vec<(Vec<Ranges>, Set)> = vec![(Vec::new(), visible)];
+            let mut stack = vec![(Shape::default(), visible)];
             while let Some((known, set)) = stack.pop() {
                 if set.is_empty() {
                     continue;
                 }
-                if let Ok(whole) = <&[Ranges; 6]>::try_from(known.as_slice()) {
+                let Some(&input) = NAMED.get(known.ranges.len()) else {
                     if found.len() >= room {
                         return (found, true);
                     }
-                    found.push(self.cell(space, links, packets, whole, is_open));
+                    found.push(self.cell(space, links, packets, known, is_open));
                     continue;
-                }
-                let vars = space.vars(NAMED[known.len()]).to_vec();
-                for (ranges, rest) in space.sets.parts(set, &vars).into_iter().rev() {
+                };
+                let vars = space.vars(input).to_vec();
+                let Some(parts) = space.sets.parts(set, &vars) else {
+                    let cube = space.sets.cube(&vars);
+                    let rest = space.sets.exists(set, cube);
+                    let mut known = known;
+                    known.ranges.push(vec![(0, max_of(vars.len() as u32))]);
+                    known.patterns.push(input);
+                    stack.push((known, rest));
+                    continue;
+                };
+                for (ranges, rest) in parts.into_iter().rev() {
                     let mut known = known.clone();
-                    known.push(ranges);
+                    known.ranges.push(ranges);
                     stack.push((known, rest));
                 }
             }
@@ -525,40 +629,49 @@ impl Cutting {
         space: &mut Space,
         links: &[Link],
         packets: Set,
-        known: &[Ranges; 6],
+        known: Shape,
         is_open: bool,
     ) -> Cell {
         let v6 = space.v6;
-        let [iif, protocols, ports, dst, src, source_ports] = known;
+        let of = |input| {
+            let all = NAMED.iter().zip(&known.ranges);
+            let mut own = all.filter(|(named, _)| **named == input);
+            own.next()
+                .map(|(_, ranges)| ranges.clone())
+                .unwrap_or_default()
+        };
+        let (iif, src) = (of(Input::Iif), of(Input::Src));
         let interfaces = iif
             .iter()
             .flat_map(|(lo, hi)| *lo..=*hi)
             .filter_map(|at| links.get(at as usize))
             .map(|link| link.name.to_string());
         let (mut inside, mut from_all) = (packets, Set::ALL);
-        for (input, ranges) in NAMED.into_iter().zip(known) {
+        for (input, ranges) in NAMED.into_iter().zip(&known.ranges) {
             let own = space.packets(input, ranges);
             inside = space.sets.and(inside, own);
             if input != Input::Src {
                 from_all = space.sets.and(from_all, own);
             }
         }
-        let others = space.packets(Input::Src, src).not();
+        let others = space.packets(Input::Src, &src).not();
         let others = space.sets.and(from_all, others);
         let others = space.sets.and(others, self.all);
+        let others = space.sets.minus(others, self.martians);
         Cell {
             class: Class {
                 v6,
                 interfaces: interfaces.collect(),
-                protocols: protocols.clone(),
-                sources: nets(src, v6),
-                any_source: space.sets.is_within(others, self.martians),
-                destinations: nets(dst, v6),
-                ports: ports.clone(),
-                source_ports: source_ports.clone(),
+                protocols: of(Input::Proto),
+                sources: nets(&src, v6),
+                excluded: nets(&values(space, others, Input::Src), v6),
+                destinations: nets(&of(Input::Dst), v6),
+                ports: of(Input::Dport),
+                source_ports: of(Input::Sport),
             },
             packets: inside,
             is_open,
+            patterns: known.patterns,
         }
     }
 }
@@ -588,8 +701,38 @@ pub(crate) fn question(space: &Space, links: &[Link], point: &Point, from: From)
             From::Here => None,
         },
         icmp: icmp.then_some((kind, code)),
+        assume: headers(space, point),
         ..Question::new(flow)
     }
+}
+
+/// Header fields of a packet that a flow does not say, as `--assume` takes them.
+fn headers(space: &Space, point: &Point) -> Vec<(String, String)> {
+    let (family, hops) = match space.v6 {
+        true => ("ip6", "hoplimit"),
+        false => ("ip", "ttl"),
+    };
+    let tos = space.get(point, Input::Tos);
+    let fields = [
+        (hops, space.get(point, Input::Ttl)),
+        ("dscp", tos >> 2),
+        ("ecn", tos & 3),
+    ];
+    let said = |(name, value): (&str, u128)| (format!("{family} {name}"), value.to_string());
+    fields.into_iter().map(said).collect()
+}
+
+/// Those header fields of a question that `explain` would take to be something else.
+pub(crate) fn unusual_headers(question: &Question) -> Vec<(String, String)> {
+    let said = question.assume.iter();
+    let unusual = said.filter(|(name, value)| {
+        let usual = match name.as_str() {
+            "ip ttl" | "ip6 hoplimit" => TTL,
+            _ => 0,
+        };
+        *value != usual.to_string()
+    });
+    unusual.cloned().collect()
 }
 
 /// The ICMP type and code of a question, where a flow alone would say another one.

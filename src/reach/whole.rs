@@ -115,16 +115,17 @@ fn of_version(
     let wrong = usual_only(space, wrong);
     let wrong = space.sets.and(class, wrong);
     let cutting = Cutting::new(space, all, Set::NONE);
-    let (cells, _) = cutting.cells(space, &world.host.links, wrong, 1);
+    let (certain, open) = cutting.sides(space, wrong);
     space.check()?;
-    Ok(match cells.into_iter().next() {
-        None => Whole::Yes,
-        Some(cell) if cell.is_open => Whole::Open(rests_on(space, cell.packets, all)),
-        Some(cell) => {
-            let point = pick(space, world.host, cell.packets);
-            let links = &world.host.links;
-            Whole::No(Box::new(question(space, links, &point, From::Outside)))
-        }
+    Ok(if !certain.is_empty() {
+        let some = space.sets.and(wrong, certain);
+        let point = pick(space, world.host, some);
+        let links = &world.host.links;
+        Whole::No(Box::new(question(space, links, &point, From::Outside)))
+    } else if !open.is_empty() {
+        Whole::Open(rests_on(space, wrong, all))
+    } else {
+        Whole::Yes
     })
 }
 

@@ -144,10 +144,7 @@ pub(super) fn class(class: &Class, zone: Option<&str>) -> String {
         _ => numbers(&class.source_ports, 16).map(|port| format!(" from port {port}")),
     };
     let sport = sport.unwrap_or_default();
-    let sources = match class.any_source {
-        true => "any".into(),
-        false => nets(&class.sources),
-    };
+    let sources = nets(&class.sources, Some(&class.excluded));
     let elsewhere = match (class.v6, class.protocols.as_slice()) {
         (false, [(58, 58)]) => " in IPv4",
         (true, [(1, 1)]) => " in IPv6",
@@ -157,16 +154,23 @@ pub(super) fn class(class: &Class, zone: Option<&str>) -> String {
         "{interfaces}{}{elsewhere} from {} to {}{port}{sport}",
         protocols(&class.protocols),
         sources,
-        nets(&class.destinations),
+        nets(&class.destinations, None),
     )
 }
 
-fn nets(nets: &[IpNet]) -> String {
+/// Prefixes, or all but those that are not among them; `excluded` of these count, where others do not matter.
+fn nets(nets: &[IpNet], excluded: Option<&[IpNet]>) -> String {
     let width = if is_v6(nets) { 128 } else { 32 };
-    let ranges: Vec<(u128, u128)> = nets.iter().map(|net| range_of(*net)).collect();
-    let others_of = others(&ranges, width);
+    let ranges_of = |nets: &[IpNet]| -> Ranges { nets.iter().map(|net| range_of(*net)).collect() };
+    let missing = others(&ranges_of(nets), width);
     // twice: ranges that touch are one
-    let (these, others) = (others(&others_of, width), others_of);
+    let (these, others) = match excluded {
+        None => (others(&missing, width), missing),
+        Some(excluded) => {
+            let some = others(&ranges_of(excluded), width);
+            (others(&missing, width), others(&some, width))
+        }
+    };
     let size = |ranges: &Ranges| -> u128 {
         let sizes = ranges.iter().map(|(lo, hi)| hi - lo);
         sizes.fold(0, u128::saturating_add)
@@ -175,7 +179,7 @@ fn nets(nets: &[IpNet]) -> String {
     if others.is_empty() {
         return "any".into();
     }
-    if others.len() <= these.len() + 1 && size(&these) > size(&others) {
+    if (others.len() <= these.len() + 1 || excluded.is_some()) && size(&these) > size(&others) {
         return format!("any but {}", listed(&others, v6));
     }
     let cover = cover(&these, width);

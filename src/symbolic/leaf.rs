@@ -283,7 +283,10 @@ impl Walk<'_, '_> {
                 let said: Bits = dst.iter().map(|bit| sets.minus(*bit, drawn)).collect();
                 let back = value::same(sets, &said, &peer.0, part);
                 let back = sets.minus(back, drawn);
-                vec![back, back.not()]
+                // it goes back by the interface that it came by
+                let ways = peer.1.among(sets, back);
+                let ways = ways.into_iter().map(|(_, packets)| packets);
+                ways.chain([back.not()]).collect()
             }
         }
     }

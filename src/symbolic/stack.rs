@@ -291,7 +291,11 @@ impl<'a, 'w> Walk<'a, 'w> {
         let icmp6 = self.space.protos(&[proto::ICMPV6]);
         let sets = &mut self.space.sets;
         let kinds = value::within(sets, &message, &[(130, 137), (143, 143)]);
-        let spared = sets.and(icmp6, kinds);
+        let spared = if v6 {
+            sets.and(icmp6, kinds)
+        } else {
+            Set::NONE
+        };
         let spared = sets.and(spared, fresh);
         self.fields.ct.untracked = sets.or(self.fields.ct.untracked, spared);
         let mut fresh = sets.minus(fresh, spared);
@@ -368,8 +372,17 @@ impl<'a, 'w> Walk<'a, 'w> {
                 .collect();
             ranges
         };
-        let asks = value::within(sets, &message, &kinds(proto::ICMP));
-        let asks6 = value::within(sets, &message, &kinds(proto::ICMPV6));
+        // the ICMP of the other IP version never does
+        let (asks, asks6) = match v6 {
+            true => (
+                Set::NONE,
+                value::within(sets, &message, &kinds(proto::ICMPV6)),
+            ),
+            false => (
+                value::within(sets, &message, &kinds(proto::ICMP)),
+                Set::NONE,
+            ),
+        };
         let mut fine = Set::ALL;
         for (of, condition) in [(is_tcp, begins), (is_icmp, asks), (is_icmp6, asks6)] {
             fine = sets.ite(of, condition, fine);
@@ -1019,7 +1032,8 @@ impl<'a, 'w> Walk<'a, 'w> {
         let any_icmp = sets.or(icmp, icmp6);
         for of in [(proto::ICMP, icmp), (proto::ICMPV6, icmp6)] {
             let asks = value::within(sets, &message[..8], &kinds(&asking(of.0)));
-            let mute = sets.minus(of.1, asks);
+            let is_own = (of.0 == proto::ICMPV6) == v6;
+            let mute = if is_own { sets.minus(of.1, asks) } else { of.1 };
             silent = sets.or(silent, mute);
         }
         let unheard = sets.minus(any_icmp, echo);

@@ -146,7 +146,9 @@ pub(super) fn tuple_of(packet: &Packet) -> Tuple {
 
 /// Neighbour discovery and multicast listener messages are never tracked (`noct_valid_new`).
 fn untracked_by_nature(packet: &Packet) -> bool {
-    packet.proto == proto::ICMPV6 && matches!(packet.icmp(), Some((130..=137 | 143, _)))
+    packet.v6
+        && packet.proto == proto::ICMPV6
+        && matches!(packet.icmp(), Some((130..=137 | 143, _)))
 }
 
 /// Whether a packet may be the first of a conversation (`nf_conntrack_tcp_packet`, `nf_conntrack_icmp_packet`).
@@ -157,7 +159,9 @@ fn may_begin(packet: &Packet) -> bool {
             // a lone SYN, or (nf_conntrack_tcp_loose) an ACK in the middle of a connection, not at its end
             matches!(flags, tcp::SYN | tcp::ACK)
         }
-        (proto::ICMP | proto::ICMPV6, _, Some((kind, _))) => asks(packet.proto, kind),
+        // the ICMP of the other IP version never does
+        (proto::ICMP, _, Some((kind, _))) => !packet.v6 && asks(packet.proto, kind),
+        (proto::ICMPV6, _, Some((kind, _))) => packet.v6 && asks(packet.proto, kind),
         _ => true,
     }
 }
