@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::owner::Place;
 use crate::ruleset::{
-    ChainId, Dormancy, Expr, Family, Field, Hook, Operand, RuleId, Stmt, Target, Verdict,
+    ChainId, ChainType, Dormancy, Expr, Family, Field, Hook, Operand, RuleId, Stmt, Target, Verdict,
 };
 use crate::sets::{GaveUp, Mark, Set};
 use crate::symbolic::free::Remains;
@@ -90,6 +90,16 @@ fn elsewhere(input: &Input<'_>) -> BTreeSet<ChainId> {
         }
     }
     found
+}
+
+/// Whether nothing but base chains of type nat leads to a chain.
+fn only_nat(input: &Input<'_>, chain: ChainId) -> bool {
+    let bases = input.ruleset().chains();
+    let mut kinds = bases.filter_map(|(id, one)| {
+        let kind = one.base.as_ref()?.kind;
+        led_to(input, id).contains(&chain).then_some(kind)
+    });
+    kinds.all(|kind| kind == ChainType::Nat)
 }
 
 /// A chain and all that it leads to.
@@ -311,6 +321,13 @@ fn never(input: &Input<'_>, rule: RuleId, blocked: Blocked) -> Found {
                 .to_string(),
             "what the rule is for is not done, and nothing says so",
             "move the rule in front of those that write, correct the value, or delete the rule",
+        )
+    } else if contradictory && only_nat(input, chain) {
+        (
+            about::CONTRADICTORY_RULE,
+            "no packet that comes to a nat chain can fit this rule".to_string(),
+            "nat chains see the first packet of a conversation alone, never established, invalid or untracked ones; conntrack translates all others",
+            "leave the state out of the rule: what it does to the first packet holds for all",
         )
     } else if contradictory {
         (

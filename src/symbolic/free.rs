@@ -16,7 +16,8 @@ use crate::hooks::Hooks;
 use crate::logic::Source;
 use crate::ruleset::protocol::Base;
 use crate::ruleset::{
-    ChainId, CtKey, Expr, Family, Field, Hook, MetaKey, Nat, NatRange, RuleId, Statement, Stmt,
+    ChainId, ChainType, CtKey, Expr, Family, Field, Hook, MetaKey, Nat, NatRange, RuleId,
+    Statement, Stmt,
 };
 use crate::sets::{GaveUp, Point, Set, Sets};
 
@@ -168,13 +169,17 @@ pub fn chain(
     hooks: &Hooks,
     id: ChainId,
 ) -> Result<Free, GaveUp> {
-    let hook = match &world.ruleset.chain(id).base {
-        Some(base) => base.hook,
-        None => Hook::Input,
+    let (hook, kind) = match &world.ruleset.chain(id).base {
+        Some(base) => (base.hook, base.kind),
+        None => (Hook::Input, ChainType::Filter),
     };
     let pf = if space.v6 { Pf::Ip6 } else { Pf::Ip };
     let at = At { pf, hook };
-    let fields = any(space, world);
+    let mut fields = any(space, world);
+    if kind == ChainType::Nat {
+        fields.ct = first_of_conversations(space, &fields.ct);
+        fields.entry.exists = Set::ALL;
+    }
     let mut walk = Walk::request(space, world, hooks, From::Outside, None);
     walk.fields = fields;
     walk.free = Some(Freedom::default());
@@ -201,6 +206,19 @@ pub fn chain(
         is_open: unknown,
         blocks,
     })
+}
+
+/// The states of what nat chains see (`nf_nat_inet_fn`): packets of conversations that are new, and related ones.
+fn first_of_conversations(space: &mut Space, ct: &Ct) -> Ct {
+    let reply = space.sets.and(ct.reply, ct.related);
+    Ct {
+        untracked: Set::NONE,
+        template: Set::NONE,
+        new: reply.not(),
+        reply,
+        established: Set::NONE,
+        related: ct.related,
+    }
 }
 
 /// The rules of a chain and of all that it leads to.
