@@ -539,15 +539,14 @@ impl Cutter<'_> {
             wanted = space.sets.and(wanted, of);
         }
         if let Some(net) = query.to {
-            let dst = self.ways.fields.dst(space).to_vec();
-            let to = crate::symbolic::within(&mut space.sets, &dst, &[range_of(net)]);
+            let dst = self.ways.fields.dst(space);
+            let to = dst.within(&mut space.sets, &[range_of(net)]);
             wanted = space.sets.and(wanted, to);
         }
         if let Some(port) = query.to_port {
             let ports = space.with_ports();
-            let dport = self.ways.fields.dport(space).to_vec();
-            let range = [(u128::from(port), u128::from(port))];
-            let to = crate::symbolic::within(&mut space.sets, &dport, &range);
+            let dport = self.ways.fields.dport(space);
+            let to = dport.equals(&mut space.sets, u128::from(port));
             let to = space.sets.and(to, ports);
             wanted = space.sets.and(wanted, to);
         }

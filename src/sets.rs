@@ -411,10 +411,20 @@ impl Sets {
             return known;
         }
         let var = self.var(set);
-        if self.var(among) < var {
+        let asked = key;
+        let mut among = among;
+        while self.var(among) < var {
             let (low, high) = self.cofactors(among, self.var(among));
-            let among = self.or(low, high);
-            return self.simplify(set, among);
+            among = self.or(low, high);
+        }
+        if among.is_all() {
+            return set;
+        }
+        let key = (set.0, among.0, SIMPLIFY);
+        if key != asked
+            && let Some(known) = self.cached(key)
+        {
+            return known;
         }
         let (low, high) = self.cofactors(set, var);
         let (low_among, high_among) = self.cofactors(among, var);

@@ -33,7 +33,7 @@ use crate::walk::step::{HostDrop, Taken};
 
 pub use fields::Fields;
 pub use space::{Input, Question, Space, place_words};
-pub use value::within;
+pub use value::{Number, within};
 
 /// How a packet's way ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -16,7 +16,7 @@ use crate::packet::{address, proto, tcp};
 use crate::report::build::protocol_name;
 use crate::ruleset::Hook;
 use crate::sets::{Point, Set, Var, prefixes};
-use crate::symbolic::{self, By, Dropped, End, From, Input, Space, Ways, within};
+use crate::symbolic::{self, By, Dropped, End, From, Input, Number, Space, Ways, within};
 use crate::walk::step::{Disposition, HostDrop, Path, Taken, Walked};
 
 /// The end of packets that the host drops for their source.
@@ -199,7 +199,7 @@ pub(crate) fn parts(space: &mut Space, ways: &Ways, packets: Set, as_seen: AsSee
     let mut parts = Vec::new();
     // a conversation is bound once
     let mut all = Vec::new();
-    let picks = Picks::of(space, ways, as_seen);
+    let mut picks = Picks::of(space, ways, as_seen);
     let own_dst = as_seen(space, ways.fields.own_dst);
     for bound in &ways.bound {
         if bound.manip != Manip::Dst {
@@ -246,80 +246,70 @@ pub(crate) fn parts(space: &mut Space, ways: &Ways, packets: Set, as_seen: AsSee
 
 /// Destinations at the end, of which some are picked by the kernel.
 struct Picks {
-    dst: Vec<Set>,
-    dport: Vec<Set>,
+    dst: Picked,
+    dport: Picked,
     /// All numbers that the input leaves open.
     facts: Set,
     /// The variables of all else.
     given: Vec<Var>,
 }
 
-impl Picks {
-    /// As the packets are seen: what has a usual answer has it here, too.
-    fn of(space: &mut Space, ways: &Ways, as_seen: AsSeen) -> Picks {
-        let is_fact = |question: &&symbolic::Question| !question.is_claim();
-        let facts = space.questions().filter(is_fact);
-        let facts: Vec<Var> = facts.flat_map(|fact| fact.vars.iter().copied()).collect();
-        let mut given: Vec<Var> = Vec::new();
-        for input in Input::ALL {
-            given.extend_from_slice(space.vars(input));
-        }
-        let claims = space.questions().filter(|question| question.is_claim());
-        given.extend(claims.flat_map(|claim| claim.vars.iter().copied()));
-        let (dst, dport) = (
-            ways.fields.dst(space).to_vec(),
-            ways.fields.dport(space).to_vec(),
-        );
-        Picks {
-            dst: dst.iter().map(|bit| as_seen(space, *bit)).collect(),
-            dport: dport.iter().map(|bit| as_seen(space, *bit)).collect(),
-            facts: space.sets.cube(&facts),
-            given,
+/// A number, of which the bits are put together when they are asked for.
+struct Picked {
+    number: Number,
+    bits: Option<Vec<Set>>,
+    as_seen: AsSeen,
+}
+
+impl Picked {
+    fn of(number: &Number, as_seen: AsSeen) -> Picked {
+        Picked {
+            number: number.clone(),
+            bits: None,
+            as_seen,
         }
     }
 
-    /// Where one of the packets is translated to, and all that are translated so. `None`: there is no packet.
-    fn target(&self, space: &mut Space, packets: Set) -> Option<(Target, Set)> {
-        let point = space.sets.pick(packets, &space.usual())?;
-        let literals: Vec<_> = self
-            .given
-            .iter()
-            .map(|var| (*var, point.get(*var)))
-            .collect();
-        let one = space.sets.literals(&literals);
-        let one = space.sets.and(packets, one);
-        let (addresses, mut same) = self.range(space, packets, one, &self.dst);
-        let has_ports = proto::has_ports(space.get(&point, Input::Proto) as u8);
-        let mut ports = None;
-        if has_ports {
-            let first = space.get(&point, Input::Dport);
-            let ((lo, hi), alike) = self.range(space, same, one, &self.dport);
-            if (lo, hi) != (first, first) {
-                ports = Some((lo as u16, hi as u16));
-                same = alike;
+    /// The number that all these packets have, where it is the same for all; one of them is the point.
+    fn common(&self, space: &mut Space, packets: Set, point: &Point) -> Option<u128> {
+        let (value, all) = self.number.constant_at(&space.sets, point)?;
+        if !all.is_all() {
+            let all = (self.as_seen)(space, all);
+            if !space.sets.is_within(packets, all) {
+                return None;
             }
         }
-        let target = Target {
-            addresses: (
-                address(addresses.0, space.v6),
-                address(addresses.1, space.v6),
-            ),
-            ports,
+        Some(value)
+    }
+
+    /// The number of these packets bit by bit, as they are seen.
+    fn bits(&mut self, space: &mut Space, packets: Set) -> Vec<Set> {
+        let all = match self.bits.take() {
+            Some(bits) => bits,
+            None => {
+                let seen = self.number.seen(|set| (self.as_seen)(space, set));
+                seen.bits(&mut space.sets)
+            }
         };
-        Some((target, same))
+        // of these packets alone; that is one number for most rules
+        let narrow = |bit: &Set| space.sets.simplify(*bit, packets);
+        let bits = all.iter().map(narrow).collect();
+        self.bits = Some(all);
+        bits
     }
 
     /// The least and the greatest number that one packet can have, and all packets that have these.
     fn range(
-        &self,
+        &mut self,
         space: &mut Space,
         packets: Set,
-        one: Set,
-        bits: &[Set],
+        (point, one): (&Point, Set),
+        facts: Set,
     ) -> ((u128, u128), Set) {
-        // of these packets alone; that is one number for most rules
-        let narrow = |bit: &Set| space.sets.simplify(*bit, packets);
-        let bits: Vec<Set> = bits.iter().map(narrow).collect();
+        if let Some(value) = self.common(space, packets, point) {
+            return ((value, value), packets);
+        }
+        let bits = self.bits(space, packets);
         let bits = bits.as_slice();
         if bits.iter().all(|bit| bit.is_all() || bit.is_empty()) {
             let number = |value, bit: &Set| value << 1 | u128::from(bit.is_all());
@@ -334,17 +324,70 @@ impl Picks {
             having(space, packets, bits, range.0),
             having(space, packets, bits, range.1),
         );
-        if range.0 == range.1 && self.facts.is_all() {
+        if range.0 == range.1 && facts.is_all() {
             return (range, lo);
         }
         let within = within(&mut space.sets, bits, &[range]);
         let outside = space.sets.minus(packets, within);
         let mut same = packets;
         for (set, is_in) in [(lo, true), (hi, true), (outside, false)] {
-            let some = space.sets.exists(set, self.facts);
+            let some = space.sets.exists(set, facts);
             same = space.sets.and(same, if is_in { some } else { some.not() });
         }
         (range, same)
+    }
+}
+
+impl Picks {
+    /// As the packets are seen: what has a usual answer has it here, too.
+    fn of(space: &mut Space, ways: &Ways, as_seen: AsSeen) -> Picks {
+        let is_fact = |question: &&symbolic::Question| !question.is_claim();
+        let facts = space.questions().filter(is_fact);
+        let facts: Vec<Var> = facts.flat_map(|fact| fact.vars.iter().copied()).collect();
+        let mut given: Vec<Var> = Vec::new();
+        for input in Input::ALL {
+            given.extend_from_slice(space.vars(input));
+        }
+        let claims = space.questions().filter(|question| question.is_claim());
+        given.extend(claims.flat_map(|claim| claim.vars.iter().copied()));
+        Picks {
+            dst: Picked::of(ways.fields.dst(space), as_seen),
+            dport: Picked::of(ways.fields.dport(space), as_seen),
+            facts: space.sets.cube(&facts),
+            given,
+        }
+    }
+
+    /// Where one of the packets is translated to, and all that are translated so. `None`: there is no packet.
+    fn target(&mut self, space: &mut Space, packets: Set) -> Option<(Target, Set)> {
+        let point = space.sets.pick(packets, &space.usual())?;
+        let literals: Vec<_> = self
+            .given
+            .iter()
+            .map(|var| (*var, point.get(*var)))
+            .collect();
+        let one = space.sets.literals(&literals);
+        let one = space.sets.and(packets, one);
+        let facts = self.facts;
+        let (addresses, mut same) = self.dst.range(space, packets, (&point, one), facts);
+        let has_ports = proto::has_ports(space.get(&point, Input::Proto) as u8);
+        let mut ports = None;
+        if has_ports {
+            let first = space.get(&point, Input::Dport);
+            let ((lo, hi), alike) = self.dport.range(space, same, (&point, one), facts);
+            if (lo, hi) != (first, first) {
+                ports = Some((lo as u16, hi as u16));
+                same = alike;
+            }
+        }
+        let target = Target {
+            addresses: (
+                address(addresses.0, space.v6),
+                address(addresses.1, space.v6),
+            ),
+            ports,
+        };
+        Some((target, same))
     }
 }
 

@@ -244,10 +244,15 @@ impl Space {
 
     /// A set whatever values facts have: what is in it for some of them.
     pub(super) fn for_some_facts(&mut self, set: Set) -> Set {
+        let facts = self.facts();
+        self.sets.exists(set, facts)
+    }
+
+    /// The variables of all facts, for [`Sets::exists`].
+    pub(super) fn facts(&mut self) -> Set {
         let facts = self.questions.values().filter(|q| !q.is_claim());
         let vars: Vec<Var> = facts.flat_map(|q| q.vars.iter().copied()).collect();
-        let cube = self.sets.cube(&vars);
-        self.sets.exists(set, cube)
+        self.sets.cube(&vars)
     }
 
     /// Whether anything had to be given up for want of room.
