@@ -464,7 +464,7 @@ impl Cutter<'_> {
         let wanted = self.wanted(space);
         let wanted = space.sets.and(wanted, self.cutting.all);
         for exit in &self.followed.exits {
-            if Delivered::of(&exit.end).is_none() {
+            if Delivered::of(&exit.end).is_none() || self.is_done() {
                 continue;
             }
             let packets = (self.as_seen)(space, exit.packets);
@@ -472,6 +472,9 @@ impl Cutter<'_> {
             for part in parts(space, self.followed, packets, self.as_seen) {
                 let mark = space.sets.mark();
                 let right = self.answer.rows.len();
+                if self.is_done() {
+                    break;
+                }
                 self.rows(space, &part, &exit.end);
                 if let Err(error) = space.check() {
                     self.answer.rows.truncate(right);
@@ -481,6 +484,11 @@ impl Cutter<'_> {
             }
         }
         space.check()
+    }
+
+    /// There are as many rows as are told, and more.
+    fn is_done(&self) -> bool {
+        self.answer.truncated && self.answer.rows.len() >= MOST
     }
 
     /// The name of a link of the host.
@@ -666,8 +674,13 @@ impl Cutter<'_> {
         let asked = self.asked;
         let host = asked.world.host;
         let question = question(space, &host.links, point, self.from);
-        let dst = self.followed.seen(space, point).dst;
-        let dst = translated.map_or((dst, dst), |target| target.addresses);
+        let dst = match translated {
+            Some(target) => target.addresses,
+            None => {
+                let dst = self.followed.seen(space, point).dst;
+                (dst, dst)
+            }
+        };
         let answer = explain(asked.loaded, asked.hooks, asked.host, &question);
         let confirmed = answer.is_ok_and(|answer| {
             all_ways(&answer).any(|walked| {

@@ -53,13 +53,8 @@ pub(crate) struct Cell {
 
 /// The set as it is where what has a usual answer has it.
 pub(crate) fn usual_answers(space: &mut Space, set: Set) -> Set {
-    let mut fixed: Vec<(Var, bool)> = Vec::new();
-    for question in space.questions() {
-        if let (Source::Default, Some(usual)) = (question.source, question.usual) {
-            fixed.extend(bits_of(&question.vars, usual));
-        }
-    }
-    restricted(space, set, fixed)
+    let answers = space.usual_answers();
+    space.sets.simplify(set, answers)
 }
 
 /// The set as it is where what has a usual answer has it, and headers are those of a first packet.
@@ -205,6 +200,10 @@ pub(crate) fn parts(space: &mut Space, ways: &Ways, packets: Set, as_seen: AsSee
         if bound.manip != Manip::Dst {
             continue;
         }
+        // what is seen of packets is among them for the usual answers
+        if space.sets.and(packets, bound.packets).is_empty() {
+            continue;
+        }
         let bound_here = as_seen(space, bound.packets);
         let mut own = space.sets.and(packets, bound_here);
         if own.is_empty() {
@@ -303,7 +302,7 @@ impl Picked {
         &mut self,
         space: &mut Space,
         packets: Set,
-        (point, one): (&Point, Set),
+        (point, given): (&Point, &[Var]),
         facts: Set,
     ) -> ((u128, u128), Set) {
         if let Some(value) = self.common(space, packets, point) {
@@ -316,6 +315,9 @@ impl Picked {
             let value = bits.iter().fold(0, number);
             return ((value, value), packets);
         }
+        let literals = given.iter().map(|var| (*var, point.get(*var)));
+        let one = space.sets.literals(&literals.collect::<Vec<_>>());
+        let one = space.sets.and(packets, one);
         let range = (
             end_of(space, one, bits, false),
             end_of(space, one, bits, true),
@@ -361,20 +363,13 @@ impl Picks {
     /// Where one of the packets is translated to, and all that are translated so. `None`: there is no packet.
     fn target(&mut self, space: &mut Space, packets: Set) -> Option<(Target, Set)> {
         let point = space.sets.pick(packets, &space.usual())?;
-        let literals: Vec<_> = self
-            .given
-            .iter()
-            .map(|var| (*var, point.get(*var)))
-            .collect();
-        let one = space.sets.literals(&literals);
-        let one = space.sets.and(packets, one);
-        let facts = self.facts;
-        let (addresses, mut same) = self.dst.range(space, packets, (&point, one), facts);
+        let (given, facts) = (self.given.as_slice(), self.facts);
+        let (addresses, mut same) = self.dst.range(space, packets, (&point, given), facts);
         let has_ports = proto::has_ports(space.get(&point, Input::Proto) as u8);
         let mut ports = None;
         if has_ports {
             let first = space.get(&point, Input::Dport);
-            let ((lo, hi), alike) = self.dport.range(space, same, (&point, one), facts);
+            let ((lo, hi), alike) = self.dport.range(space, same, (&point, given), facts);
             if (lo, hi) != (first, first) {
                 ports = Some((lo as u16, hi as u16));
                 same = alike;

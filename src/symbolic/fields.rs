@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::conntrack::inverse_icmp;
+use crate::conntrack::{Manip, inverse_icmp};
 use crate::eval::{NextHop, Sender};
 use crate::packet::proto;
 use crate::ruleset::protocol::Base;
@@ -121,20 +121,28 @@ impl NowTuple {
 
     /// The tuple, right for these packets.
     pub(super) fn tuple(&self, sets: &mut Sets, packets: Set) -> Tuple {
+        let (src, sport) = self.half(sets, Manip::Src, packets);
+        let (dst, dport) = self.half(sets, Manip::Dst, packets);
         Tuple {
-            src: Address {
-                number: self.src.of(sets, packets),
-                own: self.own_src,
-                drawn: Set::NONE,
-            },
-            dst: Address {
-                number: self.dst.of(sets, packets),
-                own: self.own_dst,
-                drawn: Set::NONE,
-            },
-            sport: self.sport.of(sets, packets),
-            dport: self.dport.of(sets, packets),
+            src,
+            dst,
+            sport,
+            dport,
         }
+    }
+
+    /// The address and port that a translation of this kind changes, right for these packets.
+    pub(super) fn half(&self, sets: &mut Sets, manip: Manip, packets: Set) -> (Address, Number) {
+        let (address, port, own) = match manip {
+            Manip::Src => (&self.src, &self.sport, self.own_src),
+            Manip::Dst => (&self.dst, &self.dport, self.own_dst),
+        };
+        let address = Address {
+            number: address.of(sets, packets),
+            own,
+            drawn: Set::NONE,
+        };
+        (address, port.of(sets, packets))
     }
 }
 

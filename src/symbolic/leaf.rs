@@ -83,6 +83,8 @@ pub(super) struct Classes {
     kinds: HashMap<(usize, Option<u16>, Dim), usize>,
     known: HashMap<String, usize>,
     covers: HashMap<(Number, Option<u16>, Dim), Rc<Vec<Set>>>,
+    /// Where a number is in a class, with the place of the class.
+    places: HashMap<Number, Rc<Vec<(usize, Set)>>>,
 }
 
 impl Classes {
@@ -365,15 +367,7 @@ impl Walk<'_, '_> {
         }
         let mut kinds: Vec<Vec<Set>> = Vec::new();
         let mut places: HashMap<usize, usize> = HashMap::new();
-        for at in 0..self.classes.nets.len() {
-            let (net, within, _) = self.classes.nets[at].clone();
-            let mut class = self.in_net(address, &net);
-            let inner: Vec<Set> = within.iter().map(|net| self.in_net(address, net)).collect();
-            let inner = self.space.sets.union(&inner);
-            class = self.space.sets.minus(class, inner);
-            if class.is_empty() {
-                continue;
-            }
+        for (at, class) in self.classes_of(address).iter().copied() {
             let kind = self.kind(at, iif, dim);
             let place = *places.entry(kind).or_insert_with(|| {
                 kinds.push(Vec::new());
@@ -388,6 +382,29 @@ impl Walk<'_, '_> {
         let cover = Rc::new(cover);
         self.classes.covers.insert(key, Rc::clone(&cover));
         cover
+    }
+
+    /// Where an address is in each class, but for those that it is never in.
+    fn classes_of(&mut self, address: &Number) -> Rc<Vec<(usize, Set)>> {
+        if let Some(known) = self.classes.places.get(address) {
+            return Rc::clone(known);
+        }
+        let mut found = Vec::new();
+        for at in 0..self.classes.nets.len() {
+            let (net, within, _) = self.classes.nets[at].clone();
+            let class = self.in_net(address, &net);
+            let inner: Vec<Set> = within.iter().map(|net| self.in_net(address, net)).collect();
+            let inner = self.space.sets.union(&inner);
+            let class = self.space.sets.minus(class, inner);
+            if !class.is_empty() {
+                found.push((at, class));
+            }
+        }
+        let found = Rc::new(found);
+        self.classes
+            .places
+            .insert(address.clone(), Rc::clone(&found));
+        found
     }
 
     pub(super) fn in_net(&mut self, address: &Number, net: &IpNet) -> Set {

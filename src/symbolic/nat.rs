@@ -11,7 +11,7 @@ use crate::sets::{Set, Sets};
 use crate::walk::decide;
 use crate::walk::step::HostDrop;
 
-use super::fields::{Address, Field, Tuple};
+use super::fields::{Address, Field};
 use super::leaf::{Dim, Leaf};
 use super::rule::Place;
 use super::stack::{At, Walk};
@@ -105,30 +105,24 @@ impl Walk<'_, '_> {
             if own.is_empty() {
                 continue;
             }
-            let target = if reply {
-                self.fields.entry.original.clone().inverse(self.space)
+            let (address, port) = if reply {
+                let original = self.fields.entry.original.clone().inverse(self.space);
+                match manip {
+                    Manip::Src => (original.src, original.sport),
+                    Manip::Dst => (original.dst, original.dport),
+                }
             } else {
-                self.fields.entry.now.tuple(&mut self.space.sets, own)
+                self.fields.entry.now.half(&mut self.space.sets, manip, own)
             };
             let ports = self.space.with_ports();
             let with_ports = self.space.sets.and(own, ports);
-            let sets = &mut self.space.sets;
-            match manip {
-                Manip::Src => {
-                    self.fields.own_src = sets.ite(own, target.src.own, self.fields.own_src);
-                    self.fields
-                        .write(self.space, own, Field::Src, &target.src.number);
-                    self.fields
-                        .write(self.space, with_ports, Field::Sport, &target.sport);
-                }
-                Manip::Dst => {
-                    self.fields.own_dst = sets.ite(own, target.dst.own, self.fields.own_dst);
-                    self.fields
-                        .write(self.space, own, Field::Dst, &target.dst.number);
-                    self.fields
-                        .write(self.space, with_ports, Field::Dport, &target.dport);
-                }
-            }
+            let (field, port_field, own_address) = match manip {
+                Manip::Src => (Field::Src, Field::Sport, &mut self.fields.own_src),
+                Manip::Dst => (Field::Dst, Field::Dport, &mut self.fields.own_dst),
+            };
+            *own_address = self.space.sets.ite(own, address.own, *own_address);
+            self.fields.write(self.space, own, field, &address.number);
+            self.fields.write(self.space, with_ports, port_field, &port);
         }
     }
 
@@ -148,11 +142,15 @@ impl Walk<'_, '_> {
             NatKind::Snat | NatKind::Masquerade => Manip::Src,
             NatKind::Dnat | NatKind::Redirect => Manip::Dst,
         };
-        let now = self.fields.entry.now.tuple(&mut self.space.sets, packets);
+        let old = self
+            .fields
+            .entry
+            .now
+            .half(&mut self.space.sets, manip, packets);
         let targets = match nat.kind {
             NatKind::Masquerade => self.masquerade(packets, &mut done),
             NatKind::Redirect => self.redirect(place.at, packets, &mut done),
-            NatKind::Snat | NatKind::Dnat => self.addresses(place, nat, &now, packets),
+            NatKind::Snat | NatKind::Dnat => self.addresses(place, nat, &old.0, packets),
         };
         if !done.dropped.is_empty() {
             let end = End::Host(Dropped(HostDrop::NoAddress));
@@ -166,7 +164,7 @@ impl Walk<'_, '_> {
             if target.packets.is_empty() {
                 continue;
             }
-            let port = self.port(place, nat, manip, &now, &target);
+            let port = self.port(place, nat, manip, &old.1, &target);
             if other_family {
                 done.other = self.space.sets.or(done.other, target.packets);
                 continue;
@@ -175,7 +173,7 @@ impl Walk<'_, '_> {
                 place.rule,
                 nat,
                 manip,
-                &now,
+                &old,
                 target.packets,
                 target.address,
                 port,
@@ -191,20 +189,16 @@ impl Walk<'_, '_> {
         rule: RuleId,
         nat: &Nat,
         manip: Manip,
-        now: &Tuple,
+        (old, old_port): &(Address, Number),
         packets: Set,
         address: Address,
         port: Port,
     ) {
-        let (old, old_port) = match manip {
-            Manip::Src => (&now.src.number, &now.sport),
-            Manip::Dst => (&now.dst.number, &now.dport),
-        };
         let sets = &mut self.space.sets;
         // what is not known is not taken for what is there (and to compare two variables takes room)
         let drawn = sets.or(address.drawn, port.drawn);
         let mut same = sets.minus(packets, drawn);
-        for (a, b) in [(&address.number, old), (&port.number, old_port)] {
+        for (a, b) in [(&address.number, &old.number), (&port.number, old_port)] {
             let differs = a.differs(sets, b, same, |_, set| set);
             same = sets.minus(same, differs);
         }
@@ -380,11 +374,8 @@ impl Walk<'_, '_> {
     }
 
     /// The addresses that `snat` and `dnat` name, with their packets.
-    fn addresses(&mut self, place: Place, nat: &Nat, now: &Tuple, packets: Set) -> Vec<Target> {
-        let old = match nat.kind {
-            NatKind::Snat | NatKind::Masquerade => now.src.clone(),
-            NatKind::Dnat | NatKind::Redirect => now.dst.clone(),
-        };
+    fn addresses(&mut self, place: Place, nat: &Nat, old: &Address, packets: Set) -> Vec<Target> {
+        let old = old.clone();
         let one = |address: Address, port: Option<Port>| {
             vec![Target {
                 packets,
@@ -551,13 +542,10 @@ impl Walk<'_, '_> {
         place: Place,
         nat: &Nat,
         manip: Manip,
-        now: &Tuple,
+        old: &Number,
         target: &Target,
     ) -> Port {
-        let old = Port::known(match manip {
-            Manip::Src => now.sport.clone(),
-            Manip::Dst => now.dport.clone(),
-        });
+        let old = Port::known(old.clone());
         let ports = self.space.with_ports();
         let new = match (&target.port, &nat.port) {
             // an address that brings its port changes it whatever the protocol

@@ -919,11 +919,9 @@ impl Walk<'_, '_> {
                     wide.iter().enumerate().map(bit).collect()
                 };
                 Loaded {
-                    sym: loaded.sym.map(
-                        &mut self.space.sets,
-                        |value| (value & mask) ^ xor,
-                        bits,
-                    ),
+                    sym: loaded
+                        .sym
+                        .map(&mut self.space.sets, |value| (value & mask) ^ xor, bits),
                     absent: loaded.absent,
                 }
             }

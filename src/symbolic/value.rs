@@ -34,7 +34,10 @@ pub fn ite(sets: &mut Sets, test: Set, yes: &[Set], no: &[Set]) -> Bits {
 /// Makes a number what takes less room where it is not one of these packets.
 pub fn narrow(sets: &mut Sets, bits: &mut [Set], packets: Set) {
     for bit in bits {
-        *bit = sets.simplify(*bit, packets);
+        // one variable takes no room, and to find out that it is settled may take much
+        if !sets.is_variable(*bit) {
+            *bit = sets.simplify(*bit, packets);
+        }
     }
 }
 
@@ -291,22 +294,6 @@ impl Number {
         }
     }
 
-    /// Says nothing of these packets any more.
-    fn forget(&mut self, sets: &mut Sets, packets: Set) {
-        for (_, set) in &mut self.vectors {
-            *set = sets.minus(*set, packets);
-        }
-        self.vectors.retain(|(_, set)| !set.is_empty());
-        if sets.and(self.constant, packets).is_empty() {
-            return;
-        }
-        self.constant = sets.minus(self.constant, packets);
-        for (_, set) in &mut self.constants {
-            *set = sets.minus(*set, packets);
-        }
-        self.constants.retain(|(_, set)| !set.is_empty());
-    }
-
     /// Writes the number of some packets.
     pub fn write(&mut self, sets: &mut Sets, packets: Set, new: &Number) {
         if packets.is_empty() {
@@ -316,16 +303,34 @@ impl Number {
             *self = new.clone().fitted(self.width);
             return;
         }
-        self.forget(sets, packets);
+        // a constant that all of them get is the most usual write, and what has it already need not be told apart
+        let one = match (new.constants.as_slice(), new.vectors.as_slice()) {
+            ([(value, set)], []) if set.is_all() => Some(value & max_of(self.width as u32)),
+            _ => None,
+        };
+        for (_, set) in &mut self.vectors {
+            *set = sets.minus(*set, packets);
+        }
+        self.vectors.retain(|(_, set)| !set.is_empty());
+        if !sets.and(self.constant, packets).is_empty() {
+            for (value, set) in &mut self.constants {
+                if one != Some(*value) {
+                    *set = sets.minus(*set, packets);
+                }
+            }
+            self.constants.retain(|(_, set)| !set.is_empty());
+            if one.is_none() {
+                self.constant = sets.minus(self.constant, packets);
+            }
+        }
+        if let Some(value) = one {
+            self.add_constant(sets, packets, value);
+            return;
+        }
         if !sets.and(packets, new.constant).is_empty() {
             for (value, set) in &new.constants {
                 let own = sets.and(packets, *set);
-                let kept = if self.width < new.width {
-                    value & max_of(self.width as u32)
-                } else {
-                    *value
-                };
-                self.add_constant(sets, own, kept);
+                self.add_constant(sets, own, value & max_of(self.width as u32));
             }
         }
         for (bits, set) in &new.vectors {
@@ -865,9 +870,7 @@ mod tests {
         ];
         let between: Vec<Set> = ops
             .iter()
-            .map(|op| {
-                left.compare_with(&mut sets, *op, &right, Set::ALL)
-            })
+            .map(|op| left.compare_with(&mut sets, *op, &right, Set::ALL))
             .collect();
         let fixed: Vec<Set> = ops
             .iter()
