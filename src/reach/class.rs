@@ -200,10 +200,6 @@ pub(crate) fn parts(space: &mut Space, ways: &Ways, packets: Set, as_seen: AsSee
         if bound.manip != Manip::Dst {
             continue;
         }
-        // what is seen of packets is among them for the usual answers
-        if space.sets.and(packets, bound.packets).is_empty() {
-            continue;
-        }
         let bound_here = as_seen(space, bound.packets);
         let mut own = space.sets.and(packets, bound_here);
         if own.is_empty() {

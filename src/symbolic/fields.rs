@@ -283,6 +283,7 @@ impl Packet {
         (at, len): (usize, usize),
         new: &Number,
     ) {
+        let new = new.clone().fitted(len);
         for (start, part) in &mut self.parts {
             let width = part.width();
             let (from, to) = (at.max(*start), (at + len).min(*start + width));

@@ -783,9 +783,8 @@ impl Walk<'_, '_> {
                     let before = self.fields.tampered;
                     self.fields.tampered = self.space.sets.or(before, packets);
                 }
-                let new = new.clone().fitted(len);
                 let sets = &mut self.space.sets;
-                self.fields.packet.write(sets, packets, (start, len), &new);
+                self.fields.packet.write(sets, packets, (start, len), new);
                 return there;
             }
             Field::Option {
