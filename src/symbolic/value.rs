@@ -1,5 +1,5 @@
-//! Values that are functions of the packet as first sent: numbers as vectors of sets, one for each bit, and choices of a few
-//! constants, each with the set of packets that it holds for.
+//! Values that are functions of the packet as first sent: numbers in pieces, each a constant or a vector of sets, one for each
+//! bit, with the set of packets that it holds for.
 
 use std::collections::HashMap;
 
@@ -909,6 +909,60 @@ mod tests {
         // of all packets there is no room for it
         same(&mut sets, &a, &b, Set::ALL);
         assert!(sets.check().is_err());
+    }
+
+    /// A destination that many rules translate costs what its pieces cost, and is the same number as its bits.
+    #[test]
+    fn a_number_in_pieces_answers_as_its_bits_do() {
+        let mut sets = Sets::default();
+        let (x, which) = (sets.variables(4), sets.variables(2));
+        let sent = of_vars(&mut sets, &x);
+        let picked = of_vars(&mut sets, &which);
+        let mut number = Number::from(sent.clone());
+        // 3 is written as 9, 4 to 5 as what is picked, 9 as 3
+        let three = equals(&mut sets, &sent, 3);
+        let some = within(&mut sets, &sent, &[(4, 5)]);
+        let nine = equals(&mut sets, &sent, 9);
+        number.write(&mut sets, three, &Number::constant(9, 4));
+        number.write(&mut sets, some, &Number::from(picked).fitted(4));
+        number.write(&mut sets, nine, &Number::constant(3, 4));
+        let bits = Number::from(number.bits(&mut sets));
+        let (ranges, first) = ([(0, 2), (9, 12)], Number::from(sent));
+        let pairs = [
+            [
+                number.within(&mut sets, &ranges),
+                bits.within(&mut sets, &ranges),
+            ],
+            [
+                number.starts_with(&mut sets, 0b1000, 2),
+                bits.starts_with(&mut sets, 0b1000, 2),
+            ],
+            [
+                number.differs(&mut sets, &first, Set::ALL, |_, set| set),
+                bits.differs(&mut sets, &first, Set::ALL, |_, set| set),
+            ],
+            [
+                number.compare_with(&mut sets, Op::Lt, &first, Set::ALL),
+                bits.compare_with(&mut sets, Op::Lt, &first, Set::ALL),
+            ],
+            [
+                number.compare(&mut sets, Op::AnyBit, 6, 6),
+                bits.compare(&mut sets, Op::AnyBit, 6, 6),
+            ],
+        ];
+        for [pieces, whole] in pairs {
+            assert_eq!(pieces, whole);
+        }
+        let same = number.differs(&mut sets, &bits, Set::ALL, |_, set| set);
+        assert!(same.is_empty());
+        let halves = [number.part(&mut sets, 0, 3), number.part(&mut sets, 3, 1)];
+        let joined = halves[0].then(&mut sets, &halves[1]);
+        let differs = joined.differs(&mut sets, &number, Set::ALL, |_, set| set);
+        assert!(differs.is_empty());
+        // of some packets
+        let own = number.of(&mut sets, three);
+        let is = own.equals(&mut sets, 9);
+        assert!(sets.is_within(three, is));
     }
 
     #[test]
