@@ -225,8 +225,9 @@ impl Pair<'_> {
     /// Adds the rows of one IP version; those that were made before it gives up are right.
     fn of_version(&self, v6: bool, room: Room, answer: &mut Diff) -> Result<(), GaveUp> {
         let [old, new] = self.sides;
-        let mut space = Space::new(v6, old.1.links.len(), room);
         for from in [From::Outside, From::Here] {
+            // nothing is asked of both sides together, and each has all the room
+            let mut space = Space::new(v6, old.1.links.len(), room);
             space.name_rules(BTreeMap::new());
             let before = Followed::of(&mut space, old, from)?;
             space.name_rules(self.names.clone());
@@ -238,8 +239,8 @@ impl Pair<'_> {
                 answer,
             };
             compared.rows(&mut space)?;
+            add_assumed(&space, &mut answer.assumed);
         }
-        add_assumed(&space, &mut answer.assumed);
         Ok(())
     }
 }

@@ -466,7 +466,7 @@ impl Cutter<'_> {
         let wanted = self.wanted(space);
         let wanted = space.sets.and(wanted, self.cutting.all);
         for exit in &self.followed.exits {
-            if Delivered::of(&exit.end).is_none() {
+            if Delivered::of(&exit.end).is_none() || self.is_done() {
                 continue;
             }
             let packets = (self.as_seen)(space, exit.packets);
@@ -474,6 +474,9 @@ impl Cutter<'_> {
             for part in parts(space, self.followed, packets, self.as_seen) {
                 let mark = space.sets.mark();
                 let right = self.answer.rows.len();
+                if self.is_done() {
+                    break;
+                }
                 self.rows(space, &part, &exit.end);
                 if let Err(error) = space.check() {
                     self.answer.rows.truncate(right);
@@ -483,6 +486,11 @@ impl Cutter<'_> {
             }
         }
         space.check()
+    }
+
+    /// There are as many rows as are told, and more.
+    fn is_done(&self) -> bool {
+        self.answer.truncated && self.answer.rows.len() >= MOST
     }
 
     /// The name of a link of the host.
@@ -541,16 +549,17 @@ impl Cutter<'_> {
             wanted = space.sets.and(wanted, of);
         }
         if let Some(net) = query.to {
-            let dst = self.ways.fields.dst(space).to_vec();
-            let to = crate::symbolic::within(&mut space.sets, &dst, &[range_of(net)]);
+            let dst = self.ways.fields.dst(space);
+            let to = dst.within(&mut space.sets, &[range_of(net)]);
+            let to = (self.as_seen)(space, to);
             wanted = space.sets.and(wanted, to);
         }
         if let Some(port) = query.to_port {
             let ports = space.with_ports();
-            let dport = self.ways.fields.dport(space).to_vec();
-            let range = [(u128::from(port), u128::from(port))];
-            let to = crate::symbolic::within(&mut space.sets, &dport, &range);
+            let dport = self.ways.fields.dport(space);
+            let to = dport.equals(&mut space.sets, u128::from(port));
             let to = space.sets.and(to, ports);
+            let to = (self.as_seen)(space, to);
             wanted = space.sets.and(wanted, to);
         }
         wanted

@@ -10,7 +10,7 @@
 //!
 //! docs/architecture.md says why this is no crate.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use crate::logic::{Ranges, max_of};
@@ -163,6 +163,7 @@ pub struct Sets {
     room: Room,
     full: bool,
     interrupted: bool,
+    forgotten: usize,
 }
 
 /// After how many new nodes it is asked whether to go on.
@@ -207,7 +208,13 @@ impl Sets {
             },
             full: false,
             interrupted: false,
+            forgotten: 0,
         }
+    }
+
+    /// How often sets were forgotten ([`Sets::release`]): a set from before may not be there any more.
+    pub fn forgotten(&self) -> usize {
+        self.forgotten
     }
 
     /// Whether everything that was computed so far is what was asked for.
@@ -243,6 +250,7 @@ impl Sets {
             return;
         }
         self.nodes.truncate(mark.nodes.max(1));
+        self.forgotten += 1;
         self.full = false;
         self.cache.fill(Cached {
             key: NO_KEY,
@@ -270,6 +278,12 @@ impl Sets {
     /// Where a variable is yes.
     pub fn of(&mut self, var: Var) -> Set {
         self.make(var.0, Set::NONE, Set::ALL)
+    }
+
+    /// Whether a set is where one variable has one value.
+    pub fn is_variable(&self, set: Set) -> bool {
+        let node = self.nodes[set.node()];
+        node.low.node() == 0 && node.high.node() == 0 && set.node() != 0
     }
 
     fn var(&self, set: Set) -> u32 {
@@ -411,10 +425,20 @@ impl Sets {
             return known;
         }
         let var = self.var(set);
-        if self.var(among) < var {
+        let asked = key;
+        let mut among = among;
+        while self.var(among) < var {
             let (low, high) = self.cofactors(among, self.var(among));
-            let among = self.or(low, high);
-            return self.simplify(set, among);
+            among = self.or(low, high);
+        }
+        if among.is_all() {
+            return set;
+        }
+        let key = (set.0, among.0, SIMPLIFY);
+        if key != asked
+            && let Some(known) = self.cached(key)
+        {
+            return known;
         }
         let (low, high) = self.cofactors(set, var);
         let (low_among, high_among) = self.cofactors(among, var);
@@ -660,11 +684,12 @@ impl Sets {
 
     /// The variables that the set depends on, in order.
     pub fn support(&self, set: Set) -> Vec<Var> {
-        let mut seen = vec![false; self.nodes.len()];
+        // most sets are small beside all that there is
+        let mut seen = HashSet::new();
         let mut vars = vec![false; self.variables as usize];
         let mut stack = vec![set.node()];
         while let Some(at) = stack.pop() {
-            if at == 0 || std::mem::replace(&mut seen[at], true) {
+            if at == 0 || !seen.insert(at) {
                 continue;
             }
             let node = self.nodes[at];

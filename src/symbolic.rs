@@ -1,7 +1,7 @@
 //! What a ruleset does to all packets: the walk of `walk`, of every packet at once.
 //!
-//! A field of a packet is a vector of sets, one for each bit: a function of the packet as it was first sent. A rule's match
-//! is then the set of first packets that match it, whatever was translated before. Every packet is at one place at a time, so
+//! A field of a packet is a number in pieces ([`Number`]): constants, and vectors with a set for each bit, each for its own
+//! packets; each set is a function of the packet as it was first sent. A rule's match is then the set of first packets that match it, whatever was translated before. Every packet is at one place at a time, so
 //! one set of fields serves for all places: a statement writes the fields of those packets that reach it, a jump follows
 //! those that jump, and those that return join the others again. A chain costs as many steps as it has rules.
 //!
@@ -33,7 +33,7 @@ use crate::walk::step::{HostDrop, Taken};
 
 pub use fields::Fields;
 pub use space::{Input, Question, Space, place_words};
-pub use value::within;
+pub use value::{Number, within};
 
 /// How a packet's way ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -471,12 +471,13 @@ impl<'c> Case<'c> {
             let out = &path.output;
             let ports = out.sport.is_some();
             // what the kernel picks is a question here (docs/limitations.md)
+            let src = ways.fields.src(&self.space).bits(&mut self.space.sets);
+            let dst = ways.fields.dst(&self.space).bits(&mut self.space.sets);
             let picked = |bits: &[Set]| {
                 let mut bits = bits.iter().map(|bit| self.space.answers(*bit, point));
                 bits.any(|bit| !bit.is_all() && !bit.is_empty())
             };
-            let src = picked(ways.fields.src(&self.space));
-            let dst = picked(ways.fields.dst(&self.space));
+            let (src, dst) = (picked(&src), picked(&dst));
             let same = (src || out.src.value().is_none_or(|ip| ip == seen.src))
                 && (dst || out.dst.value().is_none_or(|ip| ip == seen.dst))
                 && (!ports

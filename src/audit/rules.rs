@@ -96,10 +96,10 @@ fn elsewhere(input: &Input<'_>) -> BTreeSet<ChainId> {
 fn only_nat(input: &Input<'_>, chain: ChainId) -> bool {
     let bases = input.ruleset().chains();
     let mut kinds = bases.filter_map(|(id, one)| {
-        let kind = one.base.as_ref()?.kind;
+        let kind = &one.base.as_ref()?.kind;
         led_to(input, id).contains(&chain).then_some(kind)
     });
-    kinds.all(|kind| kind == ChainType::Nat)
+    kinds.all(|kind| *kind == ChainType::Nat)
 }
 
 /// A chain and all that it leads to.

@@ -16,7 +16,7 @@ use crate::packet::{address, proto, tcp};
 use crate::report::build::protocol_name;
 use crate::ruleset::Hook;
 use crate::sets::{Point, Set, Var, prefixes};
-use crate::symbolic::{self, By, Dropped, End, From, Input, Space, Ways, within};
+use crate::symbolic::{self, By, Dropped, End, From, Input, Number, Space, Ways, within};
 use crate::walk::step::{Disposition, HostDrop, Path, Taken, Walked};
 
 /// The end of packets that the host drops for their source.
@@ -74,13 +74,8 @@ impl Cell {
 
 /// The set as it is where what has a usual answer has it.
 pub(crate) fn usual_answers(space: &mut Space, set: Set) -> Set {
-    let mut fixed: Vec<(Var, bool)> = Vec::new();
-    for question in space.questions() {
-        if let (Source::Default, Some(usual)) = (question.source, question.usual) {
-            fixed.extend(bits_of(&question.vars, usual));
-        }
-    }
-    restricted(space, set, fixed)
+    let answers = space.usual_answers();
+    space.sets.simplify(set, answers)
 }
 
 /// The set as it is where what has a usual answer has it, and headers are those of a first packet.
@@ -223,7 +218,7 @@ pub(crate) fn parts(space: &mut Space, ways: &Ways, packets: Set, as_seen: AsSee
     let mut parts = Vec::new();
     // a conversation is bound once
     let mut all = Vec::new();
-    let picks = Picks::of(space, ways, as_seen);
+    let mut picks = Picks::of(space, ways, as_seen);
     let own_dst = as_seen(space, ways.fields.own_dst);
     for bound in &ways.bound {
         if bound.manip != Manip::Dst {
@@ -276,12 +271,99 @@ pub(crate) fn parts(space: &mut Space, ways: &Ways, packets: Set, as_seen: AsSee
 
 /// Destinations at the end, of which some are picked by the kernel.
 struct Picks {
-    dst: Vec<Set>,
-    dport: Vec<Set>,
+    dst: Picked,
+    dport: Picked,
     /// All numbers that the input leaves open.
     facts: Set,
     /// The variables of all else.
     given: Vec<Var>,
+}
+
+/// A number, of which the bits are put together when they are asked for.
+struct Picked {
+    number: Number,
+    bits: Option<Vec<Set>>,
+    as_seen: AsSeen,
+}
+
+impl Picked {
+    fn of(number: &Number, as_seen: AsSeen) -> Picked {
+        Picked {
+            number: number.clone(),
+            bits: None,
+            as_seen,
+        }
+    }
+
+    /// The number that all these packets have, where it is the same for all; one of them is the point.
+    fn common(&self, space: &mut Space, packets: Set, point: &Point) -> Option<u128> {
+        let (value, all) = self.number.constant_at(&space.sets, point)?;
+        if !all.is_all() {
+            let all = (self.as_seen)(space, all);
+            if !space.sets.is_within(packets, all) {
+                return None;
+            }
+        }
+        Some(value)
+    }
+
+    /// The number of these packets bit by bit, as they are seen.
+    fn bits(&mut self, space: &mut Space, packets: Set) -> Vec<Set> {
+        let all = match self.bits.take() {
+            Some(bits) => bits,
+            None => {
+                let seen = self.number.seen(|set| (self.as_seen)(space, set));
+                seen.bits(&mut space.sets)
+            }
+        };
+        // of these packets alone; that is one number for most rules
+        let narrow = |bit: &Set| space.sets.simplify(*bit, packets);
+        let bits = all.iter().map(narrow).collect();
+        self.bits = Some(all);
+        bits
+    }
+
+    /// The least and the greatest number that one packet can have, and all packets that have these.
+    fn range(
+        &mut self,
+        space: &mut Space,
+        packets: Set,
+        (point, given): (&Point, &[Var]),
+        facts: Set,
+    ) -> ((u128, u128), Set) {
+        if let Some(value) = self.common(space, packets, point) {
+            return ((value, value), packets);
+        }
+        let bits = self.bits(space, packets);
+        let bits = bits.as_slice();
+        if bits.iter().all(|bit| bit.is_all() || bit.is_empty()) {
+            let number = |value, bit: &Set| value << 1 | u128::from(bit.is_all());
+            let value = bits.iter().fold(0, number);
+            return ((value, value), packets);
+        }
+        let literals = given.iter().map(|var| (*var, point.get(*var)));
+        let one = space.sets.literals(&literals.collect::<Vec<_>>());
+        let one = space.sets.and(packets, one);
+        let range = (
+            end_of(space, one, bits, false),
+            end_of(space, one, bits, true),
+        );
+        let (lo, hi) = (
+            having(space, packets, bits, range.0),
+            having(space, packets, bits, range.1),
+        );
+        if range.0 == range.1 && facts.is_all() {
+            return (range, lo);
+        }
+        let within = within(&mut space.sets, bits, &[range]);
+        let outside = space.sets.minus(packets, within);
+        let mut same = packets;
+        for (set, is_in) in [(lo, true), (hi, true), (outside, false)] {
+            let some = space.sets.exists(set, facts);
+            same = space.sets.and(same, if is_in { some } else { some.not() });
+        }
+        (range, same)
+    }
 }
 
 impl Picks {
@@ -296,26 +378,26 @@ impl Picks {
         }
         let claims = space.questions().filter(|question| question.is_claim());
         given.extend(claims.flat_map(|claim| claim.vars.iter().copied()));
-        let (dst, dport) = (
-            ways.fields.dst(space).to_vec(),
-            ways.fields.dport(space).to_vec(),
-        );
         Picks {
-            dst: dst.iter().map(|bit| as_seen(space, *bit)).collect(),
-            dport: dport.iter().map(|bit| as_seen(space, *bit)).collect(),
+            dst: Picked::of(ways.fields.dst(space), as_seen),
+            dport: Picked::of(ways.fields.dport(space), as_seen),
             facts: space.sets.cube(&facts),
             given,
         }
     }
 
     /// Where one of the packets is translated to, and all that are translated so. `None`: there is no packet.
-    fn target(&self, space: &mut Space, packets: Set) -> Option<(Target, Set)> {
-        let one = self.one_of(space, packets)?;
-        let (addresses, mut same) = self.range(space, packets, one, &self.dst);
+    fn target(&mut self, space: &mut Space, packets: Set) -> Option<(Target, Set)> {
+        let usual = space.usual();
+        let point = space.sets.pick(packets, &usual)?;
+        let facts = self.facts;
+        let given = self.given.as_slice();
+        let (addresses, mut same) = self.dst.range(space, packets, (&point, given), facts);
         let mut ports = None;
         let moved = self.moved(space, same);
-        if let Some(one) = self.one_of(space, moved) {
-            let ((lo, hi), alike) = self.range(space, same, one, &self.dport);
+        if let Some(point) = space.sets.pick(moved, &usual) {
+            let given = self.given.as_slice();
+            let ((lo, hi), alike) = self.dport.range(space, same, (&point, given), facts);
             let with_ports = space.with_ports();
             same = space.sets.and(alike, with_ports);
             ports = Some((lo as u16, hi as u16));
@@ -330,31 +412,18 @@ impl Picks {
         Some((target, same))
     }
 
-    /// The packets that look like one of some, whatever the input leaves open.
-    fn one_of(&self, space: &mut Space, packets: Set) -> Option<Set> {
-        let point = space.sets.pick(packets, &space.usual())?;
-        let given = self.given.iter();
-        let literals: Vec<_> = given.map(|var| (*var, point.get(*var))).collect();
-        let one = space.sets.literals(&literals);
-        Some(space.sets.and(packets, one))
-    }
-
     /// Those of some packets whose port is another one in the end.
     fn moved(&self, space: &mut Space, packets: Set) -> Set {
         let with_ports = space.with_ports();
         let packets = space.sets.and(packets, with_ports);
-        let first = space.input(Input::Dport);
-        let mut moved = Vec::new();
-        for (bit, first) in self.dport.iter().zip(first) {
-            let bit = space.sets.simplify(*bit, packets);
-            let differs = space.sets.xor(bit, first);
-            moved.push(space.sets.and(packets, differs));
-        }
-        space.sets.union(&moved)
+        let first = Number::from(space.input(Input::Dport));
+        let as_seen = self.dport.as_seen;
+        let last = self.dport.number.seen(|set| as_seen(space, set));
+        last.differs(&mut space.sets, &first, packets, |_, set| set)
     }
 
     /// All targets of some packets as one.
-    fn span(&self, space: &mut Space, packets: Set) -> Option<Target> {
+    fn span(&mut self, space: &mut Space, packets: Set) -> Option<Target> {
         if packets.is_empty() {
             return None;
         }
@@ -362,53 +431,17 @@ impl Picks {
             let lo = end_of(space, packets, bits, false);
             (lo, end_of(space, packets, bits, true))
         };
-        let (lo, hi) = ends(space, packets, &self.dst);
+        let dst = self.dst.bits(space, packets);
+        let (lo, hi) = ends(space, packets, &dst);
         let moved = self.moved(space, packets);
         let with_ports = space.with_ports();
         let with_ports = space.sets.and(packets, with_ports);
-        let ports = (!moved.is_empty()).then(|| ends(space, with_ports, &self.dport));
+        let dport = self.dport.bits(space, with_ports);
+        let ports = (!moved.is_empty()).then(|| ends(space, with_ports, &dport));
         Some(Target {
             addresses: (address(lo, space.v6), address(hi, space.v6)),
             ports: ports.map(|(lo, hi)| (lo as u16, hi as u16)),
         })
-    }
-
-    /// The least and the greatest number that one packet can have, and all packets that have these.
-    fn range(
-        &self,
-        space: &mut Space,
-        packets: Set,
-        one: Set,
-        bits: &[Set],
-    ) -> ((u128, u128), Set) {
-        // of these packets alone; that is one number for most rules
-        let narrow = |bit: &Set| space.sets.simplify(*bit, packets);
-        let bits: Vec<Set> = bits.iter().map(narrow).collect();
-        let bits = bits.as_slice();
-        if bits.iter().all(|bit| bit.is_all() || bit.is_empty()) {
-            let number = |value, bit: &Set| value << 1 | u128::from(bit.is_all());
-            let value = bits.iter().fold(0, number);
-            return ((value, value), packets);
-        }
-        let range = (
-            end_of(space, one, bits, false),
-            end_of(space, one, bits, true),
-        );
-        let (lo, hi) = (
-            having(space, packets, bits, range.0),
-            having(space, packets, bits, range.1),
-        );
-        if range.0 == range.1 && self.facts.is_all() {
-            return (range, lo);
-        }
-        let within = within(&mut space.sets, bits, &[range]);
-        let outside = space.sets.minus(packets, within);
-        let mut same = packets;
-        for (set, is_in) in [(lo, true), (hi, true), (outside, false)] {
-            let some = space.sets.exists(set, self.facts);
-            same = space.sets.and(same, if is_in { some } else { some.not() });
-        }
-        (range, same)
     }
 }
 

@@ -2,20 +2,20 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::conntrack::inverse_icmp;
+use crate::conntrack::{Manip, inverse_icmp};
 use crate::eval::{NextHop, Sender};
 use crate::packet::proto;
 use crate::ruleset::protocol::Base;
 use crate::sets::{Point, Set, Sets};
 
 use super::space::{Input, LINK, Space, TRANSPORT};
-use super::value::{self, Bits, OneOf, Written};
+use super::value::{self, Bits, Number, OneOf};
 use super::{From, Seen};
 
 /// An address, and which packets have one of this host there that nobody said.
 #[derive(Debug, Clone)]
 pub struct Address {
-    pub bits: Bits,
+    pub number: Number,
     pub own: Set,
     /// Packets for which the kernel draws it.
     pub drawn: Set,
@@ -23,9 +23,9 @@ pub struct Address {
 
 impl Address {
     /// One of this host's, which the kernel chooses for these packets.
-    pub(super) fn drawn(bits: Bits, packets: Set) -> Address {
+    pub(super) fn drawn(number: Number, packets: Set) -> Address {
         Address {
-            bits,
+            number,
             own: packets,
             drawn: packets,
         }
@@ -37,9 +37,9 @@ impl Address {
 pub struct Tuple {
     pub src: Address,
     pub dst: Address,
-    pub sport: Bits,
+    pub sport: Number,
     /// Of ICMP type and code.
-    pub dport: Bits,
+    pub dport: Number,
 }
 
 /// Where packets stand in conntrack (`CtRef`); disjoint, what is in none of them conntrack has not seen.
@@ -91,18 +91,18 @@ pub struct Entry {
     pub now: NowTuple,
     /// `ct status`.
     pub status: Bits,
-    pub mark: Written,
-    pub label: Written,
+    pub mark: Number,
+    pub label: Number,
     pub zone: Zone,
 }
 
 /// The tuple that rules translate.
 #[derive(Debug, Clone)]
 pub struct NowTuple {
-    pub src: Written,
-    pub dst: Written,
-    pub sport: Written,
-    pub dport: Written,
+    pub src: Number,
+    pub dst: Number,
+    pub sport: Number,
+    pub dport: Number,
     pub own_src: Set,
     pub own_dst: Set,
 }
@@ -110,42 +110,50 @@ pub struct NowTuple {
 impl NowTuple {
     pub(super) fn of(tuple: &Tuple) -> NowTuple {
         NowTuple {
-            src: Written::new(tuple.src.bits.clone()),
-            dst: Written::new(tuple.dst.bits.clone()),
-            sport: Written::new(tuple.sport.clone()),
-            dport: Written::new(tuple.dport.clone()),
+            src: tuple.src.number.clone(),
+            dst: tuple.dst.number.clone(),
+            sport: tuple.sport.clone(),
+            dport: tuple.dport.clone(),
             own_src: tuple.src.own,
             own_dst: tuple.dst.own,
         }
     }
 
     /// The tuple, right for these packets.
-    pub(super) fn tuple(&mut self, sets: &mut Sets, packets: Set) -> Tuple {
+    pub(super) fn tuple(&self, sets: &mut Sets, packets: Set) -> Tuple {
+        let (src, sport) = self.half(sets, Manip::Src, packets);
+        let (dst, dport) = self.half(sets, Manip::Dst, packets);
         Tuple {
-            src: Address {
-                bits: self.src.of(sets, packets),
-                own: self.own_src,
-                drawn: Set::NONE,
-            },
-            dst: Address {
-                bits: self.dst.of(sets, packets),
-                own: self.own_dst,
-                drawn: Set::NONE,
-            },
-            sport: self.sport.of(sets, packets),
-            dport: self.dport.of(sets, packets),
+            src,
+            dst,
+            sport,
+            dport,
         }
+    }
+
+    /// The address and port that a translation of this kind changes, right for these packets.
+    pub(super) fn half(&self, sets: &mut Sets, manip: Manip, packets: Set) -> (Address, Number) {
+        let (address, port, own) = match manip {
+            Manip::Src => (&self.src, &self.sport, self.own_src),
+            Manip::Dst => (&self.dst, &self.dport, self.own_dst),
+        };
+        let address = Address {
+            number: address.of(sets, packets),
+            own,
+            drawn: Set::NONE,
+        };
+        (address, port.of(sets, packets))
     }
 }
 
 impl Tuple {
     pub(super) fn take(&mut self, sets: &mut Sets, packets: Set, other: &Tuple) {
         for (own, new) in [(&mut self.src, &other.src), (&mut self.dst, &other.dst)] {
-            own.bits = value::ite(sets, packets, &new.bits, &own.bits);
+            own.number.write(sets, packets, &new.number);
             own.own = sets.ite(packets, new.own, own.own);
         }
-        self.sport = value::ite(sets, packets, &other.sport, &self.sport);
-        self.dport = value::ite(sets, packets, &other.dport, &self.dport);
+        self.sport.write(sets, packets, &other.sport);
+        self.dport.write(sets, packets, &other.dport);
     }
 
     /// The tuple of an untranslated answer (`nf_ct_invert_tuple`).
@@ -153,8 +161,8 @@ impl Tuple {
         let icmp = space.protos(&[proto::ICMP, proto::ICMPV6]);
         let turned = inverse_of_icmp(space, &self.dport);
         let sets = &mut space.sets;
-        let dport = value::ite(sets, icmp, &turned, &self.sport);
-        let sport = value::ite(sets, icmp, &self.sport, &self.dport);
+        let dport = Number::choose(sets, icmp, &turned, &self.sport);
+        let sport = Number::choose(sets, icmp, &self.sport, &self.dport);
         Tuple {
             src: self.dst.clone(),
             dst: self.src.clone(),
@@ -169,20 +177,20 @@ impl Tuple {
         for (a, b) in [
             (&self.sport, &other.sport),
             (&self.dport, &other.dport),
-            (&self.dst.bits, &other.dst.bits),
-            (&self.src.bits, &other.src.bits),
+            (&self.dst.number, &other.dst.number),
+            (&self.src.number, &other.src.number),
         ] {
-            for (a, b) in a.iter().zip(b) {
-                let differs = sets.xor(*a, *b);
-                equal = sets.minus(equal, differs);
-            }
+            let differs = a.differs(sets, b, equal, |_, set| set);
+            equal = sets.minus(equal, differs);
         }
         equal
     }
 }
 
 /// Type and code of the answer to an ICMP message; what has none stays.
-pub(super) fn inverse_of_icmp(space: &mut Space, message: &[Set]) -> Bits {
+pub(super) fn inverse_of_icmp(space: &mut Space, message: &Number) -> Number {
+    let icmp = space.protos(&[proto::ICMP, proto::ICMPV6]);
+    let message = message.of(&mut space.sets, icmp).bits(&mut space.sets);
     let kind = message[..8].to_vec();
     let mut answer = kind.clone();
     for of in [proto::ICMP, proto::ICMPV6] {
@@ -198,26 +206,121 @@ pub(super) fn inverse_of_icmp(space: &mut Space, message: &[Set]) -> Bits {
         }
     }
     answer.extend_from_slice(&message[8..16]);
-    answer
+    Number::from(answer)
 }
 
 /// The socket that a packet comes from (`Sender`).
 pub type Socket = Sender;
 
+/// The bits of a packet from the Ethernet header on, cut where the fields begin and end that the stack knows.
+#[derive(Debug, Clone)]
+pub struct Packet {
+    /// Where each part begins, and what it is.
+    parts: Vec<(usize, Number)>,
+    len: usize,
+}
+
+impl Packet {
+    pub(super) fn of(v6: bool, bits: &[Set]) -> Packet {
+        let fields = [
+            Field::Src,
+            Field::Dst,
+            Field::Sport,
+            Field::Dport,
+            Field::Ttl,
+            Field::Tos,
+            Field::Length,
+            Field::TcpFlags,
+        ];
+        let ends = fields.map(|field| {
+            let (at, len) = place(v6, field);
+            [at, at + len]
+        });
+        let mut cuts: Vec<usize> = ends.into_iter().flatten().collect();
+        cuts.extend([0, LINK, bits.len()]);
+        cuts.sort_unstable();
+        cuts.dedup();
+        let parts = cuts.windows(2);
+        let parts = parts.map(|cut| (cut[0], Number::from(bits[cut[0]..cut[1]].to_vec())));
+        Packet {
+            parts: parts.collect(),
+            len: bits.len(),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The part that begins here.
+    fn part(&self, at: usize) -> &Number {
+        let behind = self.parts.partition_point(|(start, _)| *start <= at);
+        &self.parts[behind - 1].1
+    }
+
+    /// Some bits, right for these packets.
+    pub(super) fn read(&self, sets: &mut Sets, at: usize, len: usize, packets: Set) -> Number {
+        let mut read: Option<Number> = None;
+        for (start, part) in &self.parts {
+            let (from, to) = (at.max(*start), (at + len).min(start + part.width()));
+            if from >= to {
+                continue;
+            }
+            let own = part.of(sets, packets).part(sets, from - start, to - from);
+            read = Some(match read {
+                None => own,
+                Some(before) => before.then(sets, &own),
+            });
+        }
+        read.unwrap_or_else(|| Number::constant(0, len))
+    }
+
+    /// Writes some bits of some packets.
+    pub(super) fn write(
+        &mut self,
+        sets: &mut Sets,
+        packets: Set,
+        (at, len): (usize, usize),
+        new: &Number,
+    ) {
+        let new = new.clone().fitted(len);
+        for (start, part) in &mut self.parts {
+            let width = part.width();
+            let (from, to) = (at.max(*start), (at + len).min(*start + width));
+            if from >= to {
+                continue;
+            }
+            let mut own = new.part(sets, from - at, to - from);
+            let old = part.of(sets, packets);
+            if from > *start {
+                own = old.part(sets, 0, from - *start).then(sets, &own);
+            }
+            if to < *start + width {
+                let kept = old.part(sets, to - *start, *start + width - to);
+                own = own.then(sets, &kept);
+            }
+            part.write(sets, packets, &own);
+        }
+    }
+
+    fn numbers(&mut self) -> impl Iterator<Item = &mut Number> {
+        self.parts.iter_mut().map(|(_, part)| part)
+    }
+}
+
 /// A packet with its context (`Skb`), of all packets.
 #[derive(Debug, Clone)]
 pub struct Fields {
-    /// From the Ethernet header on.
-    pub packet: Bits,
+    pub packet: Packet,
     /// Packets that have an Ethernet header.
     pub link: Set,
     /// Positions among the links of the host.
     pub iif: OneOf<Option<u16>>,
     pub oif: OneOf<Option<u16>>,
-    pub mark: Written,
+    pub mark: Number,
     /// The priority, and for which packets a rule wrote it.
-    pub priority: (Set, Bits),
-    pub pkttype: Bits,
+    pub priority: (Set, Number),
+    pub pkttype: Number,
     pub sender: OneOf<Socket>,
     pub route: OneOf<Option<NextHop>>,
     pub ct: Ct,
@@ -236,8 +339,9 @@ pub(super) const BYTE: usize = 8;
 impl Fields {
     /// Packets as they are first sent.
     pub(super) fn first(space: &mut Space, from: From, mark: Option<u32>, links: usize) -> Fields {
-        let mut packet = space.packet();
+        let packet = space.packet();
         let v6 = space.v6;
+        let mut packet = Packet::of(v6, &packet);
         let iif = match from {
             From::Here => OneOf::only(None),
             From::Outside => {
@@ -251,19 +355,20 @@ impl Fields {
         };
         if from == From::Here {
             let (at, len) = place(v6, Field::Src);
-            packet.splice(at..at + len, value::constant(0, len));
+            let none = Number::constant(0, len);
+            packet.write(&mut space.sets, Set::ALL, (at, len), &none);
         }
         let mark = match mark {
-            Some(mark) => value::constant(u128::from(mark), 32),
-            None => space.input(Input::Mark),
+            Some(mark) => Number::constant(u128::from(mark), 32),
+            None => Number::from(space.input(Input::Mark)),
         };
         let (sender, link) = match from {
             From::Outside => (Sender::Outside, Set::ALL),
             From::Here => (Sender::Program, Set::NONE),
         };
-        let zero = |width| value::constant(0, width);
+        let zero = |width| Number::constant(0, width);
         let address = |v6| Address {
-            bits: zero(if v6 { 128 } else { 32 }),
+            number: zero(if v6 { 128 } else { 32 }),
             own: Set::NONE,
             drawn: Set::NONE,
         };
@@ -278,7 +383,7 @@ impl Fields {
             link,
             iif,
             oif: OneOf::only(None),
-            mark: Written::new(mark),
+            mark,
             priority: (Set::NONE, zero(32)),
             pkttype: zero(BYTE),
             sender: OneOf::only(sender),
@@ -296,9 +401,9 @@ impl Fields {
                 exists: Set::NONE,
                 now: NowTuple::of(&tuple),
                 original: tuple,
-                status: zero(16),
-                mark: Written::new(zero(32)),
-                label: Written::new(zero(128)),
+                status: value::constant(0, 16),
+                mark: zero(32),
+                label: zero(128),
                 zone: Zone::none(),
             },
             own_src: Set::NONE,
@@ -312,47 +417,42 @@ impl Fields {
         let mut narrow = self.clone();
         let entry = &mut narrow.entry;
         entry.exists = sets.simplify(entry.exists, packets);
+        value::narrow(sets, &mut entry.status, packets);
+        let (original, now) = (&mut entry.original, &mut entry.now);
         let all = [
-            &mut narrow.packet,
+            &mut narrow.mark,
             &mut narrow.priority.1,
             &mut narrow.pkttype,
-            &mut entry.status,
-        ];
-        let tuple = &mut entry.original;
-        let tuple = [
-            &mut tuple.src.bits,
-            &mut tuple.dst.bits,
-            &mut tuple.sport,
-            &mut tuple.dport,
-        ];
-        for bits in all.into_iter().chain(tuple) {
-            value::narrow(sets, bits, packets);
-        }
-        let now = &mut entry.now;
-        for written in [
-            &mut narrow.mark,
             &mut entry.mark,
             &mut entry.label,
+            &mut original.src.number,
+            &mut original.dst.number,
+            &mut original.sport,
+            &mut original.dport,
             &mut now.src,
             &mut now.dst,
             &mut now.sport,
             &mut now.dport,
-        ] {
-            written.narrow(sets, packets);
+        ];
+        for number in narrow.packet.numbers().chain(all) {
+            number.narrow(sets, packets);
         }
         narrow
     }
 
     /// Takes everything but the conntrack entries over from another for some packets; entries are large.
-    pub(super) fn take(&mut self, sets: &mut Sets, packets: Set, other: &mut Fields) {
-        self.packet = value::ite(sets, packets, &other.packet, &self.packet);
-        self.pkttype = value::ite(sets, packets, &other.pkttype, &self.pkttype);
-        self.priority.1 = value::ite(sets, packets, &other.priority.1, &self.priority.1);
+    pub(super) fn take(&mut self, sets: &mut Sets, packets: Set, other: &Fields) {
+        let parts = self.packet.numbers().zip(&other.packet.parts);
+        for (own, (_, new)) in parts {
+            own.write(sets, packets, new);
+        }
+        self.pkttype.write(sets, packets, &other.pkttype);
+        self.priority.1.write(sets, packets, &other.priority.1);
         self.iif.take(sets, packets, &other.iif);
         self.oif.take(sets, packets, &other.oif);
         self.sender.take(sets, packets, &other.sender);
         self.route.take(sets, packets, &other.route);
-        self.mark.take(sets, packets, &mut other.mark);
+        self.mark.write(sets, packets, &other.mark);
         self.zone.take(sets, packets, &other.zone);
         for (own, new) in [
             (&mut self.link, other.link),
@@ -372,17 +472,22 @@ impl Fields {
     }
 
     /// A header field.
-    pub(super) fn header(&self, v6: bool, field: Field) -> &[Set] {
-        let (at, len) = place(v6, field);
-        &self.packet[at..at + len]
+    pub(super) fn header(&self, v6: bool, field: Field) -> &Number {
+        self.packet.part(place(v6, field).0)
     }
 
     /// Writes a header field of some packets.
-    pub(super) fn write(&mut self, space: &mut Space, packets: Set, field: Field, new: &[Set]) {
-        let (at, len) = place(space.v6, field);
-        let old = &self.packet[at..at + len];
-        let new = value::ite(&mut space.sets, packets, new, old);
-        self.packet.splice(at..at + len, new);
+    pub(super) fn write(&mut self, space: &mut Space, packets: Set, field: Field, new: &Number) {
+        let place = place(space.v6, field);
+        self.packet.write(&mut space.sets, packets, place, new);
+    }
+
+    /// The type of ICMP messages.
+    pub(super) fn message_type(&self, space: &mut Space) -> Bits {
+        let icmp = space.protos(&[proto::ICMP, proto::ICMPV6]);
+        let message = self.header(space.v6, Field::Sport);
+        let sets = &mut space.sets;
+        message.of(sets, icmp).part(sets, 0, 8).bits(sets)
     }
 
     /// The packets' own tuple (`nf_ct_get_tuple`).
@@ -390,20 +495,20 @@ impl Fields {
         let ports = space.with_ports();
         let icmp = space.protos(&[proto::ICMP, proto::ICMPV6]);
         let v6 = space.v6;
-        let zero = value::constant(0, 16);
+        let zero = Number::constant(0, 16);
         let (first, second) = (self.header(v6, Field::Sport), self.header(v6, Field::Dport));
         let sets = &mut space.sets;
-        let sport = value::ite(sets, ports, first, &zero);
-        let message = value::ite(sets, icmp, first, &zero);
-        let dport = value::ite(sets, ports, second, &message);
+        let sport = Number::choose(sets, ports, first, &zero);
+        let message = Number::choose(sets, icmp, first, &zero);
+        let dport = Number::choose(sets, ports, second, &message);
         Tuple {
             src: Address {
-                bits: self.header(v6, Field::Src).to_vec(),
+                number: self.header(v6, Field::Src).clone(),
                 own: self.own_src,
                 drawn: Set::NONE,
             },
             dst: Address {
-                bits: self.header(v6, Field::Dst).to_vec(),
+                number: self.header(v6, Field::Dst).clone(),
                 own: self.own_dst,
                 drawn: Set::NONE,
             },
@@ -434,23 +539,15 @@ impl Fields {
             } else {
                 left = sets.and(left, ports);
             }
-            let here = self.header(v6, field).iter();
-            for (a, b) in here.zip(other.header(v6, field)) {
-                if a == b {
-                    continue;
-                }
-                let (a, b) = (sets.and(*a, left), sets.and(*b, left));
-                let differs = sets.xor(a, b);
-                left = sets.minus(left, differs);
-                found.push(differs);
-            }
+            let (here, there) = (self.header(v6, field), other.header(v6, field));
+            found.push(here.differs(sets, there, left, |_, set| set));
         }
         sets.union(&found)
     }
 
     /// One packet as it is now.
     pub(super) fn seen(&self, space: &Space, point: &Point) -> Seen {
-        let number = |field| value::at(&space.sets, self.header(space.v6, field), point);
+        let number = |field| self.header(space.v6, field).at(&space.sets, point);
         Seen {
             src: address(number(Field::Src), space.v6),
             dst: address(number(Field::Dst), space.v6),
@@ -460,17 +557,17 @@ impl Fields {
     }
 
     /// The destination address as it is now.
-    pub fn dst<'f>(&'f self, space: &Space) -> &'f [Set] {
+    pub fn dst(&self, space: &Space) -> &Number {
         self.header(space.v6, Field::Dst)
     }
 
     /// The source address as it is now.
-    pub fn src<'f>(&'f self, space: &Space) -> &'f [Set] {
+    pub fn src(&self, space: &Space) -> &Number {
         self.header(space.v6, Field::Src)
     }
 
     /// The destination port as it is now, of packets that have ports.
-    pub fn dport<'f>(&'f self, space: &Space) -> &'f [Set] {
+    pub fn dport(&self, space: &Space) -> &Number {
         self.header(space.v6, Field::Dport)
     }
 }

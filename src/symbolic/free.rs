@@ -21,11 +21,11 @@ use crate::ruleset::{
 };
 use crate::sets::{GaveUp, Point, Set, Sets};
 
-use super::fields::{Address, Ct, Entry, Fields, NowTuple, Tuple, Zone};
+use super::fields::{Address, Ct, Entry, Fields, NowTuple, Packet, Tuple, Zone};
 use super::rule::{Loaded, Place};
 use super::space::{Input, LINK, Space, TRANSPORT};
 use super::stack::{At, Walk};
-use super::value::{self, Bits, Written};
+use super::value::{self, Bits, Number};
 use super::{End, From};
 
 /// What a rule kept from those behind it.
@@ -169,14 +169,14 @@ pub fn chain(
     hooks: &Hooks,
     id: ChainId,
 ) -> Result<Free, GaveUp> {
-    let (hook, kind) = match &world.ruleset.chain(id).base {
-        Some(base) => (base.hook, base.kind),
-        None => (Hook::Input, ChainType::Filter),
+    let (hook, is_nat) = match &world.ruleset.chain(id).base {
+        Some(base) => (base.hook, base.kind == ChainType::Nat),
+        None => (Hook::Input, false),
     };
     let pf = if space.v6 { Pf::Ip6 } else { Pf::Ip };
     let at = At { pf, hook };
     let mut fields = any(space, world);
-    if kind == ChainType::Nat {
+    if is_nat {
         fields.ct = first_of_conversations(space, &fields.ct);
         fields.entry.exists = Set::ALL;
     }
@@ -261,7 +261,7 @@ fn any(space: &mut Space, world: World<'_>) -> Fields {
     let width = if v6 { 128 } else { 32 };
     let mut tuple = || {
         let mut address = || Address {
-            bits: bits(width),
+            number: Number::from(bits(width)),
             own: Set::NONE,
             drawn: Set::NONE,
         };
@@ -269,14 +269,14 @@ fn any(space: &mut Space, world: World<'_>) -> Fields {
         Tuple {
             src,
             dst,
-            sport: bits(16),
-            dport: bits(16),
+            sport: Number::from(bits(16)),
+            dport: Number::from(bits(16)),
         }
     };
     let (original, now) = (tuple(), tuple());
     let status = bits(16);
     let (mark, ct_mark, label) = (bits(32), bits(32), bits(128));
-    let pkttype = bits(super::fields::BYTE);
+    let pkttype = Number::from(bits(super::fields::BYTE));
     let state = bits(6);
     let [untracked, tracked, reply, established, related, link] =
         [0, 1, 2, 3, 4, 5].map(|at| state[at]);
@@ -299,9 +299,9 @@ fn any(space: &mut Space, world: World<'_>) -> Fields {
     if !v6 {
         packet.splice(LINK + 72..LINK + 80, space.input(Input::Proto));
     }
-    fields.packet = packet;
+    fields.packet = Packet::of(v6, &packet);
     fields.link = link;
-    fields.mark = Written::new(mark);
+    fields.mark = Number::from(mark);
     fields.pkttype = pkttype;
     fields.zone = zone.clone();
     fields.entry = Entry {
@@ -309,8 +309,8 @@ fn any(space: &mut Space, world: World<'_>) -> Fields {
         original,
         now: NowTuple::of(&now),
         status,
-        mark: Written::new(ct_mark),
-        label: Written::new(label),
+        mark: Number::from(ct_mark),
+        label: Number::from(label),
         zone,
     };
     fields
@@ -400,7 +400,12 @@ impl Walk<'_, '_> {
     }
 
     /// A field that is a variable where nothing is known; `None` for one that is followed here, too.
-    pub(super) fn free_field(&mut self, place: Place, field: &Field) -> Option<Loaded> {
+    pub(super) fn free_field(
+        &mut self,
+        place: Place,
+        field: &Field,
+        packets: Set,
+    ) -> Option<Loaded> {
         let free = self.free.as_ref()?;
         let hook = place.at.hook;
         let drawn = match field {
@@ -478,7 +483,7 @@ impl Walk<'_, '_> {
                     Base::Ll | Base::Nh => None,
                     // fragments and packets that are cut off have none
                     Base::Th | Base::Ih => {
-                        let mut loaded = self.read(field)?;
+                        let mut loaded = self.read(field, packets)?;
                         let gone = self
                             .space
                             .ask("no transport header", "", Source::Open, false);

@@ -17,7 +17,7 @@ use crate::host::{
 use crate::logic::{FactId, Knowledge, Known, Source, max_of};
 use crate::packet::{Packet, Spec, proto, tcp};
 use crate::ruleset::protocol::PacketKind;
-use crate::ruleset::{Expr, Field, RuleId};
+use crate::ruleset::{Expr, Field, Op, RuleId};
 use crate::sets::{Point, Set};
 use crate::walk::Silent;
 use crate::walk::decide::Asked;
@@ -26,7 +26,7 @@ use super::fields::{self, address};
 use super::rule::Loaded;
 use super::space::Input;
 use super::stack::{At, Walk};
-use super::value::{self, Bits, Sym};
+use super::value::{self, Bits, Number, Sym};
 
 /// What an answer may depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -82,7 +82,9 @@ pub(super) struct Classes {
     /// By class, interface and use: a number for what the host says of it.
     kinds: HashMap<(usize, Option<u16>, Dim), usize>,
     known: HashMap<String, usize>,
-    covers: HashMap<(Bits, Option<u16>, Dim), Rc<Vec<Set>>>,
+    covers: HashMap<(Number, Option<u16>, Dim), Rc<Vec<Set>>>,
+    /// Where a number is in a class, with the place of the class.
+    places: HashMap<Number, Rc<Vec<(usize, Set)>>>,
 }
 
 impl Classes {
@@ -188,6 +190,7 @@ impl Walk<'_, '_> {
             }
             Dim::Syn => {
                 let flags = self.fields.header(self.space.v6, fields::Field::TcpFlags);
+                let flags = flags.bits(&mut self.space.sets);
                 let at = tcp::SYN.leading_zeros() as usize;
                 vec![flags[at], flags[at].not()]
             }
@@ -207,8 +210,8 @@ impl Walk<'_, '_> {
                     }
                     _ => (fields::Field::Dst, self.fields.own_dst),
                 };
-                let bits = self.fields.header(self.space.v6, field).to_vec();
-                let cover = self.kinds_of(&bits, iif, dim);
+                let address = self.fields.header(self.space.v6, field).clone();
+                let cover = self.kinds_of(&address, iif, dim);
                 if own.is_empty() {
                     return cover.as_ref().clone();
                 }
@@ -231,18 +234,23 @@ impl Walk<'_, '_> {
                 }
                 let mark = self.fields.mark.of(&mut self.space.sets, part);
                 for (wanted, mask) in tests {
-                    let mut holds = Set::ALL;
-                    for (at, bit) in mark.iter().enumerate() {
-                        let place = 31 - at;
-                        if mask >> place & 1 == 1 {
-                            let bit = if wanted >> place & 1 == 1 {
-                                *bit
-                            } else {
-                                bit.not()
-                            };
-                            holds = self.space.sets.and(holds, bit);
+                    let sets = &mut self.space.sets;
+                    let asked = |mark: u128| (mark as u32 ^ wanted) & mask == 0;
+                    let holds = mark.where_holds(sets, asked, |sets, mark| {
+                        let mut holds = Set::ALL;
+                        for (at, bit) in mark.iter().enumerate() {
+                            let place = 31 - at;
+                            if mask >> place & 1 == 1 {
+                                let bit = if wanted >> place & 1 == 1 {
+                                    *bit
+                                } else {
+                                    bit.not()
+                                };
+                                holds = sets.and(holds, bit);
+                            }
                         }
-                    }
+                        holds
+                    });
                     cover = self.cut(cover, holds);
                 }
                 cover
@@ -274,15 +282,11 @@ impl Walk<'_, '_> {
                 let Some(peer) = self.peer.clone().filter(|_| asked) else {
                     return vec![Set::ALL];
                 };
-                let dst = self
-                    .fields
-                    .header(self.space.v6, fields::Field::Dst)
-                    .to_vec();
+                let dst = self.fields.dst(self.space);
                 // an address of this host that nobody said is taken for another one than any that is known
                 let (drawn, sets) = (self.fields.own_dst, &mut self.space.sets);
-                let said: Bits = dst.iter().map(|bit| sets.minus(*bit, drawn)).collect();
-                let back = value::same(sets, &said, &peer.0, part);
-                let back = sets.minus(back, drawn);
+                let said = sets.minus(part, drawn);
+                let back = dst.compare_with(sets, Op::Eq, &peer.0, said);
                 // it goes back by the interface that it came by
                 let ways = peer.1.among(sets, back);
                 let ways = ways.into_iter().map(|(_, packets)| packets);
@@ -322,7 +326,8 @@ impl Walk<'_, '_> {
                 .iter()
                 .any(|rule| rule.tos != 0 || rule.dscp.is_some());
         if by_tos {
-            let tos = self.fields.header(v6, fields::Field::Tos).to_vec();
+            let tos = self.fields.header(v6, fields::Field::Tos);
+            let tos = tos.bits(&mut self.space.sets);
             for bit in tos {
                 cover = self.cut(cover, bit);
             }
@@ -338,9 +343,9 @@ impl Walk<'_, '_> {
                 (rule.dport, fields::Field::Dport),
             ] {
                 if let Some((lo, hi)) = range {
-                    let port = self.fields.header(v6, field).to_vec();
+                    let port = self.fields.header(v6, field);
                     let range = [(u128::from(lo), u128::from(hi))];
-                    let inside = value::within(&mut self.space.sets, &port, &range);
+                    let inside = port.within(&mut self.space.sets, &range);
                     let inside = self.space.sets.and(inside, ports);
                     cover = self.cut(cover, inside);
                 }
@@ -358,22 +363,14 @@ impl Walk<'_, '_> {
     }
 
     /// A cover by what the host says of an address.
-    fn kinds_of(&mut self, bits: &Bits, iif: Option<u16>, dim: Dim) -> Rc<Vec<Set>> {
-        let key = (bits.clone(), iif, dim);
+    fn kinds_of(&mut self, address: &Number, iif: Option<u16>, dim: Dim) -> Rc<Vec<Set>> {
+        let key = (address.clone(), iif, dim);
         if let Some(known) = self.classes.covers.get(&key) {
             return Rc::clone(known);
         }
         let mut kinds: Vec<Vec<Set>> = Vec::new();
         let mut places: HashMap<usize, usize> = HashMap::new();
-        for at in 0..self.classes.nets.len() {
-            let (net, within, _) = self.classes.nets[at].clone();
-            let mut class = self.in_net(bits, &net);
-            let inner: Vec<Set> = within.iter().map(|net| self.in_net(bits, net)).collect();
-            let inner = self.space.sets.union(&inner);
-            class = self.space.sets.minus(class, inner);
-            if class.is_empty() {
-                continue;
-            }
+        for (at, class) in self.classes_of(address).iter().copied() {
             let kind = self.kind(at, iif, dim);
             let place = *places.entry(kind).or_insert_with(|| {
                 kinds.push(Vec::new());
@@ -390,14 +387,33 @@ impl Walk<'_, '_> {
         cover
     }
 
-    pub(super) fn in_net(&mut self, bits: &[Set], net: &IpNet) -> Set {
+    /// Where an address is in each class, but for those that it is never in.
+    fn classes_of(&mut self, address: &Number) -> Rc<Vec<(usize, Set)>> {
+        if let Some(known) = self.classes.places.get(address) {
+            return Rc::clone(known);
+        }
+        let mut found = Vec::new();
+        for at in 0..self.classes.nets.len() {
+            let (net, within, _) = self.classes.nets[at].clone();
+            let class = self.in_net(address, &net);
+            let inner: Vec<Set> = within.iter().map(|net| self.in_net(address, net)).collect();
+            let inner = self.space.sets.union(&inner);
+            let class = self.space.sets.minus(class, inner);
+            if !class.is_empty() {
+                found.push((at, class));
+            }
+        }
+        let found = Rc::new(found);
+        self.classes
+            .places
+            .insert(address.clone(), Rc::clone(&found));
+        found
+    }
+
+    pub(super) fn in_net(&mut self, address: &Number, net: &IpNet) -> Set {
         let (value, _) = bits_of(net.network());
-        value::starts_with(
-            &mut self.space.sets,
-            bits,
-            value,
-            usize::from(net.prefix_len()),
-        )
+        let len = usize::from(net.prefix_len());
+        address.starts_with(&mut self.space.sets, value, len)
     }
 
     /// A number for what the host says of a class: classes of one number need not be told apart.
@@ -557,11 +573,8 @@ impl Walk<'_, '_> {
         if self.space.sets.contains(own, point) {
             return Known::Fact(know.own_address("an interface"));
         }
-        let bits = self.fields.header(self.space.v6, field);
-        Known::Value(address(
-            value::at(&self.space.sets, bits, point),
-            self.space.v6,
-        ))
+        let known = self.fields.header(self.space.v6, field);
+        Known::Value(address(known.at(&self.space.sets, point), self.space.v6))
     }
 
     fn sample_at(&mut self, point: &Point) -> Sample {
@@ -572,9 +585,8 @@ impl Walk<'_, '_> {
         }
         let src = self.known_address(&mut know, point, false);
         let dst = self.known_address(&mut know, point, true);
-        let mark = self.fields.mark.all(&mut self.space.sets);
         let sets = &self.space.sets;
-        let number = |bits: &[Set]| value::at(sets, bits, point);
+        let number = |number: &Number| number.at(sets, point);
         let header = |field| number(self.fields.header(v6, field));
         let protocol = self.space.get(point, Input::Proto) as u8;
         let icmp = matches!(protocol, proto::ICMP | proto::ICMPV6);
@@ -605,7 +617,7 @@ impl Walk<'_, '_> {
         let link = |at: Option<Option<u16>>| at.flatten().map(Iface::Link);
         let iif = link(self.fields.iif.at(sets, point));
         let oif = link(self.fields.oif.at(sets, point));
-        let mark = number(&mark) as u32;
+        let mark = number(&self.fields.mark) as u32;
         let is = |set: Set| sets.contains(set, point);
         let ct = match () {
             () if is(self.fields.ct.untracked) => CtRef::Untracked,
@@ -614,7 +626,7 @@ impl Walk<'_, '_> {
             () if is(self.fields.ct.reply) => CtRef::Tracked(CtInfo::EstablishedReply),
             () => CtRef::None,
         };
-        let status = number(&self.fields.entry.status) as u32;
+        let status = value::at(sets, &self.fields.entry.status, point) as u32;
         let sender = self.fields.sender.at(sets, point);
         let route = self.fields.route.at(sets, point).flatten();
         let pkttype = number(&self.fields.pkttype) as u8;
@@ -633,8 +645,7 @@ impl Walk<'_, '_> {
             entries.push(entry);
         }
         let mut roles: Vec<(String, &'static str)> = Vec::new();
-        let first_dst = value::at(sets, &self.first.1, point);
-        let first_src = value::at(sets, &self.first.0, point);
+        let (first_src, first_dst) = (number(&self.first.0), number(&self.first.1));
         for (known, bits, role, translated) in [
             (
                 dst,
@@ -655,15 +666,15 @@ impl Walk<'_, '_> {
         }
         let mut peer = None;
         if let Some((from, iifs)) = &self.peer {
-            let ip = address(value::at(sets, from, point), v6);
+            let ip = address(number(from), v6);
             roles.push((ip.to_string(), "the sender"));
             peer = iifs
                 .at(sets, point)
                 .flatten()
                 .map(|at| (ip, Iface::Link(at)));
         }
-        for (bits, own) in &self.origins {
-            let ip = address(value::at(sets, bits, point), v6);
+        for (origin, own) in &self.origins {
+            let ip = address(number(origin), v6);
             if !ip.is_unspecified() {
                 know.settle_own(ip, *own);
             }
@@ -819,28 +830,14 @@ impl Walk<'_, '_> {
             );
             vectors.push((bits, unknown));
         }
-        if vectors.is_empty() {
-            return Loaded {
-                sym: Sym::Cases(self.merged(cases)),
-                absent,
-            };
-        }
-        let width = vectors
-            .iter()
-            .map(|(bits, _)| bits.len())
-            .max()
-            .unwrap_or(1);
-        let constants = Sym::Cases(cases)
-            .bits(&mut self.space.sets)
-            .unwrap_or_default();
-        let width = width.max(constants.len());
-        let mut all = value::widened(&constants, width);
+        let cases = self.merged(cases);
+        let mut number = Number::cases(&mut self.space.sets, cases);
         for (bits, packets) in vectors {
-            let bits = value::widened(&bits, width);
-            all = value::ite(&mut self.space.sets, packets, &bits, &all);
+            let sets = &mut self.space.sets;
+            number = Number::choose(sets, packets, &Number::from(bits), &number);
         }
         Loaded {
-            sym: Sym::Bits(all),
+            sym: Sym::Number(number),
             absent,
         }
     }

@@ -7,15 +7,15 @@ use crate::eval::{NextHop, Pf};
 use crate::logic::{Known, Ranges};
 use crate::packet::proto;
 use crate::ruleset::{ChainId, Data, Expr, Family, Hook, Nat, NatKind, NatRange, RuleId};
-use crate::sets::Set;
+use crate::sets::{Set, Sets};
 use crate::walk::decide;
 use crate::walk::step::HostDrop;
 
-use super::fields::{Address, Field, Tuple};
+use super::fields::{Address, Field};
 use super::leaf::{Dim, Leaf};
 use super::rule::Place;
 use super::stack::{At, Walk};
-use super::value::{self, Bits};
+use super::value::{Bits, Number};
 use super::{Bound, By, Dropped, End};
 
 /// What became of packets at a translation; what is in none of these does not match.
@@ -37,16 +37,20 @@ struct Target {
 /// A number, and the packets for which the kernel draws it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Port {
-    bits: Bits,
+    number: Number,
     drawn: Set,
 }
 
 impl Port {
-    fn known(bits: Bits) -> Port {
+    fn known(number: Number) -> Port {
         Port {
-            bits,
+            number,
             drawn: Set::NONE,
         }
+    }
+
+    fn constant(port: u128) -> Port {
+        Port::known(Number::constant(port, 16))
     }
 }
 
@@ -101,31 +105,24 @@ impl Walk<'_, '_> {
             if own.is_empty() {
                 continue;
             }
-            let target = if reply {
-                let original = self.fields.entry.original.clone();
-                original.inverse(self.space)
+            let (address, port) = if reply {
+                let original = self.fields.entry.original.clone().inverse(self.space);
+                match manip {
+                    Manip::Src => (original.src, original.sport),
+                    Manip::Dst => (original.dst, original.dport),
+                }
             } else {
-                self.fields.entry.now.tuple(&mut self.space.sets, own)
+                self.fields.entry.now.half(&mut self.space.sets, manip, own)
             };
             let ports = self.space.with_ports();
             let with_ports = self.space.sets.and(own, ports);
-            let sets = &mut self.space.sets;
-            match manip {
-                Manip::Src => {
-                    self.fields.own_src = sets.ite(own, target.src.own, self.fields.own_src);
-                    self.fields
-                        .write(self.space, own, Field::Src, &target.src.bits);
-                    self.fields
-                        .write(self.space, with_ports, Field::Sport, &target.sport);
-                }
-                Manip::Dst => {
-                    self.fields.own_dst = sets.ite(own, target.dst.own, self.fields.own_dst);
-                    self.fields
-                        .write(self.space, own, Field::Dst, &target.dst.bits);
-                    self.fields
-                        .write(self.space, with_ports, Field::Dport, &target.dport);
-                }
-            }
+            let (field, port_field, own_address) = match manip {
+                Manip::Src => (Field::Src, Field::Sport, &mut self.fields.own_src),
+                Manip::Dst => (Field::Dst, Field::Dport, &mut self.fields.own_dst),
+            };
+            *own_address = self.space.sets.ite(own, address.own, *own_address);
+            self.fields.write(self.space, own, field, &address.number);
+            self.fields.write(self.space, with_ports, port_field, &port);
         }
     }
 
@@ -145,11 +142,15 @@ impl Walk<'_, '_> {
             NatKind::Snat | NatKind::Masquerade => Manip::Src,
             NatKind::Dnat | NatKind::Redirect => Manip::Dst,
         };
-        let now = self.fields.entry.now.tuple(&mut self.space.sets, packets);
+        let old = self
+            .fields
+            .entry
+            .now
+            .half(&mut self.space.sets, manip, packets);
         let targets = match nat.kind {
             NatKind::Masquerade => self.masquerade(packets, &mut done),
             NatKind::Redirect => self.redirect(place.at, packets, &mut done),
-            NatKind::Snat | NatKind::Dnat => self.addresses(place, nat, &now, packets),
+            NatKind::Snat | NatKind::Dnat => self.addresses(place, nat, &old.0, packets),
         };
         if !done.dropped.is_empty() {
             let end = End::Host(Dropped(HostDrop::NoAddress));
@@ -163,7 +164,7 @@ impl Walk<'_, '_> {
             if target.packets.is_empty() {
                 continue;
             }
-            let port = self.port(place, nat, manip, &now, &target);
+            let port = self.port(place, nat, manip, &old.1, &target);
             if other_family {
                 done.other = self.space.sets.or(done.other, target.packets);
                 continue;
@@ -172,7 +173,7 @@ impl Walk<'_, '_> {
                 place.rule,
                 nat,
                 manip,
-                &now,
+                &old,
                 target.packets,
                 target.address,
                 port,
@@ -188,31 +189,17 @@ impl Walk<'_, '_> {
         rule: RuleId,
         nat: &Nat,
         manip: Manip,
-        now: &Tuple,
+        (old, old_port): &(Address, Number),
         packets: Set,
         address: Address,
         port: Port,
     ) {
-        let (old, old_port) = match manip {
-            Manip::Src => (&now.src.bits, &now.sport),
-            Manip::Dst => (&now.dst.bits, &now.dport),
-        };
         let sets = &mut self.space.sets;
         // what is not known is not taken for what is there (and to compare two variables takes room)
         let drawn = sets.or(address.drawn, port.drawn);
         let mut same = sets.minus(packets, drawn);
-        for (a, b) in address.bits.iter().zip(old) {
-            if same.is_empty() {
-                break;
-            }
-            let differs = sets.xor(*a, *b);
-            same = sets.minus(same, differs);
-        }
-        for (a, b) in port.bits.iter().zip(old_port) {
-            if same.is_empty() {
-                break;
-            }
-            let differs = sets.xor(*a, *b);
+        for (a, b) in [(&address.number, &old.number), (&port.number, old_port)] {
+            let differs = a.differs(sets, b, same, |_, set| set);
             same = sets.minus(same, differs);
         }
         let mut changed = sets.minus(packets, same);
@@ -229,13 +216,13 @@ impl Walk<'_, '_> {
         let entry = &mut self.fields.entry.now;
         match manip {
             Manip::Src => {
-                entry.src.write(sets, packets, &address.bits);
-                entry.sport.write(sets, packets, &port.bits);
+                entry.src.write(sets, packets, &address.number);
+                entry.sport.write(sets, packets, &port.number);
                 entry.own_src = sets.ite(packets, address.own, entry.own_src);
             }
             Manip::Dst => {
-                entry.dst.write(sets, packets, &address.bits);
-                entry.dport.write(sets, packets, &port.bits);
+                entry.dst.write(sets, packets, &address.number);
+                entry.dport.write(sets, packets, &port.number);
                 entry.own_dst = sets.ite(packets, address.own, entry.own_dst);
             }
         }
@@ -265,8 +252,8 @@ impl Walk<'_, '_> {
                 let several = self.space.v6 && self.has_several_addresses(oif);
                 // which of several depends on how much they have in common with the destination
                 let taken = (several && matches!(leaf.answer, Some(Known::Value(_)))).then(|| {
-                    let bits = self.own_address("the address that masquerade takes");
-                    Address::drawn(bits, leaf.packets)
+                    let taken = self.own_address("the address that masquerade takes");
+                    Address::drawn(taken, leaf.packets)
                 });
                 targets.extend(self.target(leaf, taken, done));
             }
@@ -338,7 +325,7 @@ impl Walk<'_, '_> {
         let mut joined: Vec<Target> = Vec::new();
         for target in targets {
             let known = joined.iter_mut().find(|other| {
-                other.address.bits == target.address.bits && other.port == target.port
+                other.address.number == target.address.number && other.port == target.port
             });
             match known {
                 Some(other) => {
@@ -354,12 +341,12 @@ impl Walk<'_, '_> {
     }
 
     pub(super) fn constant(&self, ip: IpAddr) -> Address {
-        let bits = match ip {
-            IpAddr::V4(v4) => value::constant(u128::from(v4.to_bits()), 32),
-            IpAddr::V6(v6) => value::constant(v6.to_bits(), 128),
+        let number = match ip {
+            IpAddr::V4(v4) => Number::constant(u128::from(v4.to_bits()), 32),
+            IpAddr::V6(v6) => Number::constant(v6.to_bits(), 128),
         };
         Address {
-            bits,
+            number,
             own: Set::NONE,
             drawn: Set::NONE,
         }
@@ -369,11 +356,11 @@ impl Walk<'_, '_> {
         if self.space.v6 { 128 } else { 32 }
     }
 
-    pub(super) fn own_address(&mut self, name: &str) -> Bits {
+    pub(super) fn own_address(&mut self, name: &str) -> Number {
         let width = self.width() as u32;
         let settle = "say it with `--iface NAME=ADDR/LEN`, or give a snapshot";
         let domain = vec![(0, crate::logic::max_of(width))];
-        self.space.fact(name, settle, &domain, None)
+        Number::from(self.space.fact(name, settle, &domain, None))
     }
 
     /// An address of this host that nobody said.
@@ -381,17 +368,14 @@ impl Walk<'_, '_> {
         &mut self,
         know: &crate::logic::Knowledge,
         fact: crate::logic::FactId,
-    ) -> Bits {
+    ) -> Number {
         let name = know.fact(fact).name.clone();
         self.own_address(&name)
     }
 
     /// The addresses that `snat` and `dnat` name, with their packets.
-    fn addresses(&mut self, place: Place, nat: &Nat, now: &Tuple, packets: Set) -> Vec<Target> {
-        let old = match nat.kind {
-            NatKind::Snat | NatKind::Masquerade => now.src.clone(),
-            NatKind::Dnat | NatKind::Redirect => now.dst.clone(),
-        };
+    fn addresses(&mut self, place: Place, nat: &Nat, old: &Address, packets: Set) -> Vec<Target> {
+        let old = old.clone();
         let one = |address: Address, port: Option<Port>| {
             vec![Target {
                 packets,
@@ -399,16 +383,16 @@ impl Walk<'_, '_> {
                 port,
             }]
         };
-        let known = |(bits, drawn): (Bits, Set)| Address {
-            bits,
+        let known = |(number, drawn): (Number, Set)| Address {
+            number,
             own: Set::NONE,
             drawn,
         };
         match &nat.addr {
             NatRange::None | NatRange::InAddress => one(old, None),
             NatRange::Range(Expr::Const(lo), Expr::Const(hi)) => {
-                let bits = self.among(place, nat, &old.bits, (*lo, *hi));
-                one(known(bits), None)
+                let address = self.among(place, nat, &old.number, (*lo, *hi));
+                one(known(address), None)
             }
             NatRange::Range(..) => one(old, None),
             NatRange::One(Expr::Lookup { key, map }) => {
@@ -424,16 +408,14 @@ impl Walk<'_, '_> {
                         Some(Data::Value(values)) => {
                             let width = self.width();
                             let address = values.first().map_or(old.clone(), |value| {
-                                known((value::constant(*value, width), Set::NONE))
+                                known((Number::constant(*value, width), Set::NONE))
                             });
-                            let port = values
-                                .get(1)
-                                .map(|value| Port::known(value::constant(*value, 16)));
+                            let port = values.get(1).map(|value| Port::constant(*value));
                             (address, port)
                         }
                         Some(Data::Range(ranges)) => {
                             let address = match ranges.first() {
-                                Some(range) => known(self.among(place, nat, &old.bits, *range)),
+                                Some(range) => known(self.among(place, nat, &old.number, *range)),
                                 None => old.clone(),
                             };
                             let port = ranges
@@ -442,8 +424,8 @@ impl Walk<'_, '_> {
                             (address, port)
                         }
                         Some(Data::Verdict(_) | Data::Object(_) | Data::Unknown) | None => {
-                            let bits = self.unknown_address(place);
-                            (known((bits, Set::ALL)), None)
+                            let unknown = self.unknown_address(place);
+                            (known((unknown, Set::ALL)), None)
                         }
                     };
                     targets.push(Target {
@@ -464,17 +446,16 @@ impl Walk<'_, '_> {
                 for part in parts {
                     let value = self.load(place, part, packets);
                     absent = self.space.sets.or(absent, value.absent);
-                    loaded.push(value.sym.bits(&mut self.space.sets));
+                    loaded.push(value.sym.number().cloned());
                 }
                 let width = self.width();
-                let address = match loaded.first() {
-                    Some(Some(bits)) => (value::fitted(bits, width), Set::NONE),
-                    Some(None) | None => (self.unknown_address(place), Set::ALL),
+                let mut loaded = loaded.into_iter();
+                let address = match loaded.next().flatten() {
+                    Some(number) => (number.fitted(width), Set::NONE),
+                    None => (self.unknown_address(place), Set::ALL),
                 };
-                let port = match loaded.get(1) {
-                    Some(Some(bits)) => Some(Port::known(value::fitted(bits, 16))),
-                    Some(None) | None => None,
-                };
+                let port = loaded.next().flatten();
+                let port = port.map(|number| Port::known(number.fitted(16)));
                 vec![Target {
                     packets: self.space.sets.minus(packets, absent),
                     address: known(address),
@@ -484,11 +465,11 @@ impl Walk<'_, '_> {
         }
     }
 
-    fn unknown_address(&mut self, place: Place) -> Bits {
+    fn unknown_address(&mut self, place: Place) -> Number {
         let name = format!("address that {} translates to", self.words(place.rule));
         let settle = "it is chosen by chance or by what a dump does not have";
         let domain = vec![(0, crate::logic::max_of(self.width() as u32))];
-        self.space.fact(&name, settle, &domain, None)
+        Number::from(self.space.fact(&name, settle, &domain, None))
     }
 
     /// One of a range of addresses, and the packets for which the kernel's hash picks it: that is a question here.
@@ -496,47 +477,53 @@ impl Walk<'_, '_> {
         &mut self,
         place: Place,
         nat: &Nat,
-        old: &[Set],
+        old: &Number,
         (lo, hi): (u128, u128),
-    ) -> (Bits, Set) {
+    ) -> (Number, Set) {
         let width = self.width();
         if lo == hi {
-            return (value::constant(lo, width), Set::NONE);
+            return (Number::constant(lo, width), Set::NONE);
         }
         if nat.prefix {
-            let bit = |(at, bit): (usize, &Set)| {
-                let place = width - 1 - at;
-                match ((hi ^ lo) >> place & 1, lo >> place & 1) {
-                    (_, 1) => Set::ALL,
-                    (1, _) => *bit,
-                    _ => Set::NONE,
-                }
+            let host = hi ^ lo;
+            let of_bits = |_: &mut Sets, bits: &[Set]| -> Bits {
+                let bit = |(at, bit): (usize, &Set)| {
+                    let place = width - 1 - at;
+                    match (host >> place & 1, lo >> place & 1) {
+                        (_, 1) => Set::ALL,
+                        (1, _) => *bit,
+                        _ => Set::NONE,
+                    }
+                };
+                bits.iter().enumerate().map(bit).collect()
             };
-            return (old.iter().enumerate().map(bit).collect(), Set::NONE);
+            let mapped = old.map(&mut self.space.sets, |value| value & host | lo, of_bits);
+            return (mapped.fitted(width), Set::NONE);
         }
         let name = format!("address that {} translates to", self.words(place.rule));
         let settle = "the kernel picks one of the range by a hash of the addresses";
         let picked = self.space.fact(&name, settle, &vec![(lo, hi)], None);
-        let picked = value::widened(&picked, width);
+        let picked = Number::from(picked).fitted(width);
         let source = matches!(nat.kind, NatKind::Snat | NatKind::Masquerade);
         let any_port = matches!(nat.port, NatRange::None);
         if source && any_port && !nat.random {
-            let fits = value::within(&mut self.space.sets, old, &[(lo, hi)]);
-            let bits = value::ite(&mut self.space.sets, fits, old, &picked);
-            return (bits, fits.not());
+            let sets = &mut self.space.sets;
+            let fits = old.within(sets, &[(lo, hi)]);
+            let address = Number::choose(sets, fits, old, &picked);
+            return (address, fits.not());
         }
         (picked, Set::ALL)
     }
 
     fn port_among(&mut self, place: Place, lo: u128, hi: u128) -> Port {
         if lo == hi {
-            return Port::known(value::constant(lo, 16));
+            return Port::constant(lo);
         }
         let name = format!("port that {} translates to", self.words(place.rule));
         let settle = "the kernel picks a free one of the range";
         let picked = self.space.fact(&name, settle, &vec![(lo, hi)], None);
         Port {
-            bits: value::widened(&picked, 16),
+            number: Number::from(picked).fitted(16),
             drawn: Set::ALL,
         }
     }
@@ -544,7 +531,7 @@ impl Walk<'_, '_> {
     fn either(&mut self, test: Set, yes: &Port, no: &Port) -> Port {
         let sets = &mut self.space.sets;
         Port {
-            bits: value::ite(sets, test, &yes.bits, &no.bits),
+            number: Number::choose(sets, test, &yes.number, &no.number),
             drawn: sets.ite(test, yes.drawn, no.drawn),
         }
     }
@@ -555,13 +542,10 @@ impl Walk<'_, '_> {
         place: Place,
         nat: &Nat,
         manip: Manip,
-        now: &Tuple,
+        old: &Number,
         target: &Target,
     ) -> Port {
-        let old = Port::known(match manip {
-            Manip::Src => now.sport.clone(),
-            Manip::Dst => now.dport.clone(),
-        });
+        let old = Port::known(old.clone());
         let ports = self.space.with_ports();
         let new = match (&target.port, &nat.port) {
             // an address that brings its port changes it whatever the protocol
@@ -574,7 +558,7 @@ impl Walk<'_, '_> {
                 for range in [(512, 1023), (0, 511)] {
                     let least = if range.0 == 0 { 1 } else { 600 };
                     let picked = self.named_port(place, (least, range.1));
-                    let low = value::within(&mut self.space.sets, &old.bits, &[range]);
+                    let low = old.number.within(&mut self.space.sets, &[range]);
                     new = self.either(low, &picked, &new);
                 }
                 new
@@ -582,11 +566,11 @@ impl Walk<'_, '_> {
             (None, NatRange::One(Expr::Lookup { key, map })) => {
                 let set = self.ruleset().set(*map);
                 let hits = self.look_up(place, key, *map, target.packets);
-                let mut new = Port::known(value::constant(0, 16));
+                let mut new = Port::constant(0);
                 for (datum, own) in hits.hits {
                     let port = match datum.and_then(|datum| set.datum(datum)) {
                         Some(Data::Value(values)) => {
-                            Port::known(value::constant(values.first().copied().unwrap_or(0), 16))
+                            Port::constant(values.first().copied().unwrap_or(0))
                         }
                         Some(Data::Range(ranges)) => {
                             let range = ranges.first().copied().unwrap_or((0, 0));
@@ -602,8 +586,8 @@ impl Walk<'_, '_> {
             }
             (None, NatRange::One(expr)) => {
                 let loaded = self.load(place, expr, target.packets);
-                match loaded.sym.bits(&mut self.space.sets) {
-                    Some(bits) => Port::known(value::fitted(&bits, 16)),
+                match loaded.sym.number() {
+                    Some(number) => Port::known(number.clone().fitted(16)),
                     None => self.in_range(place, nat, &old, (0, 65535)),
                 }
             }
@@ -621,7 +605,7 @@ impl Walk<'_, '_> {
         if nat.random || lo == hi {
             return picked;
         }
-        let fits = value::within(&mut self.space.sets, &old.bits, &[(lo, hi)]);
+        let fits = old.number.within(&mut self.space.sets, &[(lo, hi)]);
         self.either(fits, old, &picked)
     }
 
@@ -634,7 +618,7 @@ impl Walk<'_, '_> {
         let domain: Ranges = vec![(lo, hi)];
         let picked = self.space.fact(&name, settle, &domain, None);
         Port {
-            bits: value::widened(&picked, 16),
+            number: Number::from(picked).fitted(16),
             drawn: Set::ALL,
         }
     }

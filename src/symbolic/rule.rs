@@ -13,7 +13,7 @@ use crate::ruleset::{
     BitOp, ChainId, CtDir, CtKey, Data, Dormancy, Effect, Expr, FibResult, Field, GateKind, Hook,
     Match, MetaKey, Op, Operand, Policy, RuleId, SetId, Stmt, Target, Verdict,
 };
-use crate::sets::Set;
+use crate::sets::{Set, Sets};
 use crate::walk::step::Taken;
 
 use super::fields::{self, HEADERS};
@@ -21,7 +21,7 @@ use super::free::Wrote;
 use super::leaf::Dim;
 use super::space::{LINK, TRANSPORT};
 use super::stack::{At, Update, Walk};
-use super::value::{self, Bits, Sym};
+use super::value::{self, Bits, Number, Sym};
 use super::{By, Decided, End};
 
 /// How deep chains may call each other before they are taken for a circle.
@@ -43,15 +43,19 @@ impl Loaded {
     }
 
     pub(super) fn bits(bits: Bits) -> Loaded {
+        Loaded::of(Number::from(bits))
+    }
+
+    pub(super) fn of(number: Number) -> Loaded {
         Loaded {
-            sym: Sym::Bits(bits),
+            sym: Sym::Number(number),
             absent: Set::NONE,
         }
     }
 
     fn absent() -> Loaded {
         Loaded {
-            sym: Sym::Cases(Vec::new()),
+            sym: Sym::known(0),
             absent: Set::ALL,
         }
     }
@@ -730,9 +734,9 @@ impl Walk<'_, '_> {
                 packets,
             });
         }
-        let bits = match loaded.sym.bits(&mut self.space.sets) {
-            Some(bits) => bits,
-            None => {
+        let number = match loaded.sym {
+            Sym::Number(number) => number,
+            Sym::Unknown => {
                 let name = format!(
                     "the value computed by {}{}",
                     self.words(place.rule),
@@ -744,13 +748,13 @@ impl Walk<'_, '_> {
                 };
                 let settle = "it is computed from what the input does not say";
                 let domain = vec![(0, max_of(width))];
-                self.space.fact(&name, settle, &domain, None)
+                Number::from(self.space.fact(&name, settle, &domain, None))
             }
         };
-        self.store(target, &bits, packets)
+        self.store(target, &number, packets)
     }
 
-    fn store(&mut self, target: &Field, new: &[Set], packets: Set) -> Set {
+    fn store(&mut self, target: &Field, new: &Number, packets: Set) -> Set {
         match target {
             Field::Meta(MetaKey::Mark) => {
                 let sets = &mut self.space.sets;
@@ -758,14 +762,13 @@ impl Walk<'_, '_> {
             }
             Field::Meta(MetaKey::Priority) => {
                 let sets = &mut self.space.sets;
-                let (written, bits) = &mut self.fields.priority;
-                *bits = value::ite(sets, packets, &value::fitted(new, 32), bits);
+                let (written, priority) = &mut self.fields.priority;
+                priority.write(sets, packets, new);
                 *written = sets.or(*written, packets);
             }
             Field::Meta(MetaKey::Pkttype) => {
-                let new = value::fitted(new, fields::BYTE);
-                let old = &self.fields.pkttype;
-                self.fields.pkttype = value::ite(&mut self.space.sets, packets, &new, old);
+                let sets = &mut self.space.sets;
+                self.fields.pkttype.write(sets, packets, new);
             }
             // what this version does not follow has no effect in `eval` either
             Field::Meta(_) => {}
@@ -780,10 +783,8 @@ impl Walk<'_, '_> {
                     let before = self.fields.tampered;
                     self.fields.tampered = self.space.sets.or(before, packets);
                 }
-                let new = value::fitted(new, len);
-                let old = &self.fields.packet[start..start + len];
-                let new = value::ite(&mut self.space.sets, packets, &new, old);
-                self.fields.packet.splice(start..start + len, new);
+                let sets = &mut self.space.sets;
+                self.fields.packet.write(sets, packets, (start, len), new);
                 return there;
             }
             Field::Option {
@@ -799,22 +800,23 @@ impl Walk<'_, '_> {
         packets
     }
 
-    fn store_ct(&mut self, key: CtKey, dir: Option<CtDir>, new: &[Set], packets: Set) {
+    fn store_ct(&mut self, key: CtKey, dir: Option<CtDir>, new: &Number, packets: Set) {
         let tracked = self.tracked();
         let sets = &mut self.space.sets;
         let owners = sets.and(packets, tracked);
         match key {
             CtKey::Mark => self.fields.entry.mark.write(sets, owners, new),
             CtKey::Label => {
-                let old = self.fields.entry.label.of(sets, owners);
-                let new = value::fitted(new, 128);
+                let old = self.fields.entry.label.of(sets, owners).bits(sets);
+                let new = new.clone().fitted(128).bits(sets);
                 let both: Bits = old.iter().zip(&new).map(|(a, b)| sets.or(*a, *b)).collect();
-                self.fields.entry.label.write(sets, owners, &both);
+                let label = &mut self.fields.entry.label;
+                label.write(sets, owners, &Number::from(both));
             }
             CtKey::Zone => {
                 let taken = sets.or(tracked, self.fields.ct.template);
                 let packets = sets.minus(packets, taken);
-                let new = value::fitted(new, 16);
+                let new = new.clone().fitted(16).bits(sets);
                 let zero = value::constant(0, 16);
                 let zone = fields::Zone {
                     original: if dir == Some(CtDir::Reply) {
@@ -856,7 +858,8 @@ impl Walk<'_, '_> {
     /// Gives connections to a flowtable; where that is possible (`nft_flow_offload_eval`).
     fn offload(&mut self, packets: Set) -> Set {
         let v6 = self.space.v6;
-        let flags = self.fields.header(v6, fields::Field::TcpFlags).to_vec();
+        let flags = self.fields.header(v6, fields::Field::TcpFlags);
+        let flags = flags.bits(&mut self.space.sets);
         let flag = |bit: u8| flags[bit.leading_zeros() as usize];
         let (is_tcp, is_udp, is_gre) = (
             self.space.protos(&[proto::TCP]),
@@ -896,9 +899,9 @@ impl Walk<'_, '_> {
                 let loaded = self.load(place, of, packets);
                 let top = (128 - xor.leading_zeros()) as usize;
                 let (mask, xor) = (*mask, *xor);
-                let bits = |bits: Bits| {
+                let bits = |bits: &[Set]| {
                     let width = bits.len().max(top);
-                    let wide = value::widened(&bits, width);
+                    let wide = value::widened(bits, width);
                     let bit = |(at, bit): (usize, &Set)| {
                         let place = width - 1 - at;
                         let kept = if mask >> place & 1 == 1 {
@@ -915,7 +918,9 @@ impl Walk<'_, '_> {
                     wide.iter().enumerate().map(bit).collect()
                 };
                 Loaded {
-                    sym: loaded.sym.map(|value| (value & mask) ^ xor, bits),
+                    sym: loaded
+                        .sym
+                        .map(&mut self.space.sets, |value| (value & mask) ^ xor, bits),
                     absent: loaded.absent,
                 }
             }
@@ -924,8 +929,9 @@ impl Walk<'_, '_> {
                 let right = self.load(place, right, packets);
                 let sets = &mut self.space.sets;
                 let absent = sets.or(left.absent, right.absent);
-                let sym = match (left.sym.bits(sets), right.sym.bits(sets)) {
+                let sym = match (left.sym.number(), right.sym.number()) {
                     (Some(a), Some(b)) => {
+                        let (a, b) = (a.bits(sets), b.bits(sets));
                         let width = a.len().max(b.len());
                         let (a, b) = (value::widened(&a, width), value::widened(&b, width));
                         let bit = |(a, b): (&Set, &Set)| match op {
@@ -933,7 +939,8 @@ impl Walk<'_, '_> {
                             BitOp::Or => sets.or(*a, *b),
                             BitOp::Xor => sets.xor(*a, *b),
                         };
-                        Sym::Bits(a.iter().zip(&b).map(bit).collect())
+                        let both: Bits = a.iter().zip(&b).map(bit).collect();
+                        Sym::Number(Number::from(both))
                     }
                     (None, _) | (_, None) => Sym::Unknown,
                 };
@@ -955,7 +962,8 @@ impl Walk<'_, '_> {
                         value >> by
                     }
                 };
-                let bits = |mut bits: Bits| {
+                let bits = |bits: &[Set]| {
+                    let mut bits = bits.to_vec();
                     if left {
                         bits.extend(std::iter::repeat_n(Set::NONE, by as usize));
                         value::fitted(&bits, width as usize)
@@ -965,7 +973,7 @@ impl Walk<'_, '_> {
                     }
                 };
                 Loaded {
-                    sym: loaded.sym.map(cases, bits),
+                    sym: loaded.sym.map(&mut self.space.sets, cases, bits),
                     absent: loaded.absent,
                 }
             }
@@ -987,9 +995,8 @@ impl Walk<'_, '_> {
                 let absent = sets.union(&all).not();
                 let opaque = sets.union(&opaque);
                 let opaque = sets.and(opaque, packets);
-                let sym = if opaque.is_empty() {
-                    Sym::Cases(cases)
-                } else {
+                let mut number = Number::cases(sets, cases);
+                if !opaque.is_empty() {
                     let name = format!(
                         "the value that {} looks up{}",
                         self.words(place.rule),
@@ -1000,10 +1007,9 @@ impl Walk<'_, '_> {
                         .space
                         .fact(&name, settle, &vec![(0, max_of(128))], None);
                     let sets = &mut self.space.sets;
-                    let known = Sym::Cases(cases).bits(sets).unwrap_or_default();
-                    let known = value::widened(&known, 128);
-                    Sym::Bits(value::ite(sets, opaque, &unknown, &known))
-                };
+                    number = Number::choose(sets, opaque, &Number::from(unknown), &number);
+                }
+                let sym = Sym::Number(number);
                 Loaded { sym, absent }
             }
             Expr::Numgen {
@@ -1069,13 +1075,15 @@ impl Walk<'_, '_> {
         let at = place.at;
         let engine =
             |walk: &mut Self, dims: &[Dim]| walk.engine(at, place.rule, field, dims, packets);
-        if let Some(loaded) = self.free_field(place, field) {
+        if let Some(loaded) = self.free_field(place, field, packets) {
             return loaded;
         }
         match field {
             Field::Meta(key) => self.meta(place, field, *key, packets),
             Field::Ct { key, dir } => self.ct(place, field, *key, *dir, packets),
-            Field::Payload { base, offset, len } => self.payload(field, *base, *offset, *len),
+            Field::Payload { base, offset, len } => {
+                self.payload(field, *base, *offset, *len, packets)
+            }
             Field::Exthdr { .. } => engine(self, &[]),
             Field::Option { .. } => engine(self, &[Dim::Proto]),
             Field::Fib { result, flags } => {
@@ -1100,26 +1108,37 @@ impl Walk<'_, '_> {
     }
 
     /// A header field as it is in the packet.
-    pub(super) fn read(&mut self, field: &Field) -> Option<Loaded> {
+    pub(super) fn read(&mut self, field: &Field, packets: Set) -> Option<Loaded> {
         match field {
-            Field::Payload { base, offset, len } => Some(self.payload(field, *base, *offset, *len)),
+            Field::Payload { base, offset, len } => {
+                Some(self.payload(field, *base, *offset, *len, packets))
+            }
             _ => None,
         }
     }
 
-    fn payload(&mut self, field: &Field, base: Base, offset: u32, len: u32) -> Loaded {
+    fn payload(
+        &mut self,
+        field: &Field,
+        base: Base,
+        offset: u32,
+        len: u32,
+        packets: Set,
+    ) -> Loaded {
         let v6 = self.space.v6;
         let found = fields::start(v6, base).map(|start| start + offset as usize);
         let end = LINK + if v6 { 320 } else { 160 } + TRANSPORT;
         match found {
             Some(start) if start + len as usize <= end && len > 0 && len <= 128 => {
-                let bits = self.fields.packet[start..start + len as usize].to_vec();
+                let sets = &mut self.space.sets;
+                let packet = &self.fields.packet;
+                let number = packet.read(sets, start, len as usize, packets);
                 let absent = match base {
                     Base::Ll => self.fields.link.not(),
                     Base::Nh | Base::Th | Base::Ih => Set::NONE,
                 };
                 Loaded {
-                    sym: Sym::Bits(bits),
+                    sym: Sym::Number(number),
                     absent,
                 }
             }
@@ -1143,7 +1162,7 @@ impl Walk<'_, '_> {
         if (*key == RtKey::Nexthop6) != v6 {
             return Loaded::absent();
         }
-        let mut bits = value::constant(0, width);
+        let mut found = Number::constant(0, width);
         let mut absent = Set::NONE;
         for (route, own) in self.fields.route.among(&mut self.space.sets, packets) {
             let hop = match route {
@@ -1151,24 +1170,19 @@ impl Walk<'_, '_> {
                     absent = self.space.sets.or(absent, own);
                     continue;
                 }
-                Some(NextHop::Direct) => self.fields.dst(self.space).to_vec(),
-                Some(NextHop::Via(std::net::IpAddr::V4(ip))) => {
-                    value::constant(u128::from(ip.to_bits()), width)
-                }
-                Some(NextHop::Via(std::net::IpAddr::V6(ip))) => {
-                    value::constant(ip.to_bits(), width)
-                }
+                Some(NextHop::Direct) => self.fields.dst(self.space).clone(),
+                Some(NextHop::Via(ip)) => self.constant(ip).number.fitted(width),
                 Some(NextHop::Unknown) => {
                     let name = format!("the next hop{}", self.whose());
                     let settle = "give the routes with a snapshot";
                     let domain = vec![(0, max_of(width as u32))];
-                    self.space.fact(&name, settle, &domain, None)
+                    Number::from(self.space.fact(&name, settle, &domain, None))
                 }
             };
-            bits = value::ite(&mut self.space.sets, own, &hop, &bits);
+            found.write(&mut self.space.sets, own, &hop);
         }
         Loaded {
-            sym: Sym::Bits(bits),
+            sym: Sym::Number(found),
             absent,
         }
     }
@@ -1184,31 +1198,33 @@ impl Walk<'_, '_> {
         let v6 = self.space.v6;
         match key {
             MetaKey::Length => {
-                let length = self.fields.header(v6, fields::Field::Length).to_vec();
+                let length = self.fields.header(v6, fields::Field::Length);
+                let length = length.of(&mut self.space.sets, packets).fitted(18);
                 let header = if at.hook == Hook::Egress { 14 } else { 0 };
                 let more = header + if v6 { 40 } else { 0 };
-                let wide = value::widened(&length, 18);
-                Loaded::bits(value::plus(&mut self.space.sets, &wide, more))
+                let longer = |sets: &mut Sets, bits: &[Set]| value::plus(sets, bits, more);
+                let sets = &mut self.space.sets;
+                Loaded::of(length.map(sets, |value| value + more, longer))
             }
             MetaKey::L4proto => Loaded::bits(self.space.input(super::Input::Proto)),
-            MetaKey::Mark => Loaded::bits(self.fields.mark.of(&mut self.space.sets, packets)),
+            MetaKey::Mark => Loaded::of(self.fields.mark.of(&mut self.space.sets, packets)),
             MetaKey::Priority => {
                 let loaded = engine(self, &[]);
                 let sets = &mut self.space.sets;
-                let usual = loaded.sym.bits(sets).unwrap_or_default();
-                let usual = value::widened(&usual, 32);
-                let (written, bits) = &self.fields.priority;
-                Loaded::bits(value::ite(sets, *written, bits, &usual))
+                let zero = Number::constant(0, 32);
+                let usual = loaded.sym.number().unwrap_or(&zero);
+                let (written, priority) = &self.fields.priority;
+                Loaded::of(Number::choose(sets, *written, priority, usual))
             }
             MetaKey::Iif | MetaKey::Iifname => Loaded {
-                sym: self.names(&self.fields.iif.0),
+                sym: self.names(self.fields.iif.0.clone()),
                 absent: Set::NONE,
             },
             MetaKey::Oif | MetaKey::Oifname => Loaded {
-                sym: self.names(&self.fields.oif.0),
+                sym: self.names(self.fields.oif.0.clone()),
                 absent: Set::NONE,
             },
-            MetaKey::Pkttype => Loaded::bits(self.fields.pkttype.clone()),
+            MetaKey::Pkttype => Loaded::of(self.fields.pkttype.of(&mut self.space.sets, packets)),
             MetaKey::Skuid | MetaKey::Skgid | MetaKey::Cgroup => engine(self, &[Dim::Sender]),
             MetaKey::Rtclassid => engine(self, &[Dim::Route]),
             MetaKey::Iiftype
@@ -1240,13 +1256,10 @@ impl Walk<'_, '_> {
         }
     }
 
-    fn names(&self, ifaces: &[(Option<u16>, Set)]) -> Sym {
-        let cases = ifaces.iter();
-        Sym::Cases(
-            cases
-                .map(|(at, set)| (self.iface_name(*at), *set))
-                .collect(),
-        )
+    fn names(&mut self, ifaces: Vec<(Option<u16>, Set)>) -> Sym {
+        let cases = ifaces.into_iter();
+        let cases = cases.map(|(at, set)| (self.iface_name(at), set)).collect();
+        Sym::Number(Number::cases(&mut self.space.sets, cases))
     }
 
     fn ct(
@@ -1267,14 +1280,15 @@ impl Walk<'_, '_> {
             let new = sets.minus(new, later);
             let established = sets.or(ct.reply, ct.established);
             let established = sets.minus(established, ct.related);
+            let cases = vec![
+                (u128::from(state::NEW), new),
+                (u128::from(state::ESTABLISHED), established),
+                (u128::from(state::RELATED), ct.related),
+                (u128::from(state::UNTRACKED), ct.untracked),
+                (u128::from(state::INVALID), seen.not()),
+            ];
             return Loaded {
-                sym: Sym::Cases(vec![
-                    (u128::from(state::NEW), new),
-                    (u128::from(state::ESTABLISHED), established),
-                    (u128::from(state::RELATED), ct.related),
-                    (u128::from(state::UNTRACKED), ct.untracked),
-                    (u128::from(state::INVALID), seen.not()),
-                ]),
+                sym: Sym::Number(Number::cases(sets, cases)),
                 absent: Set::NONE,
             };
         }
@@ -1283,16 +1297,17 @@ impl Walk<'_, '_> {
         if owners.is_empty() {
             return Loaded::absent();
         }
-        let with = |bits: Bits| Loaded {
-            sym: Sym::Bits(bits),
+        let of = |number: Number| Loaded {
+            sym: Sym::Number(number),
             absent,
         };
+        let with = |bits: Bits| of(Number::from(bits));
         match key {
             CtKey::State => Loaded::absent(),
             CtKey::Direction => with(vec![self.fields.ct.reply]),
             CtKey::Status => with(self.fields.entry.status.clone()),
-            CtKey::Mark => with(self.fields.entry.mark.of(&mut self.space.sets, packets)),
-            CtKey::Label => with(self.fields.entry.label.of(&mut self.space.sets, packets)),
+            CtKey::Mark => of(self.fields.entry.mark.of(&mut self.space.sets, packets)),
+            CtKey::Label => of(self.fields.entry.label.of(&mut self.space.sets, packets)),
             CtKey::Zone => with(match dir {
                 None => self.fields.entry.zone.id.clone(),
                 Some(CtDir::Original) => self.fields.entry.zone.original.clone(),
@@ -1308,21 +1323,20 @@ impl Walk<'_, '_> {
                 let original = self.fields.entry.original.clone();
                 let now = self.fields.entry.now.tuple(&mut self.space.sets, packets);
                 let reply = now.inverse(self.space);
-                let of = |tuple: &fields::Tuple| match key {
-                    CtKey::Saddr { .. } => tuple.src.bits.clone(),
-                    CtKey::Daddr { .. } => tuple.dst.bits.clone(),
-                    CtKey::ProtoSrc => tuple.sport.clone(),
-                    _ => tuple.dport.clone(),
+                let part = |tuple: fields::Tuple| match key {
+                    CtKey::Saddr { .. } => tuple.src.number,
+                    CtKey::Daddr { .. } => tuple.dst.number,
+                    CtKey::ProtoSrc => tuple.sport,
+                    _ => tuple.dport,
                 };
-                let (original, reply) = (of(&original), of(&reply));
-                with(match dir {
+                let (original, reply) = (part(original), part(reply));
+                let sets = &mut self.space.sets;
+                let number = match dir {
                     Some(CtDir::Original) => original,
                     Some(CtDir::Reply) => reply,
-                    None => {
-                        let back = self.fields.ct.reply;
-                        value::ite(&mut self.space.sets, back, &reply, &original)
-                    }
-                })
+                    None => Number::choose(sets, self.fields.ct.reply, &reply, &original),
+                };
+                of(number.of(sets, packets))
             }
             CtKey::Helper
             | CtKey::Expiration

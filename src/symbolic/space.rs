@@ -116,6 +116,8 @@ pub struct Space {
     names: BTreeMap<RuleId, String>,
     /// Where all facts have values that they can have.
     valid: Set,
+    /// Where all questions have their usual answers, of so many questions, after sets were forgotten so often.
+    answered: Option<(usize, usize, Set)>,
 }
 
 impl Space {
@@ -147,6 +149,7 @@ impl Space {
             questions: IndexMap::new(),
             names: BTreeMap::new(),
             valid: Set::ALL,
+            answered: None,
         };
         let all = space.input(Input::Iif);
         let links = links.max(1) as u128;
@@ -242,12 +245,39 @@ impl Space {
         self.questions.values()
     }
 
+    /// Where every question that the input leaves to what is usual has its usual answer.
+    pub fn usual_answers(&mut self) -> Set {
+        let now = (self.questions.len(), self.sets.forgotten());
+        if let Some((questions, forgotten, known)) = self.answered
+            && (questions, forgotten) == now
+        {
+            return known;
+        }
+        let mut point = Point::default();
+        let mut vars = Vec::new();
+        for question in self.questions.values() {
+            if let (Source::Default, Some(usual)) = (question.source, question.usual) {
+                put(&mut point, &question.vars, usual);
+                vars.extend_from_slice(&question.vars);
+            }
+        }
+        let fixed: Vec<_> = vars.iter().map(|var| (*var, point.get(*var))).collect();
+        let all = self.sets.literals(&fixed);
+        self.answered = Some((now.0, now.1, all));
+        all
+    }
+
     /// A set whatever values facts have: what is in it for some of them.
     pub(super) fn for_some_facts(&mut self, set: Set) -> Set {
+        let facts = self.facts();
+        self.sets.exists(set, facts)
+    }
+
+    /// The variables of all facts, for [`Sets::exists`].
+    pub(super) fn facts(&mut self) -> Set {
         let facts = self.questions.values().filter(|q| !q.is_claim());
         let vars: Vec<Var> = facts.flat_map(|q| q.vars.iter().copied()).collect();
-        let cube = self.sets.cube(&vars);
-        self.sets.exists(set, cube)
+        self.sets.cube(&vars)
     }
 
     /// Whether anything had to be given up for want of room.

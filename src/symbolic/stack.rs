@@ -18,7 +18,7 @@ use super::fields::{self, Field, Fields};
 use super::free::Freedom;
 use super::leaf::{Classes, Dim};
 use super::space::Space;
-use super::value::{self, Bits, OneOf, Sym};
+use super::value::{self, Number, OneOf, Sym};
 use super::{By, Dropped, End, Exit, From, Watch, Ways};
 
 /// How many rules are run before a walk gives up.
@@ -41,7 +41,7 @@ pub(super) struct Update {
 }
 
 /// Who sent the request, and by which interface it came.
-type Peer = (Bits, OneOf<Option<u16>>);
+type Peer = (Number, OneOf<Option<u16>>);
 
 pub(super) struct Walk<'a, 'w> {
     pub(super) space: &'a mut Space,
@@ -51,10 +51,10 @@ pub(super) struct Walk<'a, 'w> {
     pub(super) ways: Ways,
     pub(super) is_reply: bool,
     /// Source and destination as the packet was first sent.
-    pub(super) first: (Bits, Bits),
+    pub(super) first: (Number, Number),
     pub(super) peer: Option<Peer>,
     /// Sources of which it is settled whether they are this host's.
-    pub(super) origins: Vec<(Bits, bool)>,
+    pub(super) origins: Vec<(Number, bool)>,
     pub(super) updates: Vec<Update>,
     pub(super) classes: Classes,
     pub(super) chains: Vec<Rc<[RuleId]>>,
@@ -81,7 +81,7 @@ impl<'a, 'w> Walk<'a, 'w> {
         let fields = Fields::first(space, from, mark, world.host.links.len());
         let v6 = space.v6;
         let sent = space.valid();
-        let first = (fields.src(space).to_vec(), fields.dst(space).to_vec());
+        let first = (fields.src(space).clone(), fields.dst(space).clone());
         let peer = (from == From::Outside).then(|| (first.0.clone(), fields.iif.clone()));
         let chains = world.ruleset.chains.iter();
         Walk {
@@ -230,11 +230,11 @@ impl<'a, 'w> Walk<'a, 'w> {
                     self.set_status(status::CONFIRMED, own);
                 }
                 Work::Nat(chains) => {
-                    let before = self.fields.dst(self.space).to_vec();
+                    let before = self.fields.dst(self.space).clone();
                     live = self.dispatch_nat(at, chains, live);
                     if hook == Hook::Output {
-                        let after = self.fields.dst(self.space).to_vec();
-                        let changed = self.changed(&before, &after, live);
+                        let after = self.fields.dst(self.space).clone();
+                        let changed = self.changed(&[before], &[after], live);
                         live = self.route_again(live, changed);
                     }
                 }
@@ -258,24 +258,26 @@ impl<'a, 'w> Walk<'a, 'w> {
 
     /// Packets of which a number has changed. One that is not known has changed: whether it is by chance the one that was
     /// there is not asked, and would take more room than there is.
-    fn changed(&mut self, before: &[Set], after: &[Set], packets: Set) -> Set {
+    fn changed(&mut self, before: &[Number], after: &[Number], packets: Set) -> Set {
+        let facts = self.space.facts();
         let mut changed = Vec::new();
         for (a, b) in before.iter().zip(after) {
-            let differs = self.space.sets.xor(*a, *b);
-            let differs = self.space.sets.and(differs, packets);
-            changed.push(self.space.for_some_facts(differs));
+            let see = |sets: &mut Sets, set| sets.exists(set, facts);
+            changed.push(a.differs(&mut self.space.sets, b, packets, see));
         }
         self.space.sets.union(&changed)
     }
 
     /// What a route depends on (`nf_route_table_hook4`).
-    fn route_key(&mut self) -> Bits {
-        let v6 = self.space.v6;
-        let mut key = self.fields.mark.all(&mut self.space.sets);
-        for field in [Field::Tos, Field::Src, Field::Dst] {
-            key.extend_from_slice(self.fields.header(v6, field));
-        }
-        key
+    fn route_key(&self) -> [Number; 4] {
+        let header = |field| self.fields.header(self.space.v6, field).clone();
+        let mark = self.fields.mark.clone();
+        [
+            mark,
+            header(Field::Tos),
+            header(Field::Src),
+            header(Field::Dst),
+        ]
     }
 
     /// Looks conversations up, or begins them (`nf_conntrack_in`).
@@ -285,13 +287,12 @@ impl<'a, 'w> Walk<'a, 'w> {
         let seen = sets.union(&[ct.untracked, ct.new, ct.reply]);
         let fresh = sets.minus(packets, seen);
         self.fields.ct.template = sets.minus(ct.template, fresh);
-        let v6 = self.space.v6;
-        let message = self.fields.header(v6, Field::Sport)[..8].to_vec();
+        let message = self.fields.message_type(self.space);
         // neighbour discovery and multicast listener messages (noct_valid_new)
         let icmp6 = self.space.protos(&[proto::ICMPV6]);
         let sets = &mut self.space.sets;
         let kinds = value::within(sets, &message, &[(130, 137), (143, 143)]);
-        let spared = if v6 {
+        let spared = if self.space.v6 {
             sets.and(icmp6, kinds)
         } else {
             Set::NONE
@@ -332,9 +333,9 @@ impl<'a, 'w> Walk<'a, 'w> {
         let free = sets.simplify(begins, existing);
         entry.exists = existing;
         entry.original.take(sets, free, &tuple);
-        let zero = value::constant(0, 128);
-        entry.now.src.write(sets, free, &tuple.src.bits);
-        entry.now.dst.write(sets, free, &tuple.dst.bits);
+        let zero = Number::constant(0, 128);
+        entry.now.src.write(sets, free, &tuple.src.number);
+        entry.now.dst.write(sets, free, &tuple.dst.number);
         entry.now.sport.write(sets, free, &tuple.sport);
         entry.now.dport.write(sets, free, &tuple.dport);
         entry.now.own_src = sets.ite(free, tuple.src.own, entry.now.own_src);
@@ -351,7 +352,8 @@ impl<'a, 'w> Walk<'a, 'w> {
     /// Packets that may be the first of a conversation (`nf_conntrack_tcp_packet`, `nf_conntrack_icmp_packet`).
     fn may_begin(&mut self, packets: Set) -> Set {
         let v6 = self.space.v6;
-        let flags = self.fields.header(v6, Field::TcpFlags).to_vec();
+        let flags = self.fields.header(v6, Field::TcpFlags);
+        let flags = flags.bits(&mut self.space.sets);
         let flag = |bit: u8| flags[bit.leading_zeros() as usize];
         let (is_tcp, is_icmp, is_icmp6, is_sctp) = (
             self.space.protos(&[proto::TCP]),
@@ -359,7 +361,7 @@ impl<'a, 'w> Walk<'a, 'w> {
             self.space.protos(&[proto::ICMPV6]),
             self.space.protos(&[proto::SCTP]),
         );
-        let message = self.fields.header(v6, Field::Sport)[..8].to_vec();
+        let message = self.fields.message_type(self.space);
         let sets = &mut self.space.sets;
         let ends = sets.or(flag(tcp::RST), flag(tcp::FIN));
         // a lone SYN, or (nf_conntrack_tcp_loose) an ACK in the middle of a connection
@@ -410,9 +412,9 @@ impl<'a, 'w> Walk<'a, 'w> {
                 continue;
             };
             let kind = decide::packet_type(world, hooks, &sample.skb, sample.asked.clone());
-            let kind = value::constant(u128::from(kind), fields::BYTE);
-            let old = &self.fields.pkttype;
-            self.fields.pkttype = value::ite(&mut self.space.sets, part, &kind, old);
+            let kind = Number::constant(u128::from(kind), fields::BYTE);
+            let sets = &mut self.space.sets;
+            self.fields.pkttype.write(sets, part, &kind);
         }
         let covered = self.bridge_chains(&[Hook::Prerouting, Hook::Input]);
         let device_chains = !self.hooks.stage(Pf::Netdev, Hook::Ingress).is_empty();
@@ -502,14 +504,14 @@ impl<'a, 'w> Walk<'a, 'w> {
             return packets;
         }
         let (src, dst) = (
-            self.fields.src(self.space).to_vec(),
-            self.fields.dst(self.space).to_vec(),
+            self.fields.src(self.space).clone(),
+            self.fields.dst(self.space).clone(),
         );
         let within = self.fields.iif.is(&self.loopback());
         let sets = &mut self.space.sets;
-        let many = |sets: &mut Sets, bits: &[Set]| value::starts_with(sets, bits, 0xff << 120, 8);
-        let own = |sets: &mut Sets, bits: &[Set]| {
-            let own = value::equals(sets, bits, 1);
+        let many = |sets: &mut Sets, of: &Number| of.starts_with(sets, 0xff << 120, 8);
+        let own = |sets: &mut Sets, of: &Number| {
+            let own = of.equals(sets, 1);
             sets.minus(own, within)
         };
         let from_many = many(sets, &src);
@@ -517,8 +519,9 @@ impl<'a, 'w> Walk<'a, 'w> {
         let source = sets.or(from_many, from_own);
         // IPV6_ADDR_MC_SCOPE: 0 is reserved, 1 stays on its interface
         let to_many = many(sets, &dst);
-        let reserved = value::equals(sets, &dst[12..16], 0);
-        let kept = value::equals(sets, &dst[12..16], 1);
+        let reach = dst.part(sets, 12, 4);
+        let reserved = reach.equals(sets, 0);
+        let kept = reach.equals(sets, 1);
         let kept = sets.minus(kept, within);
         let scope = sets.or(reserved, kept);
         let scope = sets.and(to_many, scope);
@@ -765,8 +768,9 @@ impl<'a, 'w> Walk<'a, 'w> {
             self.end(End::NotCovered(why), By::Stack, back);
             live = self.space.sets.minus(live, back);
         }
-        let hops = self.fields.header(v6, Field::Ttl).to_vec();
-        let last = value::within(&mut self.space.sets, &hops, &[(0, 1)]);
+        let hops = self.fields.header(v6, Field::Ttl);
+        let hops = hops.of(&mut self.space.sets, live);
+        let last = hops.within(&mut self.space.sets, &[(0, 1)]);
         let expired = self.space.sets.and(live, last);
         self.end(
             End::Host(Dropped(HostDrop::TtlExceeded)),
@@ -775,10 +779,10 @@ impl<'a, 'w> Walk<'a, 'w> {
         );
         live = self.space.sets.minus(live, last);
         if v6 {
-            let src = self.fields.src(self.space).to_vec();
+            let src = self.fields.src(self.space).clone();
             let link = 0xfe80u128 << 112;
-            let near = value::starts_with(&mut self.space.sets, &src, link, 10);
-            let none = value::equals(&mut self.space.sets, &src, 0);
+            let near = src.starts_with(&mut self.space.sets, link, 10);
+            let none = src.equals(&mut self.space.sets, 0);
             // back by the interface that they came by such packets may go
             let mut back = vec![self.fields.own_src];
             for (iif, own) in self.fields.iif.among(&mut self.space.sets, live) {
@@ -798,7 +802,9 @@ impl<'a, 'w> Walk<'a, 'w> {
                 live = self.space.sets.minus(live, from);
             }
         }
-        let fewer = value::minus(&mut self.space.sets, &hops, 1);
+        let one_less = |hops: u128| hops.wrapping_sub(1) & 0xff;
+        let less = |sets: &mut Sets, bits: &[Set]| value::minus(sets, bits, 1);
+        let fewer = hops.map(&mut self.space.sets, one_less, less);
         self.fields.write(self.space, live, Field::Ttl, &fewer);
         if !v6 && self.host().forward_updates_priority() {
             let known = self.fields.priority.0;
@@ -897,7 +903,7 @@ impl<'a, 'w> Walk<'a, 'w> {
                                 // an own address that is asked for by its owner is the destination itself
                                 Known::Value(ip) if Known::Value(ip) == leaf.skb.packet.dst() => {
                                     fields::Address {
-                                        bits: self.fields.dst(self.space).to_vec(),
+                                        number: self.fields.dst(self.space).clone(),
                                         own: Set::NONE,
                                         drawn: Set::NONE,
                                     }
@@ -907,14 +913,14 @@ impl<'a, 'w> Walk<'a, 'w> {
                                     if self.space.v6 && self.has_several_addresses(oif) =>
                                 {
                                     fields::Address {
-                                        bits: self.own_address("the address that the host takes"),
+                                        number: self.own_address("the address that the host takes"),
                                         own: packets,
                                         drawn: packets,
                                     }
                                 }
                                 Known::Value(ip) => self.constant(ip),
                                 Known::Fact(fact) => fields::Address {
-                                    bits: self.fact_address(&leaf.know, fact),
+                                    number: self.fact_address(&leaf.know, fact),
                                     own: packets,
                                     drawn: packets,
                                 },
@@ -933,7 +939,8 @@ impl<'a, 'w> Walk<'a, 'w> {
                 .write(&mut self.space.sets, own, Some(route));
         }
         for (source, own) in sources {
-            self.fields.write(self.space, own, Field::Src, &source.bits);
+            self.fields
+                .write(self.space, own, Field::Src, &source.number);
             let sets = &mut self.space.sets;
             self.fields.own_src = sets.ite(own, source.own, self.fields.own_src);
         }
@@ -996,7 +1003,7 @@ impl<'a, 'w> Walk<'a, 'w> {
             | End::NotCovered(_) => false,
         });
         let request = &requests.fields;
-        let dst = request.dst(self.space).to_vec();
+        let dst = request.dst(self.space).clone();
         // who is sent to many does not answer
         let many: &[&str] = match v6 {
             false => &["224.0.0.0/4", "255.255.255.255/32"],
@@ -1008,7 +1015,7 @@ impl<'a, 'w> Walk<'a, 'w> {
             let to = self.space.sets.minus(to, request.own_dst);
             silent = self.space.sets.or(silent, to);
         }
-        let message = request.header(v6, Field::Sport).to_vec();
+        let message = request.message_type(self.space);
         let kinds = |kinds: &[u8]| -> Vec<(u128, u128)> {
             let mut ranges: Vec<_> = kinds
                 .iter()
@@ -1028,10 +1035,10 @@ impl<'a, 'w> Walk<'a, 'w> {
         );
         let echo_kinds: &[u8] = if v6 { &[128] } else { &[8, 13] };
         let sets = &mut self.space.sets;
-        let echo = value::within(sets, &message[..8], &kinds(echo_kinds));
+        let echo = value::within(sets, &message, &kinds(echo_kinds));
         let any_icmp = sets.or(icmp, icmp6);
         for of in [(proto::ICMP, icmp), (proto::ICMPV6, icmp6)] {
-            let asks = value::within(sets, &message[..8], &kinds(&asking(of.0)));
+            let asks = value::within(sets, &message, &kinds(&asking(of.0)));
             let is_own = (of.0 == proto::ICMPV6) == v6;
             let mute = if is_own { sets.minus(of.1, asks) } else { of.1 };
             silent = sets.or(silent, mute);
@@ -1043,14 +1050,14 @@ impl<'a, 'w> Walk<'a, 'w> {
         self.ways.sent = sets.or(local, left);
         let mut kernel = Set::NONE;
         for (of, kinds_of) in [(icmp, kinds(&[8, 13])), (icmp6, kinds(&[128]))] {
-            let echo = value::within(sets, &message[..8], &kinds_of);
+            let echo = value::within(sets, &message, &kinds_of);
             let own = sets.and(of, echo);
             kernel = sets.or(kernel, own);
         }
         let turned = self.turned(request, local, left, kernel);
         self.first = (
-            turned.src(self.space).to_vec(),
-            turned.dst(self.space).to_vec(),
+            turned.src(self.space).clone(),
+            turned.dst(self.space).clone(),
         );
         let src = self.first.0.clone();
         let origins = self.origins.clone();
@@ -1063,7 +1070,7 @@ impl<'a, 'w> Walk<'a, 'w> {
         let packets = self.untold(left);
         self.receive(packets);
         let here = turned.narrowed(&mut self.space.sets, local);
-        let mut elsewhere = std::mem::replace(&mut self.fields, here);
+        let elsewhere = std::mem::replace(&mut self.fields, here);
         self.origins = origins;
         self.origins.insert(0, (src, true));
         if self.opened {
@@ -1074,17 +1081,17 @@ impl<'a, 'w> Walk<'a, 'w> {
         let packets = self.untold(local);
         self.output(packets);
         self.fields
-            .take(&mut self.space.sets, local.not(), &mut elsewhere);
+            .take(&mut self.space.sets, local.not(), &elsewhere);
     }
 
     /// The answers to packets as they were at their ends.
     fn turned(&mut self, request: &Fields, local: Set, left: Set, kernel: Set) -> Fields {
         let v6 = self.space.v6;
         let mut answer = request.clone();
-        let header = |field| request.header(v6, field).to_vec();
+        let header = |field| request.header(v6, field).clone();
         let (src, dst) = (header(Field::Src), header(Field::Dst));
         let (sport, dport) = (header(Field::Sport), header(Field::Dport));
-        let mut flags = header(Field::TcpFlags);
+        let mut flags = header(Field::TcpFlags).bits(&mut self.space.sets);
         flags[tcp::ACK.leading_zeros() as usize] = Set::ALL;
         flags[tcp::RST.leading_zeros() as usize] = Set::NONE;
         let is_tcp = self.space.protos(&[proto::TCP]);
@@ -1097,15 +1104,15 @@ impl<'a, 'w> Walk<'a, 'w> {
         answer.write(space, ports, Field::Sport, &dport);
         answer.write(space, ports, Field::Dport, &sport);
         answer.write(space, icmp, Field::Sport, &message);
-        answer.write(space, is_tcp, Field::TcpFlags, &flags);
-        answer.write(space, Set::ALL, Field::Ttl, &value::constant(64, 8));
-        answer.write(space, Set::ALL, Field::Tos, &value::constant(0, 8));
+        answer.write(space, is_tcp, Field::TcpFlags, &Number::from(flags));
+        answer.write(space, Set::ALL, Field::Ttl, &Number::constant(64, 8));
+        answer.write(space, Set::ALL, Field::Tos, &Number::constant(0, 8));
         let bare = if v6 { 0 } else { 20 };
         let long = space.protos(&[proto::SCTP, proto::DCCP]);
-        let mut length = value::constant(bare + 8, 16);
+        let mut length = Number::constant(bare + 8, 16);
         for (of, bytes) in [(is_tcp, 20), (long, 12)] {
-            let bytes = value::constant(bare + bytes, 16);
-            length = value::ite(&mut space.sets, of, &bytes, &length);
+            let bytes = Number::constant(bare + bytes, 16);
+            length.write(&mut space.sets, of, &bytes);
         }
         answer.write(space, Set::ALL, Field::Length, &length);
         std::mem::swap(&mut answer.own_src, &mut answer.own_dst);
@@ -1114,9 +1121,9 @@ impl<'a, 'w> Walk<'a, 'w> {
         answer.iif = request.oif.clone();
         answer.iif.write(sets, local, None);
         answer.oif = OneOf::only(None);
-        answer.mark.write(sets, Set::ALL, &value::constant(0, 32));
+        answer.mark = Number::constant(0, 32);
         answer.priority.0 = Set::NONE;
-        answer.pkttype = value::constant(0, fields::BYTE);
+        answer.pkttype = Number::constant(0, fields::BYTE);
         answer.sender = OneOf::only(Sender::Outside);
         answer.sender.write(sets, local, Sender::Program);
         let by_kernel = sets.and(local, kernel);

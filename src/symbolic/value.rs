@@ -1,5 +1,7 @@
-//! Values that are functions of the packet as first sent: numbers as vectors of sets, one for each bit, and choices of a few
-//! constants, each with the set of packets that it holds for.
+//! Values that are functions of the packet as first sent: numbers in pieces, each a constant or a vector of sets, one for each
+//! bit, with the set of packets that it holds for.
+
+use std::collections::HashMap;
 
 use crate::eval::{compare, ranges_of};
 use crate::logic::max_of;
@@ -32,7 +34,10 @@ pub fn ite(sets: &mut Sets, test: Set, yes: &[Set], no: &[Set]) -> Bits {
 /// Makes a number what takes less room where it is not one of these packets.
 pub fn narrow(sets: &mut Sets, bits: &mut [Set], packets: Set) {
     for bit in bits {
-        *bit = sets.simplify(*bit, packets);
+        // one variable takes no room, and to find out that it is settled may take much
+        if !sets.is_variable(*bit) {
+            *bit = sets.simplify(*bit, packets);
+        }
     }
 }
 
@@ -169,71 +174,388 @@ pub fn at(sets: &Sets, bits: &[Set], point: &Point) -> u128 {
     })
 }
 
-/// A value that a rule looks at.
-#[derive(Debug, Clone)]
-pub enum Sym {
-    /// Constants, each for its own packets; the sets are disjoint.
-    Cases(Vec<(u128, Set)>),
-    Bits(Bits),
-    /// Computed from what nobody knows.
-    Unknown,
+/// A number in pieces: constants and vectors, each for its own packets.
+///
+/// The sets of the pieces are disjoint; of packets in none of them nothing is said. What rules write stays apart from what was
+/// there before, and constants stay constants: a question is asked of each piece, so a number costs what its pieces cost,
+/// where its bits would each be as large as all pieces together.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Number {
+    width: usize,
+    constants: Vec<(u128, Set)>,
+    /// All packets that have a constant.
+    constant: Set,
+    /// None of them constant.
+    vectors: Vec<(Bits, Set)>,
 }
 
-impl Sym {
+impl From<Bits> for Number {
+    /// The same vector for every packet.
+    fn from(bits: Bits) -> Number {
+        match value_of(&bits) {
+            Some(value) => Number::constant(value, bits.len()),
+            None => Number {
+                width: bits.len(),
+                constants: Vec::new(),
+                constant: Set::NONE,
+                vectors: vec![(bits, Set::ALL)],
+            },
+        }
+    }
+}
+
+/// The value of a vector that is the same for every packet.
+fn value_of(bits: &[Set]) -> Option<u128> {
+    let is_known = bits.len() <= 128 && bits.iter().all(|bit| bit.is_all() || bit.is_empty());
+    let number = |value, bit: &Set| value << 1 | u128::from(bit.is_all());
+    is_known.then(|| bits.iter().fold(0, number))
+}
+
+/// How many bits a value takes.
+fn width_of(value: u128) -> usize {
+    (128 - value.leading_zeros()) as usize
+}
+
+impl Number {
     /// The same value for every packet.
-    pub fn known(value: u128) -> Sym {
-        Sym::Cases(vec![(value, Set::ALL)])
+    pub fn constant(value: u128, width: usize) -> Number {
+        Number {
+            width,
+            constants: vec![(value, Set::ALL)],
+            constant: Set::ALL,
+            vectors: Vec::new(),
+        }
     }
 
-    /// As a vector; `None` for an unknown value.
-    pub fn bits(&self, sets: &mut Sets) -> Option<Bits> {
-        match self {
-            Sym::Bits(bits) => Some(bits.clone()),
-            Sym::Unknown => None,
-            Sym::Cases(cases) => {
-                let top = cases.iter().map(|(value, _)| *value).max().unwrap_or(0);
-                let width = (128 - top.leading_zeros()) as usize;
-                let mut bits = Vec::with_capacity(width);
-                for at in (0..width).rev() {
-                    let set = cases.iter().filter(|(value, _)| value >> at & 1 == 1);
-                    let set: Vec<Set> = set.map(|(_, set)| *set).collect();
-                    bits.push(sets.union(&set));
+    /// Constants, each for its own packets; the sets are disjoint.
+    pub fn cases(sets: &mut Sets, cases: Vec<(u128, Set)>) -> Number {
+        let all: Vec<Set> = cases.iter().map(|(_, set)| *set).collect();
+        let top = cases.iter().map(|(value, _)| *value).max().unwrap_or(0);
+        Number {
+            width: width_of(top),
+            constants: cases,
+            constant: sets.union(&all),
+            vectors: Vec::new(),
+        }
+    }
+
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The vector of all packets, where there is just one.
+    pub fn vector(&self) -> Option<&[Set]> {
+        match (self.constants.as_slice(), self.vectors.as_slice()) {
+            ([], [(bits, _)]) => Some(bits),
+            _ => None,
+        }
+    }
+
+    /// The last `width` bits, with zeros in front where there are fewer.
+    #[must_use]
+    pub fn fitted(mut self, width: usize) -> Number {
+        if width < self.width {
+            for (value, _) in &mut self.constants {
+                *value &= max_of(width as u32);
+            }
+        }
+        if width != self.width {
+            for (bits, _) in &mut self.vectors {
+                *bits = fitted(bits, width);
+            }
+        }
+        self.width = width;
+        self
+    }
+
+    /// Adds a piece for packets that are in none yet.
+    fn add(&mut self, sets: &mut Sets, packets: Set, bits: Bits) {
+        if packets.is_empty() {
+            return;
+        }
+        if let Some(value) = value_of(&bits) {
+            self.add_constant(sets, packets, value);
+            return;
+        }
+        match self.vectors.iter_mut().find(|(known, _)| *known == bits) {
+            Some((_, set)) => *set = sets.or(*set, packets),
+            None => self.vectors.push((bits, packets)),
+        }
+    }
+
+    fn add_constant(&mut self, sets: &mut Sets, packets: Set, value: u128) {
+        if packets.is_empty() {
+            return;
+        }
+        self.constant = sets.or(self.constant, packets);
+        match self.constants.iter_mut().find(|(known, _)| *known == value) {
+            Some((_, set)) => *set = sets.or(*set, packets),
+            None => self.constants.push((value, packets)),
+        }
+    }
+
+    /// Writes the number of some packets.
+    pub fn write(&mut self, sets: &mut Sets, packets: Set, new: &Number) {
+        if packets.is_empty() {
+            return;
+        }
+        if packets.is_all() {
+            *self = new.clone().fitted(self.width);
+            return;
+        }
+        // a constant that all of them get is the most usual write, and what has it already need not be told apart
+        let one = match (new.constants.as_slice(), new.vectors.as_slice()) {
+            ([(value, set)], []) if set.is_all() => Some(value & max_of(self.width as u32)),
+            _ => None,
+        };
+        for (_, set) in &mut self.vectors {
+            *set = sets.minus(*set, packets);
+        }
+        self.vectors.retain(|(_, set)| !set.is_empty());
+        if !sets.and(self.constant, packets).is_empty() {
+            for (value, set) in &mut self.constants {
+                if one != Some(*value) {
+                    *set = sets.minus(*set, packets);
                 }
-                Some(bits)
+            }
+            self.constants.retain(|(_, set)| !set.is_empty());
+            if one.is_none() {
+                self.constant = sets.minus(self.constant, packets);
+            }
+        }
+        if let Some(value) = one {
+            self.add_constant(sets, packets, value);
+            return;
+        }
+        if !sets.and(packets, new.constant).is_empty() {
+            for (value, set) in &new.constants {
+                let own = sets.and(packets, *set);
+                self.add_constant(sets, own, value & max_of(self.width as u32));
+            }
+        }
+        for (bits, set) in &new.vectors {
+            let own = sets.and(packets, *set);
+            self.add(sets, own, fitted(bits, self.width));
+        }
+    }
+
+    /// One number within `test`, and another elsewhere.
+    pub fn choose(sets: &mut Sets, test: Set, yes: &Number, no: &Number) -> Number {
+        let width = yes.width.max(no.width);
+        let mut chosen = no.clone().fitted(width);
+        chosen.write(sets, test, yes);
+        chosen
+    }
+
+    /// The number, right for these packets, whatever it is for others.
+    pub fn of(&self, sets: &mut Sets, packets: Set) -> Number {
+        if self.is_one() {
+            return self.clone();
+        }
+        let mut own = self.clone();
+        for (_, set) in &mut own.vectors {
+            *set = sets.and(*set, packets);
+        }
+        own.vectors.retain(|(_, set)| !set.is_empty());
+        if sets.and(own.constant, packets).is_empty() {
+            own.constant = Set::NONE;
+            own.constants.clear();
+        }
+        own.alone();
+        own
+    }
+
+    fn is_one(&self) -> bool {
+        self.constants.len() + self.vectors.len() == 1
+    }
+
+    /// Where one piece is all that is left it is that of all packets.
+    fn alone(&mut self) {
+        if self.is_one() {
+            for (_, set) in &mut self.vectors {
+                *set = Set::ALL;
+            }
+            for (_, set) in &mut self.constants {
+                *set = Set::ALL;
+                self.constant = Set::ALL;
             }
         }
     }
 
-    /// Where the value lies in ranges (sorted, disjoint); `None` for an unknown value.
-    pub fn within(&self, sets: &mut Sets, ranges: &[(u128, u128)]) -> Option<Set> {
-        match self {
-            Sym::Bits(bits) => Some(within(sets, bits, ranges)),
-            Sym::Unknown => None,
-            Sym::Cases(cases) => {
-                let inside = |value: u128| {
-                    let after = ranges.partition_point(|(lo, _)| *lo <= value);
-                    after > 0 && value <= ranges[after - 1].1
-                };
-                let hit = cases.iter().filter(|(value, _)| inside(*value));
-                let hit: Vec<Set> = hit.map(|(_, set)| *set).collect();
-                Some(sets.union(&hit))
+    /// Makes it what takes less room for all but these packets.
+    pub fn narrow(&mut self, sets: &mut Sets, packets: Set) {
+        if !self.is_one() {
+            for (_, set) in &mut self.vectors {
+                *set = sets.and(*set, packets);
             }
+            self.vectors.retain(|(_, set)| !set.is_empty());
+            let before = self.constant;
+            self.constant = sets.and(before, packets);
+            if self.constant != before {
+                for (_, set) in &mut self.constants {
+                    *set = sets.and(*set, packets);
+                }
+                self.constants.retain(|(_, set)| !set.is_empty());
+            }
+            self.alone();
+        }
+        for (bits, set) in &mut self.vectors {
+            let own = if set.is_all() { packets } else { *set };
+            narrow(sets, bits, own);
         }
     }
 
-    /// Where the value satisfies an operator; `None` for an unknown value.
-    pub fn compare(&self, sets: &mut Sets, op: Op, lo: u128, hi: u128) -> Option<Set> {
-        match (self, ranges_of(op, lo, hi)) {
-            (Sym::Unknown, _) => None,
-            (Sym::Cases(cases), _) => {
-                let hit = cases
-                    .iter()
-                    .filter(|(value, _)| compare(op, *value, lo, hi));
-                let hit: Vec<Set> = hit.map(|(_, set)| *set).collect();
-                Some(sets.union(&hit))
+    /// As a vector, right where anything is said.
+    pub fn bits(&self, sets: &mut Sets) -> Bits {
+        match (self.constants.as_slice(), self.vectors.as_slice()) {
+            ([], [(bits, _)]) => return bits.clone(),
+            ([(value, _)], []) => return constant(*value, self.width),
+            _ => {}
+        }
+        let mut bits = Vec::with_capacity(self.width);
+        for at in 0..self.width {
+            let place = self.width - 1 - at;
+            let known = self.constants.iter();
+            let known = known.filter(|(value, _)| place < 128 && value >> place & 1 == 1);
+            let mut own: Vec<Set> = known.map(|(_, set)| *set).collect();
+            for (bits, set) in &self.vectors {
+                own.push(sets.and(bits[at], *set));
             }
-            (Sym::Bits(bits), Some(ranges)) => Some(within(sets, bits, &ranges)),
-            (Sym::Bits(bits), None) => {
+            bits.push(sets.union(&own));
+        }
+        bits
+    }
+
+    /// Some of its bits, counted from the one that counts most.
+    pub fn part(&self, sets: &mut Sets, at: usize, len: usize) -> Number {
+        if at == 0 && len == self.width {
+            return self.clone();
+        }
+        let behind = (self.width - at - len) as u32;
+        let cut = |value: u128| value.checked_shr(behind).unwrap_or(0) & max_of(len as u32);
+        let bits = |_: &mut Sets, bits: &[Set]| bits[at..at + len].to_vec();
+        self.map(sets, cut, bits).fitted(len)
+    }
+
+    /// This number's bits, then those of another.
+    pub fn then(&self, sets: &mut Sets, other: &Number) -> Number {
+        let joined = |a: &[Set], b: &[Set]| -> Bits { a.iter().chain(b).copied().collect() };
+        if self.is_one() || other.is_one() {
+            let mut both = Number {
+                width: self.width + other.width,
+                constants: Vec::new(),
+                constant: Set::NONE,
+                vectors: Vec::new(),
+            };
+            for (a, own) in self.pieces() {
+                for (b, others) in other.pieces() {
+                    let own = sets.and(own, others);
+                    both.add(sets, own, joined(&a, &b));
+                }
+            }
+            return both;
+        }
+        let (a, b) = (self.bits(sets), other.bits(sets));
+        Number::from(joined(&a, &b))
+    }
+
+    /// All pieces as vectors.
+    pub fn pieces(&self) -> impl Iterator<Item = (Bits, Set)> {
+        let known = self.constants.iter();
+        let known = known.map(|(value, set)| (constant(*value, self.width), *set));
+        known.chain(self.vectors.iter().cloned())
+    }
+
+    /// The number where each of its sets is what `see` makes of it.
+    #[must_use]
+    pub fn seen(&self, mut see: impl FnMut(Set) -> Set) -> Number {
+        let mut see = |set: &mut Set| {
+            if !set.is_all() && !set.is_empty() {
+                *set = see(*set);
+            }
+        };
+        let mut seen = self.clone();
+        see(&mut seen.constant);
+        for (_, set) in &mut seen.constants {
+            see(set);
+        }
+        for (bits, set) in &mut seen.vectors {
+            bits.iter_mut().for_each(&mut see);
+            see(set);
+        }
+        seen.constants.retain(|(_, set)| !set.is_empty());
+        seen.vectors.retain(|(_, set)| !set.is_empty());
+        seen
+    }
+
+    /// The constant of one packet, and all packets that have it. `None`: it has none.
+    pub fn constant_at(&self, sets: &Sets, point: &Point) -> Option<(u128, Set)> {
+        if !sets.contains(self.constant, point) {
+            return None;
+        }
+        let mut constants = self.constants.iter();
+        constants
+            .find(|(_, set)| sets.contains(*set, point))
+            .copied()
+    }
+
+    /// The value of a function of it: of each constant, and of each vector.
+    pub fn map(
+        &self,
+        sets: &mut Sets,
+        of_constant: impl Fn(u128) -> u128,
+        mut of_bits: impl FnMut(&mut Sets, &[Set]) -> Bits,
+    ) -> Number {
+        let constants = self.constants.iter();
+        let constants = constants.map(|(value, set)| (of_constant(*value), *set));
+        let mut mapped = Number {
+            width: 0,
+            constants: constants.collect(),
+            constant: self.constant,
+            vectors: Vec::new(),
+        };
+        for (bits, set) in &self.vectors {
+            let bits = of_bits(sets, bits);
+            mapped.width = mapped.width.max(bits.len());
+            mapped.vectors.push((bits, *set));
+        }
+        let top = mapped.constants.iter().map(|(value, _)| *value).max();
+        mapped.width = mapped.width.max(width_of(top.unwrap_or(0)));
+        for (bits, set) in std::mem::take(&mut mapped.vectors) {
+            let bits = widened(&bits, mapped.width);
+            mapped.add(sets, set, bits);
+        }
+        mapped
+    }
+
+    /// Where it lies in ranges (sorted, disjoint).
+    pub fn within(&self, sets: &mut Sets, ranges: &[(u128, u128)]) -> Set {
+        let inside = |value: u128| {
+            let after = ranges.partition_point(|(lo, _)| *lo <= value);
+            after > 0 && value <= ranges[after - 1].1
+        };
+        self.where_holds(sets, inside, |sets, bits| within(sets, bits, ranges))
+    }
+
+    /// Where it is this value.
+    pub fn equals(&self, sets: &mut Sets, value: u128) -> Set {
+        self.within(sets, &[(value, value)])
+    }
+
+    /// Where its first bits are those of a value.
+    pub fn starts_with(&self, sets: &mut Sets, value: u128, len: usize) -> Set {
+        let behind = self.width.saturating_sub(len) as u32;
+        let first = |value: u128| value.checked_shr(behind).unwrap_or(0);
+        let of_bits = |sets: &mut Sets, bits: &[Set]| starts_with(sets, bits, value, len);
+        self.where_holds(sets, |own| first(own) == first(value), of_bits)
+    }
+
+    /// Where it satisfies an operator.
+    pub fn compare(&self, sets: &mut Sets, op: Op, lo: u128, hi: u128) -> Set {
+        let ranges = ranges_of(op, lo, hi);
+        let of_bits = |sets: &mut Sets, bits: &[Set]| match &ranges {
+            Some(ranges) => within(sets, bits, ranges),
+            None => {
                 let width = bits.len();
                 let asked = bits.iter().enumerate();
                 let asked = asked.filter(|(at, _)| {
@@ -242,136 +564,220 @@ impl Sym {
                 });
                 let asked: Vec<Set> = asked.map(|(_, bit)| *bit).collect();
                 let any = sets.union(&asked);
-                Some(if op == Op::NoBit { any.not() } else { any })
+                if op == Op::NoBit { any.not() } else { any }
+            }
+        };
+        self.where_holds(sets, |value| compare(op, value, lo, hi), of_bits)
+    }
+
+    pub(super) fn where_holds(
+        &self,
+        sets: &mut Sets,
+        of_constant: impl Fn(u128) -> bool,
+        of_bits: impl Fn(&mut Sets, &[Set]) -> Set,
+    ) -> Set {
+        let hit = self.constants.iter();
+        let hit = hit.filter(|(value, _)| of_constant(*value));
+        let mut hit: Vec<Set> = hit.map(|(_, set)| *set).collect();
+        for (bits, set) in &self.vectors {
+            let holds = of_bits(sets, bits);
+            hit.push(sets.and(holds, *set));
+        }
+        sets.union(&hit)
+    }
+
+    /// Where an operator holds between two numbers, right for these packets.
+    pub fn compare_with(&self, sets: &mut Sets, op: Op, other: &Number, among: Set) -> Set {
+        let turned = match op {
+            Op::Eq => {
+                let differs = self.differs(sets, other, among, |_, set| set);
+                return sets.minus(among, differs);
+            }
+            Op::Ne => return self.differs(sets, other, among, |_, set| set),
+            Op::Lt => Op::Gt,
+            Op::Gt => Op::Lt,
+            Op::Le => Op::Ge,
+            Op::Ge => Op::Le,
+            Op::AnyBit | Op::NoBit => op,
+        };
+        let mut found = Vec::new();
+        for (value, set) in &self.constants {
+            let own = sets.and(*set, among);
+            if !own.is_empty() {
+                let holds = other.compare(sets, turned, *value, *value);
+                found.push(sets.and(own, holds));
             }
         }
+        for (bits, set) in &self.vectors {
+            let own = sets.and(*set, among);
+            let this = Number::from(bits.clone());
+            for (value, set) in &other.constants {
+                let own = sets.and(own, *set);
+                if !own.is_empty() {
+                    let holds = this.compare(sets, op, *value, *value);
+                    found.push(sets.and(own, holds));
+                }
+            }
+            for (others, set) in &other.vectors {
+                let own = sets.and(own, *set);
+                if !own.is_empty() {
+                    let holds = compare_vectors(sets, op, bits, others, own);
+                    found.push(sets.and(own, holds));
+                }
+            }
+        }
+        sets.union(&found)
+    }
+
+    /// Where two numbers differ among these packets, as `see` sees it; what is seen to differ is not compared any further.
+    pub fn differs(
+        &self,
+        sets: &mut Sets,
+        other: &Number,
+        among: Set,
+        see: impl Fn(&mut Sets, Set) -> Set,
+    ) -> Set {
+        if self == other {
+            return Set::NONE;
+        }
+        let mut found = Vec::new();
+        let both = sets.and(self.constant, other.constant);
+        let both = sets.and(both, among);
+        if !both.is_empty() {
+            let mut known: HashMap<u128, Vec<Set>> = HashMap::new();
+            for (value, set) in &other.constants {
+                known.entry(*value).or_default().push(*set);
+            }
+            let mut equal = Vec::new();
+            for (value, set) in &self.constants {
+                for other in known.get(value).into_iter().flatten() {
+                    equal.push(sets.and(*set, *other));
+                }
+            }
+            let equal = sets.union(&equal);
+            let differs = sets.minus(both, equal);
+            found.push(see(sets, differs));
+        }
+        for (constants, vectors) in [(self, other), (other, self)] {
+            for (bits, set) in &vectors.vectors {
+                let own = sets.and(*set, constants.constant);
+                let own = sets.and(own, among);
+                if own.is_empty() {
+                    continue;
+                }
+                for (value, set) in &constants.constants {
+                    let own = sets.and(own, *set);
+                    if own.is_empty() {
+                        continue;
+                    }
+                    let equal = equals(sets, bits, *value);
+                    let differs = sets.minus(own, equal);
+                    found.push(see(sets, differs));
+                }
+            }
+        }
+        for (a, set) in &self.vectors {
+            for (b, others) in &other.vectors {
+                let own = sets.and(*set, *others);
+                let mut left = sets.and(own, among);
+                if left.is_empty() {
+                    continue;
+                }
+                let (a, b) = aligned(a, b);
+                for (a, b) in a.iter().zip(&b).rev() {
+                    if a == b {
+                        continue;
+                    }
+                    let (a, b) = (sets.and(*a, left), sets.and(*b, left));
+                    let differs = sets.xor(a, b);
+                    let differs = see(sets, differs);
+                    left = sets.minus(left, differs);
+                    found.push(differs);
+                }
+            }
+        }
+        sets.union(&found)
+    }
+
+    /// The number for one packet.
+    pub fn at(&self, sets: &Sets, point: &Point) -> u128 {
+        if let Some((value, _)) = self.constant_at(sets, point) {
+            return value;
+        }
+        let mut vectors = self.vectors.iter();
+        let found = vectors.find(|(_, set)| sets.contains(*set, point));
+        found.map_or(0, |(bits, _)| at(sets, bits, point))
+    }
+}
+
+/// Where an operator other than equality holds between two vectors, right for these packets.
+fn compare_vectors(sets: &mut Sets, op: Op, a: &[Set], b: &[Set], among: Set) -> Set {
+    match op {
+        Op::Eq => same(sets, a, b, among),
+        Op::Ne => same(sets, a, b, among).not(),
+        Op::Lt => below(sets, a, b, among),
+        Op::Gt => below(sets, b, a, among),
+        Op::Le => below(sets, b, a, among).not(),
+        Op::Ge => below(sets, a, b, among).not(),
+        Op::AnyBit | Op::NoBit => {
+            let (a, b) = aligned(a, b);
+            let common: Vec<Set> = a.iter().zip(&b).map(|(a, b)| sets.and(*a, *b)).collect();
+            let any = sets.union(&common);
+            if op == Op::NoBit { any.not() } else { any }
+        }
+    }
+}
+
+/// A value that a rule looks at.
+#[derive(Debug, Clone)]
+pub enum Sym {
+    Number(Number),
+    /// Computed from what nobody knows.
+    Unknown,
+}
+
+impl Sym {
+    /// The same value for every packet.
+    pub fn known(value: u128) -> Sym {
+        Sym::Number(Number::constant(value, width_of(value)))
+    }
+
+    /// As a number; `None` for an unknown value.
+    pub fn number(&self) -> Option<&Number> {
+        match self {
+            Sym::Number(number) => Some(number),
+            Sym::Unknown => None,
+        }
+    }
+
+    /// Where the value lies in ranges (sorted, disjoint); `None` for an unknown value.
+    pub fn within(&self, sets: &mut Sets, ranges: &[(u128, u128)]) -> Option<Set> {
+        self.number().map(|number| number.within(sets, ranges))
+    }
+
+    /// Where the value satisfies an operator; `None` for an unknown value.
+    pub fn compare(&self, sets: &mut Sets, op: Op, lo: u128, hi: u128) -> Option<Set> {
+        self.number().map(|number| number.compare(sets, op, lo, hi))
     }
 
     /// Where an operator holds between two values, right for these packets; `None` where one is unknown.
     pub fn compare_with(&self, sets: &mut Sets, op: Op, other: &Sym, among: Set) -> Option<Set> {
-        let (a, b) = (self.bits(sets)?, other.bits(sets)?);
-        Some(match op {
-            Op::Eq => same(sets, &a, &b, among),
-            Op::Ne => same(sets, &a, &b, among).not(),
-            Op::Lt => below(sets, &a, &b, among),
-            Op::Gt => below(sets, &b, &a, among),
-            Op::Le => below(sets, &b, &a, among).not(),
-            Op::Ge => below(sets, &a, &b, among).not(),
-            Op::AnyBit | Op::NoBit => {
-                let (a, b) = aligned(&a, &b);
-                let common: Vec<Set> = a.iter().zip(&b).map(|(a, b)| sets.and(*a, *b)).collect();
-                let any = sets.union(&common);
-                if op == Op::NoBit { any.not() } else { any }
-            }
-        })
+        let (a, b) = (self.number()?, other.number()?);
+        Some(a.compare_with(sets, op, b, among))
     }
 
-    /// The value of a function of it, bit by bit where it is no choice of constants.
-    pub fn map(self, cases: impl Fn(u128) -> u128, bits: impl FnOnce(Bits) -> Bits) -> Sym {
+    /// The value of a function of it: of each constant, and of each vector.
+    pub fn map(
+        &self,
+        sets: &mut Sets,
+        of_constant: impl Fn(u128) -> u128,
+        of_bits: impl Fn(&[Set]) -> Bits,
+    ) -> Sym {
         match self {
-            Sym::Cases(all) => {
-                let mut mapped: Vec<(u128, Set)> = Vec::with_capacity(all.len());
-                for (value, set) in all {
-                    mapped.push((cases(value), set));
-                }
-                Sym::Cases(mapped)
+            Sym::Number(number) => {
+                Sym::Number(number.map(sets, of_constant, |_, bits| of_bits(bits)))
             }
-            Sym::Bits(all) => Sym::Bits(bits(all)),
             Sym::Unknown => Sym::Unknown,
-        }
-    }
-}
-
-/// A number that is written many times for packets that have nothing in common: what was written is put together when it is
-/// read, in pairs, not one by one.
-#[derive(Debug, Clone)]
-pub struct Written {
-    bits: Bits,
-    writes: Vec<(Set, Bits)>,
-    written: Set,
-}
-
-impl Written {
-    pub fn new(bits: Bits) -> Written {
-        Written {
-            bits,
-            writes: Vec::new(),
-            written: Set::NONE,
-        }
-    }
-
-    /// Writes the number of some packets.
-    pub fn write(&mut self, sets: &mut Sets, packets: Set, value: &[Set]) {
-        if packets.is_all() {
-            *self = Written::new(fitted(value, self.bits.len()));
-            return;
-        }
-        if !sets.and(packets, self.written).is_empty() {
-            self.settle(sets);
-        }
-        self.written = sets.or(self.written, packets);
-        self.writes.push((packets, fitted(value, self.bits.len())));
-    }
-
-    /// The number; right for these packets, whatever it is for others.
-    pub fn of(&mut self, sets: &mut Sets, packets: Set) -> Bits {
-        if sets.and(packets, self.written).is_empty() {
-            return self.bits.clone();
-        }
-        if !sets.is_within(packets, self.written) {
-            self.settle(sets);
-            return self.bits.clone();
-        }
-        let writes = &self.writes;
-        let bit = |at: usize| {
-            let first = writes.first().map_or(Set::NONE, |(_, value)| value[at]);
-            if writes.iter().all(|(_, value)| value[at] == first) {
-                return first;
-            }
-            let own = writes.iter();
-            let own: Vec<Set> = own.map(|(own, value)| sets.and(*own, value[at])).collect();
-            sets.union(&own)
-        };
-        (0..self.bits.len()).map(bit).collect()
-    }
-
-    /// The number of all packets.
-    pub fn all(&mut self, sets: &mut Sets) -> Bits {
-        self.settle(sets);
-        self.bits.clone()
-    }
-
-    /// Makes it what takes less room for all but these packets.
-    pub fn narrow(&mut self, sets: &mut Sets, packets: Set) {
-        narrow(sets, &mut self.bits, packets);
-        self.written = sets.and(self.written, packets);
-        for (own, value) in &mut self.writes {
-            *own = sets.and(*own, packets);
-            narrow(sets, value, *own);
-        }
-        self.writes.retain(|(own, _)| !own.is_empty());
-    }
-
-    /// Takes it over from another for some packets.
-    pub fn take(&mut self, sets: &mut Sets, packets: Set, other: &mut Written) {
-        let (own, new) = (self.all(sets), other.all(sets));
-        self.bits = ite(sets, packets, &new, &own);
-    }
-
-    fn settle(&mut self, sets: &mut Sets) {
-        let writes = std::mem::take(&mut self.writes);
-        let written = std::mem::replace(&mut self.written, Set::NONE);
-        if writes.is_empty() {
-            return;
-        }
-        for at in 0..self.bits.len() {
-            let new: Vec<Set> = writes
-                .iter()
-                .map(|(packets, value)| sets.and(*packets, value[at]))
-                .collect();
-            let new = sets.union(&new);
-            let kept = sets.minus(self.bits[at], written);
-            self.bits[at] = sets.or(new, kept);
         }
     }
 }
@@ -451,7 +857,7 @@ mod tests {
             }
             point
         };
-        let (left, right) = (Sym::Bits(a.clone()), Sym::Bits(b.clone()));
+        let (left, right) = (Number::from(a.clone()), Number::from(b.clone()));
         let ops = [
             Op::Eq,
             Op::Ne,
@@ -464,14 +870,11 @@ mod tests {
         ];
         let between: Vec<Set> = ops
             .iter()
-            .map(|op| {
-                left.compare_with(&mut sets, *op, &right, Set::ALL)
-                    .expect("known")
-            })
+            .map(|op| left.compare_with(&mut sets, *op, &right, Set::ALL))
             .collect();
         let fixed: Vec<Set> = ops
             .iter()
-            .map(|op| left.compare(&mut sets, *op, 6, 6).expect("known"))
+            .map(|op| left.compare(&mut sets, *op, 6, 6))
             .collect();
         let (more, less) = (plus(&mut sets, &a, 3), minus(&mut sets, &a, 5));
         let some = within(&mut sets, &a, &[(0, 2), (5, 5), (9, 20)]);
@@ -508,21 +911,76 @@ mod tests {
         assert!(sets.check().is_err());
     }
 
+    /// A destination that many rules translate costs what its pieces cost, and is the same number as its bits.
+    #[test]
+    fn a_number_in_pieces_answers_as_its_bits_do() {
+        let mut sets = Sets::default();
+        let (x, which) = (sets.variables(4), sets.variables(2));
+        let sent = of_vars(&mut sets, &x);
+        let picked = of_vars(&mut sets, &which);
+        let mut number = Number::from(sent.clone());
+        // 3 is written as 9, 4 to 5 as what is picked, 9 as 3
+        let three = equals(&mut sets, &sent, 3);
+        let some = within(&mut sets, &sent, &[(4, 5)]);
+        let nine = equals(&mut sets, &sent, 9);
+        number.write(&mut sets, three, &Number::constant(9, 4));
+        number.write(&mut sets, some, &Number::from(picked).fitted(4));
+        number.write(&mut sets, nine, &Number::constant(3, 4));
+        let bits = Number::from(number.bits(&mut sets));
+        let (ranges, first) = ([(0, 2), (9, 12)], Number::from(sent));
+        let pairs = [
+            [
+                number.within(&mut sets, &ranges),
+                bits.within(&mut sets, &ranges),
+            ],
+            [
+                number.starts_with(&mut sets, 0b1000, 2),
+                bits.starts_with(&mut sets, 0b1000, 2),
+            ],
+            [
+                number.differs(&mut sets, &first, Set::ALL, |_, set| set),
+                bits.differs(&mut sets, &first, Set::ALL, |_, set| set),
+            ],
+            [
+                number.compare_with(&mut sets, Op::Lt, &first, Set::ALL),
+                bits.compare_with(&mut sets, Op::Lt, &first, Set::ALL),
+            ],
+            [
+                number.compare(&mut sets, Op::AnyBit, 6, 6),
+                bits.compare(&mut sets, Op::AnyBit, 6, 6),
+            ],
+        ];
+        for [pieces, whole] in pairs {
+            assert_eq!(pieces, whole);
+        }
+        let same = number.differs(&mut sets, &bits, Set::ALL, |_, set| set);
+        assert!(same.is_empty());
+        let halves = [number.part(&mut sets, 0, 3), number.part(&mut sets, 3, 1)];
+        let joined = halves[0].then(&mut sets, &halves[1]);
+        let differs = joined.differs(&mut sets, &number, Set::ALL, |_, set| set);
+        assert!(differs.is_empty());
+        // of some packets
+        let own = number.of(&mut sets, three);
+        let is = own.equals(&mut sets, 9);
+        assert!(sets.is_within(three, is));
+    }
+
     #[test]
     fn what_is_written_later_counts_and_only_for_its_packets() {
         let mut sets = Sets::default();
         let vars = sets.variables(2);
         let (a, b) = (sets.of(vars[0]), sets.of(vars[1]));
-        let mut number = Written::new(constant(1, 4));
-        number.write(&mut sets, a, &constant(2, 4));
-        number.write(&mut sets, a.not(), &constant(3, 4));
-        number.write(&mut sets, b, &constant(4, 4));
-        let bits = number.all(&mut sets);
+        let mut number = Number::constant(1, 4);
+        number.write(&mut sets, a, &Number::constant(2, 4));
+        number.write(&mut sets, a.not(), &Number::constant(3, 4));
+        number.write(&mut sets, b, &Number::constant(4, 4));
+        let bits = number.bits(&mut sets);
         for (first, second, expected) in [(true, false, 2), (false, false, 3), (true, true, 4)] {
             let mut point = Point::default();
             point.set(vars[0], first);
             point.set(vars[1], second);
             assert_eq!(at(&sets, &bits, &point), expected);
+            assert_eq!(number.at(&sets, &point), expected);
         }
     }
 }
