@@ -23,7 +23,7 @@ use crate::reach::class::{
 use crate::reach::{Cited, cited, imagined};
 use crate::report::build::host_drop_name;
 use crate::ruleset::{RuleId, Ruleset, Stmt};
-use crate::sets::{GaveUp, Point, Room, Set};
+use crate::sets::{GaveUp, Point, Room, Set, Var};
 use crate::symbolic::{By, End, From, Input, Space, Ways, replies, requests};
 use crate::walk::link_values;
 use crate::walk::refuse::Told;
@@ -696,11 +696,27 @@ impl Compared<'_> {
         let more = space.sets.minus(all, told);
         let asked = space.rests_on(more).into_iter();
         let asked = asked.filter(|one| one.source == Source::Default && one.is_claim());
-        let words = asked.map(|one| match one.usual {
-            Some(1) => format!("not: {}", one.words),
-            _ => one.words.clone(),
-        });
-        let words: Vec<String> = words.collect();
+        let claims: Vec<(Var, bool, String)> = asked
+            .map(|one| (one.vars[0], one.usual == Some(1), one.words.clone()))
+            .collect();
+        let mut words = Vec::new();
+        for (var, usual, claim) in &claims {
+            // this one alone is not as usual
+            let all = claims.iter().map(|(other, usual, _)| (*other, *usual));
+            let all: Vec<_> = all
+                .map(|(other, usual)| (other, usual != (other == *var)))
+                .collect();
+            let alone = space.sets.literals(&all);
+            if !space.sets.and(more, alone).is_empty() {
+                words.push(match usual {
+                    true => format!("unless {claim}"),
+                    false => format!("when {claim}"),
+                });
+            }
+        }
+        if words.is_empty() && !more.is_empty() {
+            words.push("when several of what is taken for usual is otherwise".into());
+        }
         if space.check().is_ok() {
             for words in words {
                 if !self.answer.unusual.contains(&words) {

@@ -18,6 +18,7 @@ pub mod hooks;
 pub mod host;
 pub mod infer;
 pub mod iptables;
+pub mod json;
 pub mod kernel;
 pub mod load;
 pub mod logic;

@@ -475,3 +475,57 @@ fn interfaces_that_only_a_wildcard_names_are_followed() {
         assert!(found, "{:#?}", answer.rows);
     }
 }
+
+#[test]
+fn a_limit_that_is_gone_is_no_proof_of_no_change() {
+    let output = told("limit.old.json", "limit.new.json", &["--fail-on", "opened"]);
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(
+        said.starts_with("no change as long as all is as usual\n"),
+        "{said}"
+    );
+    let unless = "more packets change unless the rate limit is not exceeded in inet f c rule #3\n";
+    assert_eq!(said.matches("more packets change").count(), 1, "{said}");
+    assert!(said.contains(unless), "{said}");
+    let same = told("limit.old.json", "limit.old.json", &[]);
+    assert_eq!(same.status.code(), Some(0));
+    assert!(!text(&same).contains("more packets"), "{}", text(&same));
+}
+
+#[test]
+fn what_could_not_be_read_is_no_proof_of_no_change() {
+    let json = fs::read_to_string(testdata("diff/limit.new.json")).expect("a listing");
+    let dir = tempfile::tempdir().expect("a folder");
+    let compared = |old: &str, new: &str| {
+        assert_ne!(json, new, "nothing was replaced");
+        let [before, after] = ["old", "new"].map(|name| dir.path().join(name));
+        fs::write(&before, old).expect("a file");
+        fs::write(&after, new).expect("a file");
+        let output = nfpath(&["diff", &before.to_string_lossy(), &after.to_string_lossy()]);
+        (output.status.code(), text(&output))
+    };
+    let drop = r#"{"rule": {"family": "inet", "table": "f", "chain": "c", "handle": 9, "expr": [{"drop": null}]}}"#;
+    let with = |rule: &str| json.replacen("{\"rule\":", &format!("{rule}, {{\"rule\":"), 1);
+    // its place is not known
+    for rule in [
+        drop.replace("\"chain\": \"c\", ", ""),
+        drop.replace("\"chain\": \"c\"", "\"chain\": \"gone\""),
+    ] {
+        let (status, said) = compared(&json, &with(&rule));
+        assert_eq!(status, Some(4), "{rule}\n{said}");
+        assert!(said.starts_with("no change was found\n"), "{said}");
+        assert!(
+            said.contains("not all of the new ruleset was read: "),
+            "{said}"
+        );
+    }
+    // what it does is not known
+    let rule = drop.replace(r#"[{"drop": null}]"#, "\"drop\"");
+    let (status, said) = compared(&json, &with(&rule));
+    assert_eq!(status, Some(4), "{said}");
+    assert!(
+        said.contains("after   not known: field `expr` of the rule"),
+        "{said}"
+    );
+}

@@ -855,6 +855,26 @@ fn what_a_file_of_expectations_says_of_the_host_is_checked_before_anything_runs(
         has(err(&output), &["wrong.toml: ", at, "; nothing was run"]);
         assert_eq!(out(&output), "");
     }
+    for (class, says) in [
+        (
+            "src = \"10.0.0.1\", dst = \"fd00::/8\"",
+            "line 3, column 35: `src` and `dst` are of different IP versions",
+        ),
+        (
+            "proto = \"icmp\", dport = \"443\"",
+            "line 3, column 35: packets of this protocol have no ports",
+        ),
+    ] {
+        desk.put(
+            "class.toml",
+            format!(
+                "ruleset = \"rules\"\n[[test]]\nclass = {{ {class} }}\nexpect.verdict = \"drop\"\n"
+            ),
+        );
+        let output = desk.run(&["test", "class.toml"]);
+        assert_eq!(output.status.code(), Some(3), "{class}");
+        has(err(&output), &["class.toml: ", says, "; nothing was run"]);
+    }
     desk.put(
         "class.toml",
         "ruleset = \"rules\"\nhost = { iface = [\"eth0=10.0.0.2/24\"] }\n[[test]]\nclass = { iif = \"eth9\" }\nexpect.verdict = \"drop\"\n",

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// From the bottom to the top. Modules of one layer do not use each other.
 const LAYERS: &[&[&str]] = &[
-    &["logic", "diagnostic", "nft"],
+    &["logic", "diagnostic", "json", "nft"],
     &["sets"],
     &["ruleset", "iptables", "host"],
     &["packet", "load", "owner"],

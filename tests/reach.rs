@@ -180,6 +180,11 @@ fn a_question_that_makes_no_sense_is_refused() {
         (["--from", "x"], "--from x"),
         (["--proto", "tpc"], "--proto tpc"),
         (["--from-iface", "eth7"], "eth7"),
+        (["--from=10.0.0.1", "--to=::1"], "different IP versions"),
+        (
+            ["--proto=icmp", "--to=10.0.0.1:80"],
+            "packets of `--proto` have none",
+        ),
     ] {
         let (status, out, error) = nfpath(&["reach", ruleset, args[0], args[1]], "80");
         assert_eq!((status, out.as_str()), (2, ""), "{error}");
@@ -408,4 +413,73 @@ fn all_packets_of_a_class_do_what_is_expected_or_one_is_shown_that_does_not() {
     }
     let (status, text) = tested(published, "reject");
     assert_eq!(status, Some(3), "{text}");
+}
+
+#[test]
+fn a_mask_that_is_no_prefix_does_not_take_all_memory() {
+    // ip saddr & 0.0.0.1 == 0.0.0.0: every second address
+    let found = rows("wide.json", &["--proto", "tcp", "--to", "192.0.2.10:22"]);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!(found[0]["src"], serde_json::json!(["0.0.0.0/0"]));
+    let words = "some bits of the source, which no short list of ranges names";
+    assert_eq!(found[0]["rests_on"], serde_json::json!([words]));
+    assert_eq!(found[0]["witness"]["confirmed"], true);
+}
+
+#[test]
+fn a_rule_with_more_targets_than_are_told_translates_to_a_range() {
+    let more = [
+        "--from-iface",
+        "wan0",
+        "--proto",
+        "tcp",
+        "--to",
+        "10.60.0.0/16",
+    ];
+    let found = rows("wide.json", &more);
+    let translated = |row: &&serde_json::Value| !row["translated_to"].is_null();
+    let translated: Vec<_> = found.iter().filter(translated).collect();
+    assert_eq!(translated.len(), 1, "{found:#?}");
+    assert_eq!(translated[0]["dst"], serde_json::json!(["10.50.0.0/16"]));
+    assert_eq!(translated[0]["translated_to"], "10.60.0.0-10.60.255.255");
+}
+
+#[test]
+fn a_port_that_some_packets_have_already_is_told_as_a_target() {
+    let found = rows(
+        "wide.json",
+        &["--to", "10.0.0.5:80", "--from-iface", "wan0"],
+    );
+    let translated = |row: &&serde_json::Value| !row["translated_to"].is_null();
+    let translated: Vec<_> = found.iter().filter(translated).collect();
+    assert_eq!(translated.len(), 1, "{found:#?}");
+    assert_eq!(translated[0]["translated_to"], "10.0.0.5:80");
+    assert_eq!(translated[0]["dport"], "80, 8080, 8443");
+}
+
+/// `nf_conntrack_icmpv6_packet` refuses packets of IPv4, and `nf_conntrack_icmp_packet` those of IPv6.
+#[test]
+fn icmp_of_the_other_ip_version_begins_no_conversation() {
+    let found = rows("wide.json", &[]);
+    let proto = |row: &serde_json::Value| row["proto"].as_str().map(str::to_string);
+    let protos: Vec<_> = found.iter().filter_map(proto).collect();
+    assert!(protos.iter().any(|proto| proto == "icmp"), "{protos:?}");
+    assert!(!protos.iter().any(|proto| proto == "icmp6"), "{protos:?}");
+}
+
+#[test]
+fn what_a_rule_excludes_is_not_hidden_behind_martians() {
+    let facts = fs::read_to_string(testdata("reach/host.facts")).expect("facts");
+    let mut args = vec!["reach", "testdata/reach/wide.json", "--to", "192.0.2.10:23"];
+    args.extend(facts.split_whitespace());
+    let (_, text, _) = nfpath(&args, "140");
+    let head = "lan0: tcp from any but 198.51.100.0/24, 203.0.113.5 to 192.0.2.10 port 23";
+    assert!(text.contains(head), "{text}");
+}
+
+/// A first packet has the time to live that `explain` takes.
+#[test]
+fn a_rule_for_few_hops_lets_no_usual_packet_pass() {
+    let found = rows("wide.json", &["--to", "192.0.2.10:24"]);
+    assert!(found.is_empty(), "{found:#?}");
 }

@@ -161,7 +161,7 @@ pub fn sarif(audit: &Audit, uri: &str) -> String {
             column_kind: "unicodeCodePoints",
         }],
     };
-    serde_json::to_string_pretty(&log).unwrap_or_default() + "\n"
+    crate::json::pretty(&log)
 }
 
 fn result<'a>(

@@ -77,8 +77,7 @@ pub fn json(audit: &Audit) -> String {
             .collect(),
         left_out: audit.left_out.clone(),
     };
-    // strings and numbers always serialise
-    serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
+    crate::json::pretty(&document)
 }
 
 fn one(finding: &Finding) -> One {

@@ -105,14 +105,24 @@ impl Reach {
                 )));
             }
         };
+        let (from, proto) = (from.transpose()?, proto.transpose()?);
+        let refuse = |error: &str| Err(Failure::usage(anyhow!("{error}")));
+        if let (Some(from), Some(to)) = (from, to)
+            && matches!(from, IpNet::V6(_)) != matches!(to, IpNet::V6(_))
+        {
+            return refuse("`--from` and `--to` are of different IP versions");
+        }
+        if to_port.is_some() && proto.is_some_and(|number| !proto::has_ports(number)) {
+            return refuse("`--to` names a port, and packets of `--proto` have none");
+        }
         Ok(Query {
             state,
             to,
             to_port,
-            from: from.transpose()?,
+            from,
             from_iface: self.from_iface.clone(),
             to_iface: self.to_iface.clone(),
-            proto: proto.transpose()?,
+            proto,
         })
     }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use clap::Args;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use toml::de::{DeTable, DeValue};
 
@@ -12,6 +13,7 @@ use crate::explain::{Question, explain};
 use crate::flow::asked::flags;
 use crate::hooks::Hooks;
 use crate::logic::Ranges;
+use crate::packet::proto;
 use crate::reach::ReachError;
 use crate::reach::class::unusual_icmp;
 use crate::reach::whole::{Wanted, Whole, whole};
@@ -112,10 +114,24 @@ impl Class {
                 wrong("dport", text, meant)
             })?),
         };
+        let (src, dst) = (net("src", &self.src)?, net("dst", &self.dst)?);
+        let version = |net: Option<IpNet>| net.map(|net| matches!(net, IpNet::V6(_)));
+        if let (Some(one), Some(other)) = (version(src), version(dst))
+            && one != other
+        {
+            let error = "`src` and `dst` are of different IP versions";
+            return Err(Wrong::at(&["class", "dst"], error));
+        }
+        if let (Some(number), Some(_)) = (proto, &dports)
+            && !proto::has_ports(number)
+        {
+            let error = "packets of this protocol have no ports";
+            return Err(Wrong::at(&["class", "dport"], error));
+        }
         Ok(Wanted {
             iif: self.iif.clone(),
-            src: net("src", &self.src)?,
-            dst: net("dst", &self.dst)?,
+            src,
+            dst,
             proto,
             dports,
         })

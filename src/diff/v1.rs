@@ -67,8 +67,7 @@ pub fn json(diff: &Diff) -> String {
         truncated: diff.truncated,
         given_up: diff.given_up.clone(),
     };
-    // strings and numbers always serialise
-    serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
+    crate::json::pretty(&document)
 }
 
 fn row(row: &Row) -> RowJson {

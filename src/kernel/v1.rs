@@ -141,10 +141,7 @@ fn pair(pair: &super::Pair) -> Pair<'_> {
 }
 
 fn text(document: &Document<'_>) -> String {
-    // own types of strings and numbers: there is nothing in it that cannot be written
-    let mut text = serde_json::to_string_pretty(document).unwrap_or_default();
-    text.push('\n');
-    text
+    crate::json::pretty(document)
 }
 
 /// Flows that were named.

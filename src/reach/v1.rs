@@ -85,8 +85,7 @@ pub fn json(reach: &Reach) -> String {
         truncated: reach.truncated,
         given_up: reach.given_up.clone(),
     };
-    // strings and numbers always serialise
-    serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
+    crate::json::pretty(&document)
 }
 
 fn row(row: &Row) -> RowJson {

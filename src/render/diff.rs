@@ -68,9 +68,7 @@ pub fn text(diff: &Diff, width: usize) -> String {
     let count = |kind| told.iter().filter(|own| **own == kind).count();
     out += &match diff.rows.is_empty() {
         true if diff.given_up.is_some() => "no change was found\n".to_string(),
-        true if !diff.unusual.is_empty() => {
-            "no change as long as all is as usual; see below for what is not\n".to_string()
-        }
+        true if !diff.unusual.is_empty() => "no change as long as all is as usual\n".to_string(),
         true => {
             "no change: every packet that is compared has the same fate under both\n".to_string()
         }
@@ -109,7 +107,7 @@ pub fn text(diff: &Diff, width: usize) -> String {
         width,
     );
     for words in &diff.unusual {
-        out += &wrapped(&format!("changes more when: {words}"), "", width);
+        out += &wrapped(&format!("more packets change {words}"), "", width);
     }
     for words in &diff.left_out {
         out += &wrapped(&format!("left out: {words}"), "", width);

@@ -3,6 +3,7 @@
 use colored::Colorize;
 use unicode_width::UnicodeWidthStr;
 
+use crate::json;
 use crate::report::row::Row;
 
 use super::safe;
@@ -20,12 +21,7 @@ pub fn csv(rows: &[Row]) -> String {
 
 /// One JSON object a line.
 pub fn ndjson(rows: &[Row]) -> String {
-    let mut out = String::new();
-    for row in rows {
-        out += &serde_json::to_string(row).unwrap_or_default();
-        out.push('\n');
-    }
-    out
+    rows.iter().map(json::line).collect()
 }
 
 /// Verdict, flow, and who decided.
