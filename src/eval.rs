@@ -93,6 +93,8 @@ pub struct Skb {
     pub gid: Option<u32>,
     /// `ct zone set` before the look-up.
     pub zone: Zone,
+    /// `tproxy` has given it to a socket.
+    pub socket: bool,
 }
 
 /// What does not change during a walk.
@@ -294,6 +296,7 @@ impl<'w> Env<'_, 'w> {
                     );
                     let because = "sockets are not part of a ruleset; see `ss -lntu` on the host";
                     if self.know.ask(question, because, Source::Default, true) {
+                        self.skb.socket = true;
                         continue;
                     }
                     if *or_drop {

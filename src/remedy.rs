@@ -764,6 +764,7 @@ fn settings(drop: HostDrop, death: &Death<'_>, host: &Host, answer: &Answer) -> 
         | HostDrop::MartianSource
         | HostDrop::MartianDestination
         | HostDrop::OtherHost
+        | HostDrop::OfSocket
         | HostDrop::TtlExceeded
         | HostDrop::NoAddress
         | HostDrop::SamePort
@@ -842,6 +843,9 @@ fn remains(death: &Death<'_>, against: &str) -> String {
                     "one of the bridge ports must not be isolated: `bridge link set dev PORT isolated off`"
                 }
                 HostDrop::OtherHost => "the sender has to write this interface's Ethernet address",
+                HostDrop::OfSocket => {
+                    "what tproxy takes has to be routed to this host: `ip rule add fwmark MARK lookup TABLE`, `ip route add local default dev lo table TABLE`"
+                }
                 HostDrop::MartianDestination => "no loopback address can be reached from outside",
                 HostDrop::LinkLocalSource => "such packets are never forwarded",
                 HostDrop::NotJoined => "a program has to join the group",

@@ -530,6 +530,7 @@ impl<'w, R: Record> Walker<'w, R> {
             uid: probe.uid,
             gid: probe.gid,
             zone: Zone::default(),
+            socket: false,
         }
     }
 

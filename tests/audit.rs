@@ -575,7 +575,8 @@ fn listing(rules: &[Made]) -> Value {
 #[test]
 fn a_blocklist_in_front_of_established_is_a_note() {
     let told = |case: &str| -> Vec<(String, String)> {
-        let facts = fs::read_to_string(testdata("audit/reply-dropped.note.facts")).expect("facts");
+        let facts =
+            fs::read_to_string(testdata("audit/reply-dropped.blocklist.facts")).expect("facts");
         let case = testdata(case).to_string_lossy().into_owned();
         let mut args = vec!["audit", &case, "--format", "json"];
         args.extend(facts.split_whitespace());
@@ -588,8 +589,8 @@ fn a_blocklist_in_front_of_established_is_a_note() {
         pairs.filter(|(id, _)| id == "reply-dropped").collect()
     };
     let one = |severity: &str| vec![("reply-dropped".to_string(), severity.to_string())];
-    assert_eq!(told("audit/reply-dropped.note.json"), one("note"));
-    let text = fs::read_to_string(testdata("audit/reply-dropped.note.json")).expect("a case");
+    assert_eq!(told("audit/reply-dropped.blocklist.json"), one("note"));
+    let text = fs::read_to_string(testdata("audit/reply-dropped.blocklist.json")).expect("a case");
     let high = text.replace(
         r#"{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "@blocked"}}"#,
         r#"{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": {"range": [1024, 65535]}}}"#,

@@ -237,7 +237,7 @@ fn verdict_of(outcome: Outcome) -> Verdict {
 }
 
 /// Every word that a path can end in; `tests/docs.rs` keeps it whole.
-pub const DISPOSITIONS: [&str; 25] = [
+pub const DISPOSITIONS: [&str; 26] = [
     "local",
     "forwarded",
     "bridged",
@@ -263,6 +263,7 @@ pub const DISPOSITIONS: [&str; 25] = [
     "link-local-source",
     "not-joined",
     "other-host",
+    "of-socket",
 ];
 
 /// The word for where a path ended; docs/outcomes.md has one section for each.
@@ -299,6 +300,7 @@ pub(crate) fn host_drop_name(drop: HostDrop) -> &'static str {
         HostDrop::LinkLocalSource => "link-local-source",
         HostDrop::NotJoined => "not-joined",
         HostDrop::OtherHost => "other-host",
+        HostDrop::OfSocket => "of-socket",
     }
 }
 
@@ -338,6 +340,9 @@ fn host_drop_text(drop: HostDrop, packet: &Packet) -> String {
         }
         HostDrop::OtherHost => {
             format!("the frame's Ethernet destination is not that of {iif}: it is for another station")
+        }
+        HostDrop::OfSocket => {
+            format!("tproxy has given the packet to a socket, and the route to {dst} leads on; see `ip rule` for the mark that makes it local")
         }
     }
 }

@@ -331,6 +331,8 @@ pub struct Fields {
     pub own_dst: Set,
     /// Packets of which a rule has written addresses or ports in the header itself.
     pub tampered: Set,
+    /// Packets that `tproxy` has given to a socket.
+    pub socket: Set,
 }
 
 /// `PACKET_*` and other numbers are eight bits wide.
@@ -409,6 +411,7 @@ impl Fields {
             own_src: Set::NONE,
             own_dst: Set::NONE,
             tampered: Set::NONE,
+            socket: Set::NONE,
         }
     }
 
@@ -466,6 +469,7 @@ impl Fields {
             (&mut self.own_src, other.own_src),
             (&mut self.own_dst, other.own_dst),
             (&mut self.tampered, other.tampered),
+            (&mut self.socket, other.socket),
         ] {
             *own = sets.ite(packets, new, *own);
         }

@@ -706,6 +706,8 @@ impl Walk<'_, '_> {
                 uid: None,
                 gid: None,
                 zone: Zone::default(),
+                // who asks for it reads it from the sets
+                socket: false,
             },
             asked: Asked {
                 know,

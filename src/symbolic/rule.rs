@@ -329,6 +329,11 @@ impl Walk<'_, '_> {
                         let drop = &Verdict::Drop;
                         self.verdict(place, drop, alone, depth, passed, &mut next, back);
                         here = self.space.sets.and(here, taken);
+                    }
+                    let own = self.space.sets.and(here, taken);
+                    let before = self.fields.socket;
+                    self.fields.socket = self.space.sets.or(before, own);
+                    if *or_drop {
                         continue;
                     }
                     taken

@@ -768,6 +768,9 @@ impl<'a, 'w> Walk<'a, 'w> {
             self.end(End::NotCovered(why), By::Stack, back);
             live = self.space.sets.minus(live, back);
         }
+        let of_socket = self.space.sets.and(live, self.fields.socket);
+        self.end(End::Host(Dropped(HostDrop::OfSocket)), By::Stack, of_socket);
+        live = self.space.sets.minus(live, of_socket);
         let hops = self.fields.header(v6, Field::Ttl);
         let hops = hops.of(&mut self.space.sets, live);
         let last = hops.within(&mut self.space.sets, &[(0, 1)]);
@@ -1129,6 +1132,7 @@ impl<'a, 'w> Walk<'a, 'w> {
         let by_kernel = sets.and(local, kernel);
         answer.sender.write(sets, by_kernel, Sender::Kernel);
         answer.route = OneOf::only(None);
+        answer.socket = Set::NONE;
         let first = Fields::first(space, From::Outside, Some(0), 1);
         let sets = &mut space.sets;
         // what had no entry at its end begins one

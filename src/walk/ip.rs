@@ -601,6 +601,9 @@ impl<R: Record> Walker<'_, R> {
         if skb.packet.v6 && !self.forwarding(skb) {
             return self.host_drop(skb, pf, Hook::Prerouting, HostDrop::ForwardingOff);
         }
+        if skb.socket {
+            return self.host_drop(skb, pf, Hook::Forward, HostDrop::OfSocket);
+        }
         let before = skb.packet.known_ttl();
         let is_used_up = match before {
             Known::Value(before) => before <= 1,

@@ -93,7 +93,8 @@ impl<R: Record> Walker<'_, R> {
                 | HostDrop::IsolatedPort
                 | HostDrop::LinkLocalSource
                 | HostDrop::NotJoined
-                | HostDrop::OtherHost,
+                | HostDrop::OtherHost
+                | HostDrop::OfSocket,
                 _,
             ) => return,
         };

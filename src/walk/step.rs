@@ -216,6 +216,8 @@ pub enum HostDrop {
     NotJoined,
     /// the frame is addressed to another station
     OtherHost,
+    /// a packet that belongs to a socket of this host is not forwarded
+    OfSocket,
 }
 
 /// Where a path ended (one page: docs/outcomes.md).
