@@ -958,13 +958,10 @@ impl Input<'_> {
         host: &Host,
         from: From,
     ) -> Option<Ways> {
-        let values = link_values(host);
-        let world = World {
-            ruleset: &self.loaded.ruleset,
-            host,
-            link_values: &values,
-        };
-        requests(&mut self.views[at].space, world, hooks, from, Some(0)).ok()
+        let space = &mut self.views[at].space;
+        in_world(self.loaded, host, |world| {
+            requests(space, world, hooks, from, Some(0)).ok()
+        })
     }
 
     /// The answers to such packets.
@@ -976,14 +973,21 @@ impl Input<'_> {
         requests: &Ways,
         from: From,
     ) -> Option<Ways> {
-        let values = link_values(host);
-        let world = World {
-            ruleset: &self.loaded.ruleset,
-            host,
-            link_values: &values,
-        };
-        replies(&mut self.views[at].space, world, hooks, requests, from).ok()
+        let space = &mut self.views[at].space;
+        in_world(self.loaded, host, |world| {
+            replies(space, world, hooks, requests, from).ok()
+        })
     }
+}
+
+/// Asks something about a ruleset on a host.
+fn in_world<T>(loaded: &Loaded, host: &Host, ask: impl FnOnce(World<'_>) -> T) -> T {
+    let values = link_values(host);
+    ask(World {
+        ruleset: &loaded.ruleset,
+        host,
+        link_values: &values,
+    })
 }
 
 /// Who dropped or rejected a packet.

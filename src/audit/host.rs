@@ -7,8 +7,7 @@ use crate::conntrack::Manip;
 use crate::explain::explain;
 use crate::flow::{Flow, IpFamily as Version};
 use crate::host::{IpFamily, LinkKind, Scope};
-use crate::packet::proto;
-use crate::reach::class::number;
+use crate::packet::{number, proto, range_of};
 use crate::ruleset::{
     Expr, Hook, Match, Nat, NatKind, NatRange, Op, Operand, RuleId, Stmt, Target, Verdict,
 };
@@ -373,11 +372,6 @@ fn translated(view: &mut View, from: From) -> BTreeMap<RuleId, Set> {
     found
 }
 
-/// The lowest and highest address of a prefix.
-fn bounds(net: ipnet::IpNet) -> (u128, u128) {
-    (number(net.network()), number(net.broadcast()))
-}
-
 /// Published ports whose rules take packets to every address outside as well, when they come from inside.
 fn hijacked(input: &mut Input<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -393,7 +387,7 @@ fn hijacked(input: &mut Input<'_>) -> Vec<Finding> {
             .routes
             .iter()
             .filter(|route| route.prefix.prefix_len() > 0 && route.prefix.addr().is_ipv6() == v6)
-            .map(|route| bounds(route.prefix))
+            .map(|route| range_of(route.prefix))
             .collect();
         let mut inside: Vec<(u128, (u128, u128))> = Vec::new();
         for address in &input.given.addresses {
@@ -401,8 +395,8 @@ fn hijacked(input: &mut Input<'_>) -> Vec<Finding> {
                 continue;
             };
             if address.ip.is_ipv6() == v6 && !address.ip.is_loopback() {
-                near.push(bounds(net));
-                inside.push((link, bounds(net)));
+                near.push(range_of(net));
+                inside.push((link, range_of(net)));
             }
         }
         near.sort_unstable();
@@ -508,7 +502,7 @@ fn hairpin(input: &mut Input<'_>) -> Vec<Finding> {
                     .addresses
                     .iter()
                     .filter(|own| own.dev == name && own.ip.is_ipv6() == v6)
-                    .filter_map(|own| own.subnet().map(bounds))
+                    .filter_map(|own| own.subnet().map(range_of))
                     .filter(|(lo, hi)| (*lo..=*hi).contains(&server))
                     .collect();
                 if !straight || nets.is_empty() {

@@ -15,7 +15,7 @@ use crate::host::{
     AddressType, FoundRoute, IpFamily, RouteAnswer, RouteQuery, RouteType, TypeAnswer,
 };
 use crate::logic::{FactId, Knowledge, Known, Source, max_of};
-use crate::packet::{Packet, Spec, proto, tcp};
+use crate::packet::{Packet, Spec, number, proto, tcp};
 use crate::ruleset::protocol::PacketKind;
 use crate::ruleset::{Expr, Field, Op, RuleId};
 use crate::sets::{Point, Set};
@@ -119,10 +119,7 @@ impl Classes {
 }
 
 fn bits_of(ip: IpAddr) -> (u128, u32) {
-    match ip {
-        IpAddr::V4(v4) => (u128::from(v4.to_bits()), 32),
-        IpAddr::V6(v6) => (v6.to_bits(), 128),
-    }
+    (number(ip), if ip.is_ipv6() { 128 } else { 32 })
 }
 
 /// An address of a prefix that is in none of these, which are disjoint.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::conntrack::{Manip, status};
 use crate::eval::{NextHop, Pf};
 use crate::logic::{Known, Ranges};
-use crate::packet::proto;
+use crate::packet::{number, proto};
 use crate::ruleset::{ChainId, Data, Expr, Family, Hook, Nat, NatKind, NatRange, RuleId};
 use crate::sets::{Set, Sets};
 use crate::walk::decide;
@@ -341,12 +341,8 @@ impl Walk<'_, '_> {
     }
 
     pub(super) fn constant(&self, ip: IpAddr) -> Address {
-        let number = match ip {
-            IpAddr::V4(v4) => Number::constant(u128::from(v4.to_bits()), 32),
-            IpAddr::V6(v6) => Number::constant(v6.to_bits(), 128),
-        };
         Address {
-            number,
+            number: Number::constant(number(ip), if ip.is_ipv6() { 128 } else { 32 }),
             own: Set::NONE,
             drawn: Set::NONE,
         }
