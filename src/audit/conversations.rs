@@ -306,6 +306,10 @@ fn ipv6(input: &mut Input<'_>) -> Vec<Finding> {
             return Vec::new();
         }
         return vec![Finding {
+            severity: match known {
+                true => about::IPV6_OPEN.severity,
+                false => Severity::Note,
+            },
             rests_on: match known {
                 true => Vec::new(),
                 false => {

@@ -454,12 +454,26 @@ fn hijacked(input: &mut Input<'_>) -> Vec<Finding> {
             let Some(witness) = input.witness(at, from, set, Shows::Rule(rule)) else {
                 continue;
             };
+            // the interface that they come by may be a second way to the outside
+            let family = if v6 { IpFamily::V6 } else { IpFamily::V4 };
+            let by = witness.question.iif.as_ref();
+            let by = by.filter(|_| !input.given.complete.routes(family));
+            let rests_on: Vec<String> = by
+                .map(|iif| format!("{iif} is no way to the outside (give all routes: `--routes FILE`, or a snapshot)"))
+                .into_iter()
+                .collect();
+            let severity = match rests_on.is_empty() {
+                true => about::LOCAL_TRAFFIC_HIJACKED.severity,
+                false => Severity::Note,
+            };
             let who = match from {
                 From::Outside => "inside this host's networks",
                 From::Here => "this host itself",
             };
             found.push(Finding {
                 rules: vec![input.cite(rule, "")],
+                severity,
+                rests_on,
                 witness: Some(witness),
                 ..Finding::new(
                     about::LOCAL_TRAFFIC_HIJACKED,
