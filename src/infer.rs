@@ -542,6 +542,10 @@ fn published(ruleset: &Ruleset, host: &mut Host, flow: &Flow, uplink: Option<&st
     let (Some(port), dst) = (flow.dport, flow.dst) else {
         return;
     };
+    // every loopback address is this host's
+    if dst.is_loopback() {
+        return;
+    }
     if host.addresses.iter().any(|a| {
         a.ip == dst || !a.ip.is_loopback() && a.subnet().is_some_and(|net| net.contains(&dst))
     }) {
