@@ -23,7 +23,7 @@ use crate::reach::class::{
 use crate::reach::{Cited, cited, imagined};
 use crate::report::build::host_drop_name;
 use crate::ruleset::{RuleId, Ruleset, Stmt};
-use crate::sets::{GaveUp, Point, Room, Set, Var};
+use crate::sets::{GaveUp, Point, Room, Set};
 use crate::symbolic::{By, End, From, Input, Space, Ways, replies, requests};
 use crate::walk::link_values;
 use crate::walk::refuse::Told;
@@ -695,23 +695,22 @@ impl Compared<'_> {
         let told = frame.visible(space, usual);
         let more = space.sets.minus(all, told);
         let asked = space.rests_on(more).into_iter();
-        let asked = asked.filter(|one| one.source == Source::Default && one.is_claim());
-        let claims: Vec<(Var, bool, String)> = asked
-            .map(|one| (one.vars[0], one.usual == Some(1), one.words.clone()))
+        let asked: Vec<_> = asked
+            .filter(|one| one.source == Source::Default)
+            .cloned()
             .collect();
         let mut words = Vec::new();
-        for (var, usual, claim) in &claims {
+        for question in &asked {
             // this one alone is not as usual
-            let all = claims.iter().map(|(other, usual, _)| (*other, *usual));
-            let all: Vec<_> = all
-                .map(|(other, usual)| (other, usual != (other == *var)))
-                .collect();
-            let alone = space.sets.literals(&all);
+            let others = asked.iter().filter(|other| other.words != question.words);
+            let others = others.map(|other| other.as_usual(&mut space.sets));
+            let others: Vec<Set> = others.collect();
+            let usual = question.as_usual(&mut space.sets);
+            let alone = others
+                .into_iter()
+                .fold(usual.not(), |all, one| space.sets.and(all, one));
             if !space.sets.and(more, alone).is_empty() {
-                words.push(match usual {
-                    true => format!("unless {claim}"),
-                    false => format!("when {claim}"),
-                });
+                words.push(question.otherwise());
             }
         }
         if words.is_empty() && !more.is_empty() {

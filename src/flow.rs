@@ -185,7 +185,9 @@ pub fn parse(text: &str) -> Result<Flow, FlowError> {
             port,
         });
     };
-    for addr in src.into_iter().chain([dst_addr]) {
+    // whoever writes a number means it
+    let named = name.trim().parse::<u8>().is_err();
+    for addr in src.into_iter().chain([dst_addr]).filter(|_| named) {
         match (proto, IpFamily::of(addr)) {
             (proto::ICMP, IpFamily::V6) => return Err(FlowError::IcmpOverV6(addr)),
             (proto::ICMPV6, IpFamily::V4) => return Err(FlowError::Icmp6OverV4(addr)),
@@ -486,9 +488,13 @@ impl FromStr for Flow {
 impl fmt::Display for Flow {
     /// The canonical form, which [`parse`] reads back to the same flow.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let foreign = matches!(
+            (self.proto, self.dst),
+            (proto::ICMP, IpAddr::V6(_)) | (proto::ICMPV6, IpAddr::V4(_))
+        );
         match proto::name(self.proto) {
-            Some(name) => write!(f, "{name}:")?,
-            None => write!(f, "{}:", self.proto)?,
+            Some(name) if !foreign => write!(f, "{name}:")?,
+            Some(_) | None => write!(f, "{}:", self.proto)?,
         }
         let end = |f: &mut fmt::Formatter<'_>, addr: Option<IpAddr>, port: Option<u16>| {
             match addr {

@@ -556,7 +556,7 @@ fn published(ruleset: &Ruleset, host: &mut Host, flow: &Flow, uplink: Option<&st
     let says_own = host
         .addresses
         .iter()
-        .any(|a| !a.ip.is_loopback() && is_given(a.origin));
+        .any(|a| a.ip.is_ipv4() == dst.is_ipv4() && !a.ip.is_loopback() && is_given(a.origin));
     let says_way = host
         .routes
         .iter()

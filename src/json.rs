@@ -14,25 +14,37 @@ pub fn line(document: &impl Serialize) -> String {
     escaped(serde_json::to_string(document).unwrap_or_default()) + "\n"
 }
 
-/// Escapes what steers terminals and stands in strings only: C1 control characters, directions of text, marks without width.
-fn escaped(text: String) -> String {
-    let steers = |c: char| {
-        matches!(
+/// Whether a character is not shown but changes how others are: control characters, directions of text (`Bidi_Control`), and
+/// marks without width.
+pub fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(
             c,
-            '\u{7f}'..='\u{9f}'
+            '\u{ad}'
+                | '\u{61c}'
+                | '\u{180e}'
                 | '\u{200b}'..='\u{200f}'
                 | '\u{2028}'..='\u{202e}'
-                | '\u{2066}'..='\u{2069}'
+                | '\u{2060}'..='\u{206f}'
                 | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
         )
-    };
+}
+
+/// Escapes what steers terminals and stands in strings only; line ends stand between them.
+fn escaped(text: String) -> String {
+    let steers = |c: char| c != '\n' && steers(c);
     if !text.contains(steers) {
         return text;
     }
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if steers(c) {
-            out += &format!("\\u{:04x}", c as u32);
+            // characters beyond the first plane are two escapes
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                out += &format!("\\u{unit:04x}");
+            }
         } else {
             out.push(c);
         }
@@ -46,12 +58,9 @@ mod tests {
 
     #[test]
     fn a_name_that_steers_terminals_is_escaped_and_stays_the_same_string() {
-        let name = "a\u{9b}2J\u{202e}b\u{1b}[2J ä";
+        let name = "a\u{9b}2J\u{202e}b\u{61c}\u{1b}[2J \u{e0041}ä";
         for text in [pretty(&name), line(&name)] {
-            assert!(
-                !text.trim_end().contains(['\u{9b}', '\u{202e}', '\u{1b}']),
-                "{text}"
-            );
+            assert!(!text.trim_end().contains(steers), "{text}");
             assert!(text.contains('ä'), "{text}");
             assert_eq!(serde_json::from_str::<String>(&text).expect("JSON"), name);
         }

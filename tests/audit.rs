@@ -600,4 +600,10 @@ fn a_blocklist_in_front_of_established_is_a_note() {
     let file = dir.path().join("high.json");
     fs::write(&file, high).expect("a file");
     assert_eq!(told(&file.to_string_lossy()), one("warning"));
+    // nor does whoever drops all that is left
+    let address = r#"{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "@blocked"}}, "#;
+    let all = text.replace(address, "");
+    assert_ne!(all, text);
+    fs::write(&file, all).expect("a file");
+    assert_eq!(told(&file.to_string_lossy()), one("warning"));
 }

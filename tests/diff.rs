@@ -523,9 +523,34 @@ fn what_could_not_be_read_is_no_proof_of_no_change() {
     // what it does is not known
     let rule = drop.replace(r#"[{"drop": null}]"#, "\"drop\"");
     let (status, said) = compared(&json, &with(&rule));
-    assert_eq!(status, Some(4), "{said}");
+    assert_eq!(status, Some(1), "{said}");
     assert!(
         said.contains("after   not known: field `expr` of the rule"),
         "{said}"
     );
+}
+
+/// `tcp doff` of a first packet is open, as most senders add options.
+#[test]
+fn a_rule_for_the_length_of_the_tcp_header_is_a_change() {
+    use serde_json::json;
+    let tcp = |field: &str, op: &str, right: Value| json!({"match": {"op": op, "left": {"payload": {"protocol": "tcp", "field": field}}, "right": right}});
+    let accept = json!([tcp("dport", "==", json!(22)), {"accept": null}]);
+    let drop = json!([tcp("dport", "==", json!(22)), tcp("doff", ">", json!(8)), {"drop": null}]);
+    let load = |rules: &[Value]| load("made up", &input_chain(rules), &[]).expect("a ruleset");
+    let (old, new) = (load(&[accept.clone()]), load(&[drop, accept]));
+    let host = Host::default();
+    let side = |loaded| Side {
+        loaded,
+        host: &host,
+    };
+    let answer = diff(side(&old), side(&new), Room::default());
+    let mut outside = answer.rows.iter().filter(|row| !row.sent_here).peekable();
+    assert!(outside.peek().is_some(), "{:#?}", answer.rows);
+    for row in outside {
+        assert_eq!(row.kind, Kind::Closed, "{row:#?}");
+        let rests = row.rests_on.iter();
+        let mut headers = rests.filter(|words| *words == "other fields of the headers");
+        assert!(headers.next().is_some(), "{row:#?}");
+    }
 }

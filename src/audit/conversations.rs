@@ -124,7 +124,7 @@ fn answers(input: &mut Input<'_>) -> Vec<Finding> {
         };
         // who is blocked whatever he sends is blocked on purpose
         let blocks = match by {
-            By::Rule(rule) => !asks_ports(input, rule) && refuses_requests(input, by),
+            By::Rule(rule) => blocks_addresses(input, rule) && refuses_requests(input, by),
             By::Policy(_) | By::Stack => false,
         };
         let (why, remedy) = match untracked.is_empty() {
@@ -160,24 +160,33 @@ fn answers(input: &mut Input<'_>) -> Vec<Finding> {
     found
 }
 
-/// Whether it matters to a rule which ports a packet from outside has, of those that come to it.
-fn asks_ports(input: &mut Input<'_>, rule: RuleId) -> bool {
-    input.views.iter_mut().any(|view| {
+/// Whether it matters to a rule which addresses a packet from outside has, and not which ports, of those that come to it.
+fn blocks_addresses(input: &mut Input<'_>, rule: RuleId) -> bool {
+    let asks = asked(input, rule);
+    let any = |parts: &[Part]| parts.iter().any(|part| asks.contains(part));
+    any(&[Part::Src, Part::Dst]) && !any(&[Part::Sport, Part::Dport])
+}
+
+/// The parts of packets from outside that matter to a rule, of those that come to it.
+fn asked(input: &mut Input<'_>, rule: RuleId) -> Vec<Part> {
+    let mut found = Vec::new();
+    for view in &mut input.views {
         let visits = view.outside.visits.iter();
         let own = visits.filter(|((_, visited), _)| *visited == rule);
         let own: Vec<_> = own
             .map(|(_, visit)| (visit.reached, visit.matched))
             .collect();
-        own.into_iter().any(|(reached, matched)| {
+        for (reached, matched) in own {
             let (Some(reached), Some(matched)) = (reached, matched) else {
-                return false;
+                continue;
             };
             let core = view.space.sets.simplify(matched, reached);
-            let asked = view.space.sets.support(core);
-            let mut ports = [Part::Sport, Part::Dport].into_iter();
-            ports.any(|port| view.space.vars(port).iter().any(|var| asked.contains(var)))
-        })
-    })
+            let vars = view.space.sets.support(core);
+            let asks = |part: &Part| view.space.vars(*part).iter().any(|var| vars.contains(var));
+            found.extend(Part::ALL.into_iter().filter(asks));
+        }
+    }
+    found
 }
 
 /// Whether somebody who refuses answers refuses first packets from outside, too.

@@ -275,7 +275,8 @@ fn offset_of_input(text: &str, folder: &Path, error: &str) -> Option<usize> {
         };
         let flag = error.strip_prefix(&format!("--{key}: `"));
         let part = flag.and_then(|rest| rest.split('`').next());
-        part.is_some_and(|part| value.contains(part))
+        let words = || value.split([',', '=']).map(str::trim);
+        part.is_some_and(|part| value == part || words().any(|word| word == part))
             || error.starts_with(&format!("{}: ", below(folder, value)))
     };
     for (key, value) in document.get_ref() {

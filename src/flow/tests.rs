@@ -298,6 +298,8 @@ fn families() {
             "icmp6:10.0.0.1->10.0.0.2",
             "error: `icmp6` does not carry `10.0.0.1`: write `icmp` for IPv4 addresses",
         ),
+        // whoever writes the number means it
+        ("58:10.0.0.1->10.0.0.2", "58:10.0.0.1->10.0.0.2"),
     ]);
 }
 

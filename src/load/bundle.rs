@@ -659,7 +659,10 @@ pub fn apply_sysctl(host: &mut Host, value: &str) -> Result<(), HostError> {
         .filter(|(key, _)| !key.trim().is_empty())
         .ok_or_else(|| refuse(flag, format!("`{value}` is not of the form KEY=VALUE")))?;
     let number = number.trim();
-    if number.parse::<i64>().is_err() {
+    // a few settings have several numbers
+    let mut numbers = number.split_whitespace().peekable();
+    let is_none = numbers.peek().is_none();
+    if is_none || !numbers.all(|number| number.parse::<i64>().is_ok()) {
         let error = "is no number, as are all settings that matter here";
         return Err(refuse(flag, format!("`{value}`: `{number}` {error}")));
     }

@@ -84,7 +84,7 @@ pub fn usual_only(space: &mut Space, set: Set) -> Set {
     space.sets.and(set, begins)
 }
 
-/// The set as it is where what has a usual answer has it, with the type of service and the time to live that `explain` takes.
+/// The set as it is where what has a usual answer has it, with the usual type of service and hops left.
 pub(crate) fn usual_headers(space: &mut Space, set: Set) -> Set {
     let set = usual_answers(space, set);
     let set = usual_fields(space, set);
@@ -92,11 +92,16 @@ pub(crate) fn usual_headers(space: &mut Space, set: Set) -> Set {
     space.sets.and(set, valid)
 }
 
-/// The set as it is for the type of service and the time to live that `explain` takes.
+/// The set as it is for the usual type of service, with hops left.
 pub(crate) fn usual_fields(space: &mut Space, set: Set) -> Set {
-    let mut fixed: Vec<(Var, bool)> = bits_of(space.vars(Input::Tos), 0).collect();
-    fixed.extend(bits_of(space.vars(Input::Ttl), TTL));
-    restricted(space, set, fixed)
+    let fixed = bits_of(space.vars(Input::Tos), 0).collect();
+    let set = restricted(space, set, fixed);
+    let hops = hops(space);
+    space.sets.and(set, hops)
+}
+
+fn hops(space: &mut Space) -> Set {
+    space.packets(Input::Ttl, &[(2, 255)])
 }
 
 /// The time to live of a packet as it is first sent, unless something else is said.
@@ -124,7 +129,7 @@ pub(crate) fn begins(space: &mut Space) -> Set {
     let flags = space.packets(Input::TcpFlags, &[(syn, syn)]);
     let tcp = space.protos(&[proto::TCP]);
     let other = space.sets.or(tcp.not(), flags);
-    let hops = space.packets(Input::Ttl, &[(2, 255)]);
+    let hops = hops(space);
     space.sets.and(other, hops)
 }
 

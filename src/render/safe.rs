@@ -1,18 +1,14 @@
 //! Text of rulesets is untrusted: made safe for each medium here.
 
+use crate::json::steers;
+
 /// Text for a terminal: control characters, escape sequences and bidirectional overrides become visible escapes.
 pub fn terminal(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        match c {
-            '\u{202a}'..='\u{202e}'
-            | '\u{2066}'..='\u{2069}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{feff}' => {
-                out.push_str(&format!("\\u{{{:x}}}", c as u32));
-            }
-            c if c.is_control() => out.push_str(&c.escape_default().to_string()),
-            c => out.push(c),
+        match steers(c) {
+            true => out.push_str(&c.escape_default().to_string()),
+            false => out.push(c),
         }
     }
     out

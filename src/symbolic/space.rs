@@ -99,6 +99,28 @@ pub struct Question {
 }
 
 impl Question {
+    /// Where it has its usual answer; everywhere when there is none.
+    pub fn as_usual(&self, sets: &mut Sets) -> Set {
+        let Some(usual) = self.usual else {
+            return Set::ALL;
+        };
+        let vars = self.vars.iter().rev().enumerate();
+        let literals: Vec<_> = vars
+            .map(|(at, var)| (*var, at < 128 && usual >> at & 1 == 1))
+            .collect();
+        sets.literals(&literals)
+    }
+
+    /// When it has another one, in words.
+    pub fn otherwise(&self) -> String {
+        let words = &self.words;
+        match self.usual {
+            Some(1) if self.is_claim() => format!("unless {words}"),
+            Some(usual) if !self.is_claim() => format!("unless {words} is {usual}"),
+            Some(_) | None => format!("when {words}"),
+        }
+    }
+
     /// A claim that holds or not, and no number.
     pub fn is_claim(&self) -> bool {
         self.high.1 == 1
@@ -174,6 +196,13 @@ impl Space {
             let fine = space.sets.or(of.not(), enough);
             space.valid = space.sets.and(space.valid, fine);
         }
+        // a TCP header is at least five words long
+        let rest = space.input(Input::Rest);
+        let before = if v6 { 20 } else { 32 } + 16 + 48;
+        let words = value::within(&mut space.sets, &rest[before..before + 4], &[(5, 15)]);
+        let tcp = space.protos(&[proto::TCP]);
+        let fine = space.sets.or(tcp.not(), words);
+        space.valid = space.sets.and(space.valid, fine);
         space
     }
 
@@ -314,7 +343,6 @@ impl Space {
         // the transport header
         packet.extend(self.input(Input::Sport));
         packet.extend(self.input(Input::Dport));
-        let tcp = self.protos(&[proto::TCP]);
         let udp = self.protos(&[proto::UDP, proto::UDPLITE]);
         let whole = match self.v6 {
             true => length,
@@ -323,19 +351,12 @@ impl Space {
         let fourth: Bits = rest.by_ref().take(16).collect();
         packet.extend(value::ite(&mut self.sets, udp, &whole, &fourth));
         packet.extend(rest.by_ref().take(48));
-        // a TCP header without options
-        let offset: Bits = rest.by_ref().take(8).collect();
-        let bare = value::constant(0x50, 8);
-        packet.extend(value::ite(&mut self.sets, tcp, &bare, &offset));
+        // the length of a TCP header and its reserved bits
+        packet.extend(rest.by_ref().take(8));
         packet.extend(self.input(Input::TcpFlags));
         packet.extend(rest.by_ref().take(32));
-        let urgent: Bits = rest.by_ref().take(16).collect();
-        packet.extend(value::ite(
-            &mut self.sets,
-            tcp,
-            &value::constant(0, 16),
-            &urgent,
-        ));
+        // the urgent pointer of TCP
+        packet.extend(rest);
         packet
     }
 
