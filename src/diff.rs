@@ -683,6 +683,9 @@ impl Compared<'_> {
 
     /// Tells what makes packets change their fate that do not change it as long as all is as usual.
     fn unusual(&mut self, space: &mut Space, changed: Set, usual: Set) {
+        if changed.is_empty() {
+            return;
+        }
         let mark = space.sets.mark();
         let begins = begins(space);
         let valid = space.valid();
