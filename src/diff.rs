@@ -702,16 +702,16 @@ impl Compared<'_> {
             .filter(|one| one.source == Source::Default)
             .cloned()
             .collect();
+        let asked: Vec<_> = asked
+            .into_iter()
+            .map(|question| (question.as_usual(&mut space.sets), question))
+            .collect();
         let mut words = Vec::new();
-        for question in &asked {
+        for (usual, question) in &asked {
             // this one alone is not as usual
-            let others = asked.iter().filter(|other| other.words != question.words);
-            let others = others.map(|other| other.as_usual(&mut space.sets));
-            let others: Vec<Set> = others.collect();
-            let usual = question.as_usual(&mut space.sets);
-            let alone = others
-                .into_iter()
-                .fold(usual.not(), |all, one| space.sets.and(all, one));
+            let others = asked.iter();
+            let others = others.filter(|(_, other)| other.words != question.words);
+            let alone = others.fold(usual.not(), |all, (one, _)| space.sets.and(all, *one));
             if !space.sets.and(more, alone).is_empty() {
                 words.push(question.otherwise());
             }

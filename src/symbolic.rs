@@ -1,8 +1,8 @@
 //! What a ruleset does to all packets: the walk of `walk`, of every packet at once.
 //!
 //! A field of a packet is a number in pieces ([`Number`]): constants, and vectors with a set for each bit, each for its own
-//! packets; each set is a function of the packet as it was first sent. A rule's match is then the set of first packets that match it, whatever was translated before. Every packet is at one place at a time, so
-//! one set of fields serves for all places: a statement writes the fields of those packets that reach it, a jump follows
+//! packets; each set is a function of the packet as it was first sent. A rule's match is then the set of first packets that
+//! match it, whatever was translated before. Every packet is at one place at a time, so one set of fields serves for all places: a statement writes the fields of those packets that reach it, a jump follows
 //! those that jump, and those that return join the others again. A chain costs as many steps as it has rules.
 //!
 //! The statements are those that `eval` reads. What the host decides between the chains, and fields that depend on the host, are
@@ -32,8 +32,9 @@ use crate::sets::{GaveUp, Point, Set};
 use crate::walk::step::{HostDrop, Taken};
 
 pub use fields::Fields;
+pub(crate) use space::literals;
 pub use space::{Input, Question, Space, place_words};
-pub use value::{Number, within};
+pub use value::{Number, value_of, within};
 
 /// How a packet's way ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

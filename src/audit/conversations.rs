@@ -6,7 +6,7 @@ use crate::host::IpFamily;
 use crate::packet::proto;
 use crate::ruleset::{Hook, RuleId};
 use crate::sets::Set;
-use crate::symbolic::{By, End, From, Input as Part, Space};
+use crate::symbolic::{By, Decided, End, From, Input as Part, Space};
 use crate::walk::step::Taken;
 
 use super::tracking::{self, Lost, matched, untracks};
@@ -192,14 +192,7 @@ fn asked(input: &mut Input<'_>, rule: RuleId) -> Vec<Part> {
 /// Whether somebody who refuses answers refuses first packets from outside, too.
 fn refuses_requests(input: &mut Input<'_>, by: By) -> bool {
     input.views.iter_mut().any(|view| {
-        let decided = view
-            .outside
-            .decided
-            .iter()
-            .filter(|one| one.by == by && matches!(one.taken, Taken::Drop | Taken::Reject));
-        let sets: Vec<Set> = decided.map(|one| one.packets).collect();
-        let all = view.space.sets.union(&sets);
-        let all = view.usual(all);
+        let all = decided(view, |one| one.by == by && one.taken.refuses());
         let customary = view.customary;
         !view.space.sets.and(all, customary).is_empty()
     })
@@ -218,9 +211,14 @@ fn untracking(input: &Input<'_>, question: &Question) -> Vec<RuleId> {
 
 /// Usual packets from outside that are refused at these hooks.
 pub(super) fn refuses(view: &mut View, hooks: &[Hook]) -> Set {
-    let decided = view.outside.decided.iter().filter(|one| {
-        hooks.contains(&one.hook) && matches!(one.taken, Taken::Drop | Taken::Reject | Taken::Queue)
-    });
+    decided(view, |one| {
+        hooks.contains(&one.hook) && (one.taken.refuses() || one.taken == Taken::Queue)
+    })
+}
+
+/// Usual packets from outside about which something was decided.
+fn decided(view: &mut View, is_meant: impl Fn(&Decided) -> bool) -> Set {
+    let decided = view.outside.decided.iter().filter(|one| is_meant(one));
     let sets: Vec<Set> = decided.map(|one| one.packets).collect();
     let all = view.space.sets.union(&sets);
     view.usual(all)

@@ -94,7 +94,7 @@ fn accepted_in_vain(input: &mut Input<'_>) -> Vec<Finding> {
             let decided = decided.clone();
             let mut refused = Vec::new();
             for one in &decided {
-                if matches!(one.taken, Taken::Drop | Taken::Reject) {
+                if one.taken.refuses() {
                     let view = &mut input.views[at];
                     let packets = view.usual(one.packets);
                     let packets = view.space.sets.and(packets, customary);
@@ -197,7 +197,7 @@ fn refusing(input: &Input<'_>, hook: Hook) -> Vec<ChainId> {
     for view in &input.views {
         let both = view.outside.decided.iter().chain(&view.here.decided);
         for one in both {
-            let refuses = matches!(one.taken, Taken::Drop | Taken::Reject);
+            let refuses = one.taken.refuses();
             if one.hook == hook && refuses && !found.contains(&one.chain) {
                 found.push(one.chain);
             }
@@ -390,7 +390,7 @@ fn dropped_before(input: &mut Input<'_>) -> Vec<Finding> {
                     };
                     let known = would.entry(*rule).or_default();
                     for one in decided {
-                        let refuses = matches!(one.taken, Taken::Drop | Taken::Reject);
+                        let refuses = one.taken.refuses();
                         if one.hook != hook || !refuses || !others.contains(&one.chain) {
                             continue;
                         }

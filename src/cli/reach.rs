@@ -107,9 +107,7 @@ impl Reach {
         };
         let (from, proto) = (from.transpose()?, proto.transpose()?);
         let refuse = |error: &str| Err(Failure::usage(anyhow!("{error}")));
-        if let (Some(from), Some(to)) = (from, to)
-            && matches!(from, IpNet::V6(_)) != matches!(to, IpNet::V6(_))
-        {
+        if of_two_versions(from, to) {
             return refuse("`--from` and `--to` are of different IP versions");
         }
         if to_port.is_some() && proto.is_some_and(|number| !proto::has_ports(number)) {
@@ -125,6 +123,12 @@ impl Reach {
             proto,
         })
     }
+}
+
+/// Whether two prefixes are given, one of IPv4 and one of IPv6.
+pub(super) fn of_two_versions(one: Option<IpNet>, other: Option<IpNet>) -> bool {
+    let versions = one.zip(other);
+    versions.is_some_and(|(one, other)| one.addr().is_ipv6() != other.addr().is_ipv6())
 }
 
 fn exit_of(answer: &Answered) -> Exit {

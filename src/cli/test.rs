@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use clap::Args;
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use toml::de::{DeTable, DeValue};
 
@@ -115,10 +114,7 @@ impl Class {
             })?),
         };
         let (src, dst) = (net("src", &self.src)?, net("dst", &self.dst)?);
-        let version = |net: Option<IpNet>| net.map(|net| matches!(net, IpNet::V6(_)));
-        if let (Some(one), Some(other)) = (version(src), version(dst))
-            && one != other
-        {
+        if reach::of_two_versions(src, dst) {
             let error = "`src` and `dst` are of different IP versions";
             return Err(Wrong::at(&["class", "dst"], error));
         }
@@ -187,14 +183,11 @@ struct Read {
 impl Read {
     /// Names the place of something wrong in a test: its value, or the test where it has none.
     fn error(&self, test: usize, wrong: &Wrong) -> Failure {
-        let place = offset(&self.text, test, &wrong.keys);
-        self.error_at(
-            place.map_or_else(
-                || (self.lines.get(test).copied().unwrap_or(1), 1),
-                |offset| input::place(&self.text, offset),
-            ),
-            &wrong.error,
-        )
+        let place = match offset(&self.text, test, &wrong.keys) {
+            Some(offset) => input::place(&self.text, offset),
+            None => (self.lines.get(test).copied().unwrap_or(1), 1),
+        };
+        self.error_at(place, &wrong.error)
     }
 
     /// Names the place of the ruleset or the fact about the host that could not be read.

@@ -15,7 +15,9 @@ use crate::packet::{address, number, proto, tcp};
 use crate::report::build::protocol_name;
 use crate::ruleset::Hook;
 use crate::sets::{Point, Set, Var, prefixes};
-use crate::symbolic::{self, By, Dropped, End, From, Input, Number, Space, Ways, within};
+use crate::symbolic::{
+    self, By, Dropped, End, From, Input, Number, Space, Ways, literals, value_of, within,
+};
 use crate::walk::step::{Disposition, HostDrop, Path, Taken, Walked};
 
 /// The end of packets that the host drops for their source.
@@ -94,8 +96,9 @@ pub(crate) fn usual_headers(space: &mut Space, set: Set) -> Set {
 
 /// The set as it is for the usual type of service, with hops left.
 pub(crate) fn usual_fields(space: &mut Space, set: Set) -> Set {
-    let fixed = bits_of(space.vars(Input::Tos), 0).collect();
-    let set = restricted(space, set, fixed);
+    let usual: Vec<_> = literals(space.vars(Input::Tos), 0).collect();
+    let usual = space.sets.literals(&usual);
+    let set = space.sets.simplify(set, usual);
     let hops = hops(space);
     space.sets.and(set, hops)
 }
@@ -131,17 +134,6 @@ pub(crate) fn begins(space: &mut Space) -> Set {
     let other = space.sets.or(tcp.not(), flags);
     let hops = hops(space);
     space.sets.and(other, hops)
-}
-
-fn bits_of(vars: &[Var], value: u128) -> impl Iterator<Item = (Var, bool)> {
-    let vars = vars.iter().rev().enumerate();
-    vars.map(move |(at, var)| (*var, at < 128 && value >> at & 1 == 1))
-}
-
-/// The set as it is where variables have these values.
-fn restricted(space: &mut Space, set: Set, values: Vec<(Var, bool)>) -> Set {
-    let there = space.sets.literals(&values);
-    space.sets.simplify(set, there)
 }
 
 /// The parts of a packet that no class names.
@@ -340,9 +332,7 @@ impl Picked {
         }
         let bits = self.bits(space, packets);
         let bits = bits.as_slice();
-        if bits.iter().all(|bit| bit.is_all() || bit.is_empty()) {
-            let number = |value, bit: &Set| value << 1 | u128::from(bit.is_all());
-            let value = bits.iter().fold(0, number);
+        if let Some(value) = value_of(bits) {
             return ((value, value), packets);
         }
         let literals = given.iter().map(|var| (*var, point.get(*var)));
@@ -487,7 +477,7 @@ fn letting_pass(
     };
     let mut chains = Vec::new();
     for one in &ways.decided {
-        let drops = matches!(one.taken, Taken::Drop | Taken::Reject);
+        let drops = one.taken.refuses();
         if filters(one.hook) && drops && !chains.contains(&(one.hook, one.chain)) {
             chains.push((one.hook, one.chain));
         }

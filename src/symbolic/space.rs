@@ -104,10 +104,7 @@ impl Question {
         let Some(usual) = self.usual else {
             return Set::ALL;
         };
-        let vars = self.vars.iter().rev().enumerate();
-        let literals: Vec<_> = vars
-            .map(|(at, var)| (*var, at < 128 && usual >> at & 1 == 1))
-            .collect();
+        let literals: Vec<_> = literals(&self.vars, usual).collect();
         sets.literals(&literals)
     }
 
@@ -196,9 +193,10 @@ impl Space {
             let fine = space.sets.or(of.not(), enough);
             space.valid = space.sets.and(space.valid, fine);
         }
-        // a TCP header is at least five words long
+        // a TCP header is at least five words long; in front of its length stand the flow label, or identification and
+        // checksum, and the sequence and acknowledgement numbers
         let rest = space.input(Input::Rest);
-        let before = if v6 { 20 } else { 32 } + 16 + 48;
+        let before = if v6 { 20 } else { 16 + 16 } + 64;
         let words = value::within(&mut space.sets, &rest[before..before + 4], &[(5, 15)]);
         let tcp = space.protos(&[proto::TCP]);
         let fine = space.sets.or(tcp.not(), words);
@@ -282,15 +280,12 @@ impl Space {
         {
             return known;
         }
-        let mut point = Point::default();
-        let mut vars = Vec::new();
+        let mut fixed: Vec<(Var, bool)> = Vec::new();
         for question in self.questions.values() {
             if let (Source::Default, Some(usual)) = (question.source, question.usual) {
-                put(&mut point, &question.vars, usual);
-                vars.extend_from_slice(&question.vars);
+                fixed.extend(literals(&question.vars, usual));
             }
         }
-        let fixed: Vec<_> = vars.iter().map(|var| (*var, point.get(*var))).collect();
         let all = self.sets.literals(&fixed);
         self.answered = Some((now.0, now.1, all));
         all
@@ -496,7 +491,13 @@ pub fn place_words(ruleset: &Ruleset, rule: RuleId) -> String {
 }
 
 fn put(point: &mut Point, vars: &[Var], value: u128) {
-    for (at, var) in vars.iter().rev().enumerate() {
-        point.set(*var, at < 128 && value >> at & 1 == 1);
+    for (var, bit) in literals(vars, value) {
+        point.set(var, bit);
     }
+}
+
+/// What the variables of a number are where it has this value; the bit that counts most is the first variable.
+pub(crate) fn literals(vars: &[Var], value: u128) -> impl Iterator<Item = (Var, bool)> {
+    let vars = vars.iter().rev().enumerate();
+    vars.map(move |(at, var)| (*var, at < 128 && value >> at & 1 == 1))
 }

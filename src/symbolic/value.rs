@@ -205,7 +205,7 @@ impl From<Bits> for Number {
 }
 
 /// The value of a vector that is the same for every packet.
-fn value_of(bits: &[Set]) -> Option<u128> {
+pub fn value_of(bits: &[Set]) -> Option<u128> {
     let is_known = bits.len() <= 128 && bits.iter().all(|bit| bit.is_all() || bit.is_empty());
     let number = |value, bit: &Set| value << 1 | u128::from(bit.is_all());
     is_known.then(|| bits.iter().fold(0, number))

@@ -115,6 +115,11 @@ pub enum Taken {
 }
 
 impl Taken {
+    /// Whether the packet ends here, for whatever its sender is told.
+    pub fn refuses(self) -> bool {
+        matches!(self, Taken::Drop | Taken::Reject)
+    }
+
     /// The verdict as the kernel's trace has it; `unknown` for what no kernel does.
     pub fn words(self, ruleset: &Ruleset) -> String {
         let to = |how: &str, id: ChainId| format!("{how} {}", ruleset.chain(id).name);
